@@ -1,0 +1,33 @@
+# Each target does its own set-up: a virtual environment in .venv, made once and kept until what it is made from changes.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed.stamp
+
+.PHONY: setup test demo lint clean
+
+setup: $(INSTALLED)
+	@$(BIN)/python tools/build_messages.py
+
+$(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is older than 3.10; call make PYTHON=/path/to/python3.10-or-newer" >&2; exit 1; }
+	@command -v cc >/dev/null || { echo "make: no C compiler (cc); install one (Debian: apt install gcc g++ python3-dev)" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install --quiet --group dev -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+test: setup
+	$(BIN)/python -m pytest
+
+lint: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m mypy
+
+demo: setup
+	$(BIN)/gaze-vlm demo
+
+clean:
+	rm -rf build install log

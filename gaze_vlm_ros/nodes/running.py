@@ -1,0 +1,70 @@
+"""How every node of this package starts, runs and stops."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.transport import use_tested_transport
+
+if TYPE_CHECKING:
+    from rclpy.node import Node
+
+
+class NodeFinished(Exception):
+    """Raised inside a callback or timer to end the node cleanly, with `code` as its exit code."""
+
+    def __init__(self, code: int = 0) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class ClosableNode(Protocol):
+    """An rclpy Node with a `close` that joins its threads, closes its files and returns the exit code."""
+
+    def close(self) -> int: ...
+
+    def destroy_node(self) -> None: ...
+
+
+def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str] | None = None) -> int:
+    """Spin one node until SIGINT, SIGTERM or NodeFinished; close it; return the process's exit code.
+
+    A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case,
+    before the context shuts down, so that the node can still publish what it lost.
+    """
+
+    def main() -> int:
+        use_tested_transport()
+        import rclpy
+        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+        try:
+            import gaze_vlm_msgs  # noqa: F401  # the nodes' own message package, built apart from this one
+        except ImportError as error:
+            raise GazeVlmError(
+                f"the message package gaze_vlm_msgs is not there ({error}); build it with "
+                "`colcon build --base-paths . gaze_vlm_msgs`, or `make setup` without a ROS installation"
+            ) from None
+        rclpy.init(args=sys.argv if args is None else args)
+        node = None
+        code = 0
+        try:
+            node = make_node()
+            executor = SingleThreadedExecutor()
+            executor.add_node(cast("Node", node))
+            executor.spin()
+        except (KeyboardInterrupt, ExternalShutdownException):
+            pass  # a clean request to stop
+        except NodeFinished as finished:
+            code = finished.code
+        finally:
+            if node is not None:
+                code = node.close() or code
+                node.destroy_node()
+            rclpy.try_shutdown()
+        return code
+
+    return exit_code(program, main)

@@ -1,0 +1,1 @@
+"""Simulated sources: the workbench with its person, and the glasses on the network."""

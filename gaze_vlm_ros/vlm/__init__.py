@@ -1,0 +1,1 @@
+"""Any transformers vision-language model: where its visual tokens look, what they are attended with, its answers."""

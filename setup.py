@@ -1,0 +1,38 @@
+"""ament_python build: executables for `ros2 run`, launch and config files for `ros2 launch`."""
+
+from glob import glob
+
+from setuptools import find_packages, setup
+
+NAME = "gaze_vlm_ros"
+
+setup(
+    name=NAME,
+    version="0.1.0",
+    description="Gaze-regularized vision-language models for ROS 2: record, train, predict.",
+    license="Apache-2.0",
+    maintainer="gaze_vlm_ros maintainers",
+    maintainer_email="maintainers@gaze-vlm-ros.dev",
+    python_requires=">=3.10",
+    # Dependencies are declared in package.xml (rosdep) and in pyproject.toml's groups (pip).
+    install_requires=["setuptools"],
+    packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    zip_safe=True,
+    data_files=[
+        ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
+        (f"share/{NAME}", ["package.xml"]),
+        (f"share/{NAME}/launch", glob("launch/*.launch.py")),
+        (f"share/{NAME}/config", [path for path in glob("config/*") if not path.endswith(".pyc")]),
+        # Not a package on purpose: a top-level module called `training` belongs to no one.
+        (f"share/{NAME}/training", glob("training/*.py")),
+    ],
+    entry_points={
+        "console_scripts": [
+            f"eye_tracker = {NAME}.nodes.eye_tracker:main",
+            f"predictor = {NAME}.nodes.predictor:main",
+            f"recorder = {NAME}.nodes.recorder:main",
+            f"simulator = {NAME}.nodes.simulator:main",
+            f"gaze-vlm = {NAME}.cli:main",
+        ],
+    },
+)

@@ -1,0 +1,1 @@
+"""What only the training workstation needs. Nothing here imports rclpy."""
