@@ -1,0 +1,320 @@
+"""Reads a bag without ROS: any message at random by the file's own index; memory does not grow with its length."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import lz4.frame
+import numpy as np
+import zstandard
+from mcap.exceptions import McapError
+from mcap.reader import make_reader
+from mcap.records import ChunkIndex, Schema
+from numpy.typing import NDArray
+from rosbags.typesys import get_types_from_msg
+
+from gaze_vlm_ros.bag_writer import METADATA_RECORD, TOTALS_RECORD, TopicTotals
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.message_types import deserialize, known_types
+
+MAGIC = b"\x89MCAP0\r\n"
+# Sizes of MCAP records, https://mcap.dev/spec: opcode and length; a chunk's fields before its compression's name; a
+# message's before its data.
+_RECORD_HEADER = 9
+_CHUNK_FIELDS = 28
+_MESSAGE_FIELDS = 22
+_CDR_STAMP = struct.Struct(
+    "<iI"
+)  # std_msgs/Header begins with seconds and nanoseconds, behind 4 bytes of encapsulation
+
+
+class BagNotFound(GazeVlmError):
+    """No such file or folder."""
+
+
+class NotABag(GazeVlmError):
+    """It is there, and it is not a bag that can be read."""
+
+
+class BagDamaged(GazeVlmError):
+    """The bag was cut off, or its bytes changed."""
+
+
+@dataclass(frozen=True)
+class TopicInfo:
+    """One topic of a bag. Times are arrival (log) times, ns."""
+
+    type_name: str
+    count: int
+    first_ns: int
+    last_ns: int
+
+
+@dataclass(frozen=True)
+class _Entries:
+    """Where one topic's messages are, in the order of their arrival."""
+
+    log_ns: NDArray[np.int64]
+    file: NDArray[np.int32]
+    chunk: NDArray[np.int32]
+    offset: NDArray[np.int64]  # in the uncompressed chunk
+
+
+class _McapFile:
+    """One indexed MCAP file, mapped into memory; pages that are not in use belong to the operating system."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        size = path.stat().st_size
+        if size < 2 * len(MAGIC):
+            raise BagDamaged(_cut_off(path))
+        with path.open("rb") as stream:
+            self.data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            if self.data[: len(MAGIC)] != MAGIC:
+                raise NotABag(f"{path} is not an MCAP file: it does not begin with MCAP's magic bytes")
+            if self.data[-len(MAGIC) :] != MAGIC:
+                raise BagDamaged(_cut_off(path))
+            reader = make_reader(stream)
+            try:
+                summary = reader.get_summary()
+                self.records = [(record.name, record.metadata) for record in reader.iter_metadata()]
+            except (McapError, struct.error, ValueError, EOFError) as error:
+                raise BagDamaged(
+                    f"{path}: its index is damaged ({type(error).__name__}: {error}); {_RECOVER}"
+                ) from None
+        if summary is None or (not summary.chunk_indexes and summary.statistics and summary.statistics.message_count):
+            raise NotABag(f"{path} has no index; {_RECOVER} writes one")
+        self.channels = summary.channels
+        self.schemas: dict[int, Schema] = summary.schemas
+        self.chunks: Sequence[ChunkIndex] = summary.chunk_indexes
+        self._verified: set[int] = set()
+        self._decompressed = lru_cache(maxsize=4)(self._decompress)  # neighbours are read together
+
+    def message_index(self, chunk: ChunkIndex, channel_id: int) -> NDArray[np.uint64]:
+        """(N, 2): log time and offset in the chunk."""
+        start = chunk.message_index_offsets[channel_id] + _RECORD_HEADER + 2
+        (length,) = struct.unpack_from("<I", self.data, start)
+        return np.frombuffer(self.data, "<u8", length // 8, start + 4).reshape(-1, 2)
+
+    def message(self, chunk_number: int, offset: int) -> tuple[int, int, memoryview]:
+        """(sequence, publish time ns, serialized message)."""
+        chunk = self._chunk(chunk_number)
+        (length,) = struct.unpack_from("<Q", chunk, offset + 1)
+        sequence, _, publish_ns = struct.unpack_from("<IQQ", chunk, offset + _RECORD_HEADER + 2)
+        start = offset + _RECORD_HEADER
+        return sequence, publish_ns, chunk[start + _MESSAGE_FIELDS : start + length]
+
+    def _chunk(self, number: int) -> memoryview:
+        index = self.chunks[number]
+        if index.compression:
+            return self._decompressed(number)
+        view = self._stored(index)
+        if number not in self._verified:
+            self._verify(index, view)
+            self._verified.add(number)
+        return view
+
+    def _stored(self, index: ChunkIndex) -> memoryview:
+        start = index.chunk_start_offset + _RECORD_HEADER + _CHUNK_FIELDS + 4 + len(index.compression) + 8
+        return memoryview(self.data)[start : start + index.compressed_size]
+
+    def _decompress(self, number: int) -> memoryview:
+        index = self.chunks[number]
+        stored = self._stored(index)
+        try:
+            if index.compression == "zstd":
+                data = zstandard.decompress(stored, index.uncompressed_size)
+            elif index.compression == "lz4":
+                data = lz4.frame.decompress(stored)
+            else:
+                raise NotABag(f"{self.path}: chunks are compressed by {index.compression!r}, expected zstd or lz4")
+        except (zstandard.ZstdError, RuntimeError) as error:
+            raise BagDamaged(f"{self.path}: a chunk does not decompress ({error}); {_RECOVER}") from None
+        view = memoryview(data)
+        self._verify(index, view)
+        return view
+
+    def _verify(self, index: ChunkIndex, view: memoryview) -> None:
+        (expected,) = struct.unpack_from("<I", self.data, index.chunk_start_offset + _RECORD_HEADER + 24)
+        if expected and zlib.crc32(view) != expected:
+            raise BagDamaged(
+                f"{self.path}: the chunk at byte {index.chunk_start_offset} fails its checksum; the file was changed "
+                f"after recording; copy it again from its source"
+            )
+
+
+_RECOVER = "`gaze-vlm bag recover`"
+
+
+def _cut_off(path: Path) -> str:
+    return f"{path} was cut off while it was written: it has no end; {_RECOVER} saves what is in it"
+
+
+class Bag:
+    """An open bag. Close it, or use it as a context manager."""
+
+    def __init__(self, path: Path, files: Sequence[Path]) -> None:
+        self.path = path
+        self._files = [_McapFile(file) for file in files]
+        self.size_bytes = sum(file.stat().st_size for file in files)
+        records = [record for file in self._files for record in file.records]
+        self.metadata: dict[str, str] = {}
+        self.totals: dict[str, TopicTotals] = {}
+        for name, record in records:
+            if name == METADATA_RECORD:
+                self.metadata.update(record)
+            elif name == TOTALS_RECORD:
+                counts = {key: int(value) for key, value in record.items() if key != "topic"}
+                self.totals[record["topic"]] = TopicTotals(**counts)
+        self._entries = self._index()
+        self._register_types()
+        self.topics = {
+            name: TopicInfo(
+                self._type_names[name],
+                len(entries.log_ns),
+                int(entries.log_ns[0]) if len(entries.log_ns) else 0,
+                int(entries.log_ns[-1]) if len(entries.log_ns) else 0,
+            )
+            for name, entries in self._entries.items()
+        }
+
+    def _index(self) -> dict[str, _Entries]:
+        self._type_names: dict[str, str] = {}
+        parts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], int, int]]] = {}
+        for file_number, file in enumerate(self._files):
+            for channel in file.channels.values():
+                self._type_names[channel.topic] = file.schemas[channel.schema_id].name
+                parts.setdefault(channel.topic, [])
+            for chunk_number, chunk in enumerate(file.chunks):
+                for channel_id in chunk.message_index_offsets:
+                    index = file.message_index(chunk, channel_id).astype(np.int64)
+                    topic = file.channels[channel_id].topic
+                    parts[topic].append((index[:, 0], index[:, 1], file_number, chunk_number))
+        return {topic: _in_arrival_order(found) for topic, found in parts.items()}
+
+    def _register_types(self) -> None:
+        store = known_types()
+        for file in self._files:
+            for schema in file.schemas.values():
+                if schema.encoding == "ros2msg" and schema.name not in store.fielddefs:
+                    types = get_types_from_msg(schema.data.decode(), schema.name)
+                    store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
+
+    def __enter__(self) -> Bag:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        for file in self._files:
+            file._decompressed.cache_clear()
+
+    def topics_of(self, *type_names: str) -> list[str]:
+        """Names of the topics that carry one of these types."""
+        return [name for name, info in self.topics.items() if info.type_name in type_names]
+
+    def log_times_ns(self, topic: str) -> NDArray[np.int64]:
+        """(N,) arrival times, ascending."""
+        return self._entries[topic].log_ns
+
+    def raw(self, topic: str, index: int) -> memoryview:
+        """Serialized message number `index`, in the order of arrival. Valid while the bag is open."""
+        entries = self._entries[topic]
+        file = self._files[entries.file[index]]
+        return file.message(int(entries.chunk[index]), int(entries.offset[index]))[2]
+
+    def sequence(self, topic: str, index: int) -> int:
+        """Publication sequence number of message number `index`."""
+        entries = self._entries[topic]
+        file = self._files[entries.file[index]]
+        return file.message(int(entries.chunk[index]), int(entries.offset[index]))[0]
+
+    def message(self, topic: str, index: int) -> Any:
+        """Message number `index`, in the order of arrival. Raises BagDamaged where its bytes are not of its type."""
+        return self._decode(topic, self.raw(topic, index))
+
+    def stamps_ns(self, topic: str) -> NDArray[np.int64]:
+        """(N,) acquisition times: `header.stamp` of each message, in the order of arrival. Decodes nothing else."""
+        stamps = np.empty(self.topics[topic].count, dtype=np.int64)
+        for index in range(len(stamps)):
+            data = self.raw(topic, index)
+            if len(data) < 12 or data[1] != 1:  # not little-endian CDR: rare enough to take the slow way
+                header = self._decode(topic, data).header.stamp
+                stamps[index] = header.sec * 1_000_000_000 + header.nanosec
+                continue
+            seconds, nanoseconds = _CDR_STAMP.unpack_from(data, 4)
+            stamps[index] = seconds * 1_000_000_000 + nanoseconds
+        return stamps
+
+    def messages(
+        self, topics: Iterable[str] | None = None, start_ns: int | None = None, stop_ns: int | None = None
+    ) -> Iterator[tuple[str, Any, int]]:
+        """(topic, message, arrival time ns) in the order of arrival, of [start_ns, stop_ns)."""
+        names = list(self.topics if topics is None else topics)
+        log_ns = [self._entries[name].log_ns for name in names]
+        ranges = [
+            (
+                0 if start_ns is None else int(np.searchsorted(times, start_ns)),
+                len(times) if stop_ns is None else int(np.searchsorted(times, stop_ns)),
+            )
+            for times in log_ns
+        ]
+        which = np.repeat(np.arange(len(names)), [stop - start for start, stop in ranges])
+        index = np.concatenate([np.arange(start, stop) for start, stop in ranges] or [np.empty(0, np.int64)])
+        times = np.concatenate([times[a:b] for times, (a, b) in zip(log_ns, ranges, strict=True)] or [index])
+        for position in np.argsort(times, kind="stable"):
+            topic = names[which[position]]
+            yield topic, self.message(topic, int(index[position])), int(times[position])
+
+    def _decode(self, topic: str, data: memoryview) -> Any:
+        type_name = self._type_names[topic]
+        try:
+            return deserialize(data, type_name)
+        except (struct.error, ValueError, IndexError, KeyError, AssertionError) as error:
+            raise BagDamaged(
+                f"{self.path}: a message on {topic} is no {type_name} ({type(error).__name__}: {error}); "
+                "record it again, or leave the topic out"
+            ) from None
+
+
+def _in_arrival_order(parts: Sequence[tuple[NDArray[np.int64], NDArray[np.int64], int, int]]) -> _Entries:
+    lengths = [len(part[0]) for part in parts]
+    log_ns = np.concatenate([part[0] for part in parts] or [np.empty(0, np.int64)])
+    offset = np.concatenate([part[1] for part in parts] or [np.empty(0, np.int64)])
+    order = np.argsort(log_ns, kind="stable")
+    return _Entries(
+        log_ns=log_ns[order],
+        file=np.repeat(np.array([part[2] for part in parts], np.int32), lengths)[order],
+        chunk=np.repeat(np.array([part[3] for part in parts], np.int32), lengths)[order],
+        offset=offset[order],
+    )
+
+
+def open_bag(path: Path | str) -> Bag:
+    """Open a bag folder (every .mcap file in it) or one .mcap file.
+
+    Raises BagNotFound, NotABag or BagDamaged, each with one line that says what to do.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise BagNotFound(f"no such bag: {path}; give a folder that the recorder wrote, or an .mcap file")
+    if path.is_file():
+        return Bag(path, [path])
+    files = sorted(path.glob("*.mcap"), key=_file_number)
+    if not files:
+        raise NotABag(f"{path} is not a bag: it holds no .mcap file; give a folder that the recorder wrote")
+    return Bag(path, files)
+
+
+def _file_number(path: Path) -> tuple[int, str]:
+    """rosbag2 numbers the files of a split bag NAME_0.mcap, NAME_1.mcap, ..., NAME_10.mcap."""
+    number = path.stem.rpartition("_")[2]
+    return (int(number) if number.isdigit() else 0, path.name)

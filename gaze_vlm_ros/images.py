@@ -1,0 +1,119 @@
+"""The one seam between ROS images and arrays. Works on rclpy's messages and on those decoded without ROS."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+RGB = NDArray[np.uint8]
+
+
+class UnknownEncoding(GazeVlmError):
+    """The image's encoding or compression is not one that can be shown to a model."""
+
+
+class DamagedImage(GazeVlmError):
+    """The bytes of the image are not what its header says."""
+
+
+class _Layout(NamedTuple):
+    """Memory of one sensor_msgs encoding."""
+
+    dtype: type[np.generic]
+    channels: int
+    to_rgb: int | None  # OpenCV conversion; None = already RGB; -1 = one channel, repeated
+
+
+# Encodings of sensor_msgs/image_encodings.hpp. OpenCV names a Bayer pattern by the second row's second and third pixel,
+# ROS by the first row's first two: rggb is BayerBG there.
+_LAYOUTS = {
+    "rgb8": _Layout(np.uint8, 3, None),
+    "bgr8": _Layout(np.uint8, 3, cv2.COLOR_BGR2RGB),
+    "rgba8": _Layout(np.uint8, 4, cv2.COLOR_RGBA2RGB),
+    "bgra8": _Layout(np.uint8, 4, cv2.COLOR_BGRA2RGB),
+    "rgb16": _Layout(np.uint16, 3, None),
+    "bgr16": _Layout(np.uint16, 3, cv2.COLOR_BGR2RGB),
+    "rgba16": _Layout(np.uint16, 4, cv2.COLOR_RGBA2RGB),
+    "bgra16": _Layout(np.uint16, 4, cv2.COLOR_BGRA2RGB),
+    "mono8": _Layout(np.uint8, 1, -1),
+    "mono16": _Layout(np.uint16, 1, -1),
+    "8UC1": _Layout(np.uint8, 1, -1),
+    "8UC3": _Layout(np.uint8, 3, cv2.COLOR_BGR2RGB),  # OpenCV's own order, as cv_bridge writes it
+    "8UC4": _Layout(np.uint8, 4, cv2.COLOR_BGRA2RGB),
+    "16UC1": _Layout(np.uint16, 1, -1),
+    "bayer_rggb8": _Layout(np.uint8, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr8": _Layout(np.uint8, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg8": _Layout(np.uint8, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg8": _Layout(np.uint8, 1, cv2.COLOR_BayerGB2RGB),
+    "bayer_rggb16": _Layout(np.uint16, 1, cv2.COLOR_BayerBG2RGB),
+    "bayer_bggr16": _Layout(np.uint16, 1, cv2.COLOR_BayerRG2RGB),
+    "bayer_gbrg16": _Layout(np.uint16, 1, cv2.COLOR_BayerGR2RGB),
+    "bayer_grbg16": _Layout(np.uint16, 1, cv2.COLOR_BayerGB2RGB),
+    "uyvy": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuv422": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_UYVY),
+    "yuyv": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
+    "yuv422_yuy2": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
+}
+
+
+def to_rgb(message: Any) -> RGB:
+    """(H, W, 3) uint8 RGB, contiguous, of a sensor_msgs Image or CompressedImage from any source.
+
+    Rows may be padded (`step`) and 16-bit images of either byte order. 16-bit values keep their high byte.
+    Raises UnknownEncoding, and DamagedImage where the bytes do not fill the size that the message states.
+    """
+    return _raw_to_rgb(message) if hasattr(message, "encoding") else _compressed_to_rgb(message)
+
+
+def _raw_to_rgb(message: Any) -> RGB:
+    layout = _LAYOUTS.get(message.encoding)
+    if layout is None:
+        raise UnknownEncoding(
+            f"image encoding {message.encoding!r} cannot be shown to a model, expected one of {', '.join(_LAYOUTS)}"
+        )
+    height, width, step = message.height, message.width, message.step
+    dtype = np.dtype(layout.dtype).newbyteorder(">" if message.is_bigendian else "<")
+    row = width * layout.channels * dtype.itemsize
+    data = np.frombuffer(message.data, np.uint8)
+    # The last row may lack its padding.
+    if not height or not width or step < row or len(data) < step * (height - 1) + row:
+        raise DamagedImage(
+            f"a {width}x{height} {message.encoding} image with step {step} has {len(data)} bytes, "
+            f"expected at least {max(step, row) * max(height - 1, 0) + row}"
+        )
+    strides = (step, layout.channels * dtype.itemsize, dtype.itemsize)
+    pixels: NDArray[Any] = np.ndarray((height, width, layout.channels), dtype, data, strides=strides)
+    pixels = np.ascontiguousarray(pixels.astype(layout.dtype, copy=False))
+    if layout.to_rgb == -1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    elif layout.to_rgb is not None:
+        pixels = cv2.cvtColor(pixels[:, :, 0] if layout.channels == 1 else pixels, layout.to_rgb)
+    if layout.dtype is np.uint16:
+        pixels = (np.asarray(pixels, np.uint16) >> 8).astype(np.uint8)
+    return np.ascontiguousarray(pixels)
+
+
+def _compressed_to_rgb(message: Any) -> RGB:
+    # compressed_image_transport: "jpeg", "png", or "bgr8; jpeg compressed bgr8"; others (h264, compressedDepth) are no
+    # still pictures.
+    kind = message.format.lower()
+    if "compresseddepth" in kind or not any(name in kind for name in ("jpeg", "jpg", "png", "webp")):
+        raise UnknownEncoding(f"compressed image format {message.format!r} cannot be read, expected jpeg, png or webp")
+    data = np.frombuffer(message.data, np.uint8)
+    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    if pixels is None:
+        raise DamagedImage(f"{len(data)} bytes of format {message.format!r} do not decode to an image")
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def encode_jpeg(rgb: RGB, quality: int = 90) -> bytes:
+    """JPEG bytes of an (H, W, 3) uint8 RGB image. quality: 1 to 100; at 90 a model's patch looks unchanged."""
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    if not done:
+        raise ValueError(f"OpenCV cannot encode an image of shape {rgb.shape}, {rgb.dtype}")
+    return data.tobytes()

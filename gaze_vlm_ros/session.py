@@ -1,0 +1,211 @@
+"""One recorded session as a trainer sees it: frames, gaze and labels, each by acquisition time. No ROS needed."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.bag_reader import Bag, open_bag
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import RGB, to_rgb
+
+CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
+GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
+LABEL_TYPE = "gaze_vlm_msgs/msg/ActionLabel"
+# Consecutive windows share frames; 8 full-HD frames are 50 MB.
+DECODED_FRAMES_KEPT = 8
+
+
+class NoFrames(GazeVlmError):
+    """The bag has no camera images."""
+
+
+class NoGaze(GazeVlmError):
+    """The bag has no gaze."""
+
+
+class NoLabels(GazeVlmError):
+    """The bag has no action labels."""
+
+
+class UnclearRole(GazeVlmError):
+    """Several topics could be the one that is asked for."""
+
+
+class FrameStream:
+    """Camera images in the order of their acquisition, decoded when asked for."""
+
+    def __init__(self, bag: Bag, topic: str) -> None:
+        self._bag, self.topic = bag, topic
+        stamps_ns = bag.stamps_ns(topic)
+        # Two frames of one stamp are one frame, sent twice.
+        self.stamps_ns, self._arrival = np.unique(stamps_ns, return_index=True)
+        self._decoded: OrderedDict[int, RGB] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(width, height) of the first frame, px."""
+        height, width, _ = self.rgb(0).shape
+        return width, height
+
+    def rgb(self, index: int) -> RGB:
+        """(H, W, 3) uint8 RGB of frame `index`. Do not write into it: it may be handed out again."""
+        frame = self._decoded.get(index)
+        if frame is None:
+            frame = to_rgb(self._bag.message(self.topic, int(self._arrival[index])))
+            frame.flags.writeable = False
+            self._decoded[index] = frame
+            if len(self._decoded) > DECODED_FRAMES_KEPT:
+                self._decoded.popitem(last=False)
+        else:
+            self._decoded.move_to_end(index)
+        return frame
+
+
+@dataclass(frozen=True)
+class GazeTrack:
+    """Gaze samples in the order of their acquisition. `worn` and `eye_state` as in gaze_vlm_msgs/GazeStamped."""
+
+    stamps_ns: NDArray[np.int64]  # (N,)
+    xy: NDArray[np.float64]  # (N, 2) px in the scene image, y down; NaN = no estimate
+    confidence: NDArray[np.float64]  # (N,) 0 to 1; NaN = the tracker gives none
+    worn: NDArray[np.uint8]  # (N,)
+    eye_state: NDArray[np.uint8]  # (N,)
+    image_size: tuple[int, int]  # (width, height) px that xy refers to; (0, 0) = unknown
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+
+@dataclass(frozen=True)
+class LabelTrack:
+    """Action labels in the order of their start; each holds until the next. Empty text = unlabelled from there on."""
+
+    starts_ns: NDArray[np.int64]  # (N,)
+    texts: list[str]
+    verbs: list[str]
+    object_classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Session:
+    """One bag. `frames`, `gaze` and `labels` are None where the bag has no such topic, or nothing on it."""
+
+    path: Path
+    metadata: dict[str, str]
+    frames: FrameStream
+    gaze: GazeTrack | None
+    labels: LabelTrack | None
+
+    @property
+    def name(self) -> str:
+        return self.metadata.get("session") or self.path.stem
+
+    @property
+    def person(self) -> str:
+        return self.metadata.get("person", "")
+
+    @property
+    def task(self) -> str:
+        return self.metadata.get("task", "")
+
+    @property
+    def scene(self) -> str:
+        return self.metadata.get("scene", "")
+
+
+def load_session(path: Path | str) -> Session:
+    """Open a bag for training. The topics are those that the bag's own record names, or else the only one of a type.
+
+    The gaze track and the labels are read at once (a few bytes a sample), the frames when they are asked for.
+    Raises what `open_bag` raises, NoFrames, and UnclearRole.
+    """
+    bag = open_bag(path)
+    camera = _topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
+    if camera is None or not bag.topics[camera].count:
+        found = ", ".join(f"{name} ({info.type_name})" for name, info in bag.topics.items()) or "no topic at all"
+        raise NoFrames(f"{path} has no camera images to train on; it has {found}")
+    gaze = _topic_of_role(bag, "gaze_topic", GAZE_TYPE)
+    labels = _topic_of_role(bag, "label_topic", LABEL_TYPE)
+    return Session(
+        path=Path(path),
+        metadata=dict(bag.metadata),
+        frames=FrameStream(bag, camera),
+        gaze=_read_gaze(bag, gaze) if gaze and bag.topics[gaze].count else None,
+        labels=_read_labels(bag, labels) if labels and bag.topics[labels].count else None,
+    )
+
+
+def require_gaze(session: Session) -> GazeTrack:
+    """The session's gaze. Raises NoGaze where there is none."""
+    if session.gaze is None:
+        raise NoGaze(f"{session.path} has no gaze ({GAZE_TYPE}); train without it (gaze: none) or leave the bag out")
+    return session.gaze
+
+
+def require_labels(session: Session) -> LabelTrack:
+    """The session's labels. Raises NoLabels where there is none."""
+    if session.labels is None:
+        raise NoLabels(f"{session.path} has no labels ({LABEL_TYPE}); label what the person does, or leave the bag out")
+    return session.labels
+
+
+def _topic_of_role(bag: Bag, role: str, *type_names: str) -> str | None:
+    named = bag.metadata.get(role, "")
+    if named in bag.topics and bag.topics[named].type_name in type_names:
+        return named
+    candidates = bag.topics_of(*type_names)
+    if len(candidates) > 1:
+        # One camera, published raw and compressed, is one choice: the smaller.
+        compressed = [name for name in candidates if name.endswith("/compressed")]
+        if len(compressed) == 1 and {name.removesuffix("/compressed") for name in candidates} == {
+            compressed[0].removesuffix("/compressed")
+        }:
+            return compressed[0]
+        raise UnclearRole(
+            f"{bag.path}: {role} could be {' or '.join(candidates)}, and the bag does not say which; "
+            "record again with the topic's parameter set, or leave the others out"
+        )
+    return candidates[0] if candidates else None
+
+
+def _stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def _read_gaze(bag: Bag, topic: str) -> GazeTrack:
+    count = bag.topics[topic].count
+    stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
+    worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    image_size = (0, 0)
+    for index in range(count):
+        message = bag.message(topic, index)
+        stamps_ns[index] = _stamp_ns(message)
+        xy[index] = message.x, message.y
+        confidence[index], worn[index], eye_state[index] = message.confidence, message.worn, message.eye_state
+        if message.image_width and message.image_height:
+            image_size = (int(message.image_width), int(message.image_height))
+    order = np.argsort(stamps_ns, kind="stable")
+    return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
+
+
+def _read_labels(bag: Bag, topic: str) -> LabelTrack:
+    messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
+    messages.sort(key=_stamp_ns)
+    return LabelTrack(
+        np.array([_stamp_ns(message) for message in messages], np.int64),
+        [message.text for message in messages],
+        [message.verb for message in messages],
+        [message.object_class for message in messages],
+    )
