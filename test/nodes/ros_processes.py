@@ -1,0 +1,49 @@
+"""Nodes of this package as processes of their own, on a DDS domain of their own."""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaze_vlm_ros.transport import use_tested_transport
+
+
+def isolated_environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    use_tested_transport(environment)
+    environment["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    environment["OMP_NUM_THREADS"] = "1"
+    environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def start_node(
+    module: str, parameters: Mapping[str, Any], environment: Mapping[str, str], folder: Path
+) -> subprocess.Popen[str]:
+    """One of gaze_vlm_ros.nodes, its output piped."""
+    parameter_file = folder / f"{module}_{random.SystemRandom().randint(0, 1 << 30)}.yaml"
+    parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
+    command = [sys.executable, "-m", f"gaze_vlm_ros.nodes.{module}", "--ros-args", "--params-file", str(parameter_file)]
+    return start(command, environment)
+
+
+def start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
+    return subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> tuple[int, str]:
+    """Exit code and output, once it has ended; killed if it does not."""
+    try:
+        output, _ = process.communicate(timeout=timeout_s)
+    finally:
+        process.kill()
+        process.wait()
+    return process.returncode, output
