@@ -1,0 +1,154 @@
+"""Reads where a decoder's chosen rows look among the visual tokens, while the model goes on using SDPA or Flash.
+
+A custom attention function of transformers' AttentionInterface calls the model's own implementation, and beside it
+forms the logits of (rows x visual tokens) alone. `output_attentions=True` would force eager attention everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import AttentionInterface
+from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+KEYWORD = "attention_tap"  # by which a tap travels through the model's forward; checkpointed layers get it too
+_PREFIX = "tapped_"
+
+
+class CannotTap(GazeVlmError):
+    """The model's attention does not pass through transformers' AttentionInterface, or not with our keyword."""
+
+
+@dataclass
+class AttentionTap:
+    """What to read in one forward pass, and what was read.
+
+    rows: (B, R) positions, among the tokens of this pass, whose attention is wanted: those that predict the answer.
+    visual: (B, V) or (V,) positions of the visual tokens, counted from the first token, cached ones included.
+    layers: decoder layers to read.
+    """
+
+    rows: Tensor
+    visual: Tensor
+    layers: tuple[int, ...]
+    by_layer: dict[int, Tensor] = field(default_factory=dict)  # (B, H, R, V) log-probabilities, see `record`
+
+    def record(
+        self, layer: int, query: Tensor, key: Tensor, scaling: float | None, mask: Tensor | None, softcap: float | None
+    ) -> None:
+        """Keep log softmax over the visual tokens of query (B, H, S, D) against key (B, H', S, D).
+
+        Leaving all other keys out of the softmax conditions on "attention falls on a visual token". Float32, as in the
+        eager implementations. A row sees only what the model's mask lets it see.
+        """
+        batch, heads, _, width = query.shape
+        key_heads = key.shape[1]
+        visual = self.visual.expand(batch, -1) if self.visual.ndim == 1 else self.visual
+        rows = _gather(query, self.rows).view(batch, key_heads, heads // key_heads, -1, width)
+        keys = _gather(key, visual)
+        logits = torch.einsum("bkgrd,bkvd->bkgrv", rows, keys).flatten(1, 2).float()
+        logits = logits * (width**-0.5 if scaling is None else scaling)
+        if softcap is not None:
+            logits = softcap * torch.tanh(logits / softcap)
+        hidden = _hidden(mask, self.rows, visual, cached=key.shape[2] - query.shape[2])
+        logits = logits.masked_fill(hidden[:, None], torch.finfo(torch.float32).min)
+        # Activation checkpointing runs the layer again during backward, and must find the same operations; what it
+        # makes then belongs to no loss.
+        self.by_layer.setdefault(layer, torch.log_softmax(logits, dim=-1))
+
+    def per_head(self) -> Tensor:
+        """(B, L * H, R, V) log attention of each head of each layer."""
+        if missing := [layer for layer in self.layers if layer not in self.by_layer]:
+            raise CannotTap(
+                f"decoder layers {missing} gave no attention: the model does not hand keyword arguments of forward on "
+                "to its attention, or is not prepared (enable_tap); it cannot be led by gaze"
+            )
+        return torch.cat([self.by_layer[layer] for layer in self.layers], dim=1)
+
+    def log_attention(self) -> Tensor:
+        """(B, R, V) log of the attention averaged over the heads of all layers; each row sums to one."""
+        heads = self.per_head()
+        return torch.logsumexp(heads, dim=1) - math.log(heads.shape[1])
+
+
+def enable_tap(model: Any) -> None:
+    """Let `model` take an AttentionTap as the keyword argument `attention_tap` of forward. Its outputs do not change.
+
+    Raises CannotTap.
+    """
+    config = model.config.get_text_config()
+    base = config._attn_implementation or "sdpa"
+    if base.startswith(_PREFIX):
+        return
+    name = _PREFIX + base
+    if base not in ALL_ATTENTION_FUNCTIONS.valid_keys():
+        raise CannotTap(f"attention implementation {base!r} cannot be tapped; load the model with sdpa")
+    _register(base, name)
+    _set_text_attention(model, name)
+
+
+def middle_layers(model: Any) -> tuple[int, ...]:
+    """The middle third of the decoder, at least one layer."""
+    count = model.config.get_text_config().num_hidden_layers
+    return tuple(range(count // 3, max(count - count // 3, count // 3 + 1)))
+
+
+def _register(base: str, name: str) -> None:
+    attention = ALL_ATTENTION_FUNCTIONS[base]
+
+    def tapped(
+        module: torch.nn.Module,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        attention_mask: Tensor | None,
+        **options: Any,
+    ) -> Any:
+        tap: AttentionTap | None = options.pop(KEYWORD, None)
+        result = attention(module, query, key, value, attention_mask, **options)
+        layer = getattr(module, "layer_idx", None)
+        if tap is not None and layer in tap.layers:
+            tap.record(layer, query, key, options.get("scaling"), attention_mask, options.get("softcap"))
+        return result
+
+    AttentionInterface.register(name, tapped)
+    AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
+
+
+def _set_text_attention(model: Any, name: str) -> None:
+    text_config = model.config.get_text_config()
+    key = next((key for key in model.config.sub_configs if getattr(model.config, key, None) is text_config), None)
+    try:
+        model.set_attn_implementation({key: name} if key else name)
+    except (ValueError, AttributeError) as error:
+        raise CannotTap(f"{type(model).__name__} does not let its attention be chosen ({error})") from None
+    if text_config._attn_implementation != name:
+        raise CannotTap(f"{type(model).__name__} does not let the attention of its language model be chosen")
+
+
+def _gather(states: Tensor, positions: Tensor) -> Tensor:
+    """(B, H, N, D) of states (B, H, S, D) at positions (B, N)."""
+    batch, heads, _, width = states.shape
+    return states.gather(2, positions[:, None, :, None].expand(batch, heads, -1, width))
+
+
+def _hidden(mask: Tensor | None, rows: Tensor, visual: Tensor, cached: int) -> Tensor:
+    """(B, R, V) which visual tokens a row may not see. cached: tokens before the first of this pass."""
+    later = visual[:, None, :] > rows[:, :, None] + cached
+    if mask is None:
+        return later  # Flash, or SDPA's own causal flag
+    if mask.ndim == 2:
+        return later | ~mask.bool().gather(1, visual)[:, None, :]  # Flash with padding: (B, S), 1 = a real token
+    batch = len(rows)
+    mask = mask.expand(batch, -1, -1, -1)
+    of_rows = mask.gather(2, rows[:, None, :, None].expand(-1, mask.shape[1], -1, mask.shape[3]))
+    seen = of_rows.gather(3, visual[:, None, None, :].expand(-1, mask.shape[1], rows.shape[1], -1))
+    hidden = ~seen if seen.dtype == torch.bool else seen < 0
+    return hidden[:, 0]

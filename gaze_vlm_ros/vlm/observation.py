@@ -1,0 +1,70 @@
+"""From frames and a question to model inputs: the one path that trainer and predictor share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+
+class NoVisualTokens(GazeVlmError):
+    """The prompt holds no token that stands for an image."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One question about one observation, ready for the model."""
+
+    inputs: dict[str, torch.Tensor]  # as the model takes them, batch of one; ends where the answer begins
+    visual: torch.Tensor  # (V,) positions in input_ids of the visual tokens, int64
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt; the answer's first token is predicted by row length - 1."""
+        return self.inputs["input_ids"].shape[1]
+
+
+def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -> Encoded:
+    """Inputs for `question` about `frames` ((H, W, 3) uint8 RGB, oldest first), in the model's own chat template."""
+    turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    images = [Image.fromarray(frame) for frame in frames]
+    inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt"))
+    return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
+
+
+def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
+    """(V,) positions of the visual tokens in one prompt's (S,) token ids."""
+    positions = torch.nonzero(input_ids == processor.image_token_id).flatten()
+    if not len(positions):
+        raise NoVisualTokens(f"the prompt holds no token {processor.image_token!r}; give at least one frame")
+    return positions
+
+
+def answer_tokens(processor: Any, answer: str) -> list[int]:
+    """Token ids of `answer` as the model would write it behind the prompt, its end-of-turn token included."""
+    turn = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+    reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    whole = processor.apply_chat_template([turn, reply], tokenize=False)
+    tokenizer = processor.tokenizer
+    # A template may close the turn with a line break behind the end token, which nobody needs to predict; one that
+    # writes the prompt anew when there is a reply leaves only the answer itself to go by.
+    written = whole[len(prompt) :] if whole.startswith(prompt) else answer + tokenizer.eos_token
+    ids = list(tokenizer(written, add_special_tokens=False)["input_ids"])
+    ends = [position for position, token in enumerate(ids) if token in _end_tokens(tokenizer)]
+    return ids[: ends[0] + 1] if ends else [*ids, tokenizer.eos_token_id]
+
+
+def _end_tokens(tokenizer: Any) -> set[int]:
+    """Tokens that end an assistant's turn: the tokenizer's own, and the names that chat templates give it."""
+    names = ("<end_of_utterance>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "</s>")
+    known = tokenizer.get_vocab()
+    return {tokenizer.eos_token_id, *(known[name] for name in names if name in known)}

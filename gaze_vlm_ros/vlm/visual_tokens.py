@@ -1,0 +1,232 @@
+"""Where each visual token of any model looks: found by asking the processor and the model, with no table per model."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AttentionInterface
+from transformers.masking_utils import AttentionMaskInterface
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.observation import encode
+
+Floats = NDArray[np.float64]
+_NO_ATTENTION = "no_attention"
+_RAMP_PX = 64  # a ramp over so many px has four grey levels per px: positions come out to a quarter of a pixel
+_cache: weakref.WeakKeyDictionary[Any, dict[Any, tuple[NDArray[np.int64], Floats]]] = weakref.WeakKeyDictionary()
+
+
+class CannotLocate(GazeVlmError):
+    """The model's visual tokens do not each look at a place of their own."""
+
+
+class _PixelSources(NamedTuple):
+    """Where each entry of the model's image tensor comes from; (E,) each, for the flattened tensor."""
+
+    x: Floats  # px in the frame; NaN = padding
+    y: Floats
+    frame: NDArray[np.int64]  # -1 = padding
+
+
+def visual_tokens(
+    model: Any, processor: Any, frame_size: tuple[int, int], frames: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """(V,) frame index and (V, 4) box x0, y0, x1, y1 in px of the original frame, of each visual token in prompt order.
+
+    A token that looks at nothing but padding has frame -1 and an empty box. With tiles and an overview the same place
+    is looked at by several tokens, and each has its own box.
+
+    How: ramp images through the real processor tell from which pixel each entry of the image tensor comes. Then the
+    vision tower's attention is replaced by zeros, so that a token depends on its own pixels alone, and the gradient of
+    tokens with respect to the image tensor shows them. The tokens are told apart by signs: in pass b every token's
+    gradient is multiplied by +1 or -1 by bit b of its number, which takes log2(V) backward passes and any precision.
+    Cached per model. Raises CannotLocate.
+    """
+    key = (str(processor.image_processor.to_dict()), frame_size, frames)
+    known = _cache.setdefault(model, {})
+    if key not in known:
+        known[key] = _locate(model, processor, frame_size, frames)
+    frame_index, boxes = known[key]
+    return frame_index.copy(), boxes.copy()
+
+
+def _locate(model: Any, processor: Any, frame_size: tuple[int, int], frames: int) -> tuple[NDArray[np.int64], Floats]:
+    sources = _pixel_sources(processor, frame_size, frames)
+    grey = _picture(np.full(frame_size[::-1], 128.0))
+    encoded = encode(processor, [grey] * frames, "?")
+    count = len(encoded.visual)
+    token_of_entry = _token_of_entry(model, encoded.inputs, encoded.visual)
+    frame_index = np.full(count, -1, np.int64)
+    boxes = np.zeros((count, 4))
+    seen = (token_of_entry >= 0) & (sources.frame >= 0)
+    order = np.argsort(token_of_entry[seen], kind="stable")
+    tokens = token_of_entry[seen][order]
+    x, y, frame = sources.x[seen][order], sources.y[seen][order], sources.frame[seen][order]
+    starts = np.searchsorted(tokens, np.arange(count + 1))
+    for token in range(count):
+        own = slice(starts[token], starts[token + 1])
+        if own.start == own.stop:
+            continue
+        frame_index[token] = np.bincount(frame[own]).argmax()
+        of_frame = frame[own] == frame_index[token]
+        x0, x1 = _extent(x[own][of_frame], frame_size[0])
+        y0, y1 = _extent(y[own][of_frame], frame_size[1])
+        boxes[token] = x0, y0, x1, y1
+    if not (frame_index >= 0).any():
+        raise CannotLocate(f"no visual token of {type(model).__name__} depends on any pixel of its frame")
+    return frame_index, boxes
+
+
+def _extent(centres: Floats, size: float) -> tuple[float, float]:
+    """Outer edges of the entries around `centres`: half their spacing beyond the first and the last."""
+    low, high = float(centres.min()), float(centres.max())
+    columns = len(np.unique(np.round(centres * 2) / 2))
+    half = (high - low) / (columns - 1) / 2 if columns > 1 else 0.0
+    return max(low - half, 0.0), min(high + half, size)
+
+
+# What the processor does to pixels.
+
+
+def _picture(grey: Floats) -> NDArray[np.uint8]:
+    return np.repeat(np.clip(np.rint(grey), 0, 255).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _image_tensor_name(inputs: dict[str, torch.Tensor]) -> str:
+    names = [name for name, tensor in inputs.items() if name.startswith("pixel_values") and tensor.is_floating_point()]
+    if len(names) != 1:
+        raise CannotLocate(f"expected one image tensor from the processor, got {names or list(inputs)}")
+    return names[0]
+
+
+def _pixel_sources(processor: Any, frame_size: tuple[int, int], frames: int) -> _PixelSources:
+    width, height = frame_size
+
+    def shown(pictures: list[NDArray[np.uint8]]) -> Floats:
+        inputs = encode(processor, pictures, "?").inputs
+        return inputs[_image_tensor_name(inputs)].double().flatten().numpy()
+
+    black, white = _picture(np.zeros((height, width))), _picture(np.full((height, width), 255.0))
+    dark, bright = shown([black] * frames), shown([white] * frames)
+    span = bright - dark  # 0 where the processor fills in padding
+    inside = np.abs(span) > 1e-6
+
+    def level(grey: Floats) -> Floats:
+        """0 to 1: how bright each entry is when all frames show `grey`."""
+        return (shown([_picture(grey)] * frames) - dark) / np.where(inside, span, 1.0)
+
+    def position(axis: int, size: int) -> Floats:
+        # Pixel i covers [i, i + 1) and has its centre at i + 0.5. Each ramp rises over its own part of the axis alone.
+        centres = np.arange(size) + 0.5
+        total = np.zeros(len(dark))
+        for start in range(0, size, _RAMP_PX):
+            length = min(_RAMP_PX, size - start)
+            ramp = 255 * np.clip((centres - start) / length, 0, 1)
+            grey = np.broadcast_to(ramp[None, :] if axis == 0 else ramp[:, None], (height, width))
+            total += length * level(grey)
+        return total
+
+    x, y = position(0, width), position(1, height)
+    frame = np.full(len(dark), -1, np.int64)
+    for index in range(frames):
+        alone = shown([white if i == index else black for i in range(frames)])
+        frame[inside & (np.abs(alone - dark) > 0.5 * np.abs(span))] = index
+    return _PixelSources(np.where(inside, x, np.nan), np.where(inside, y, np.nan), frame)
+
+
+# What the model does to pixels.
+
+
+def _zero_attention(
+    module: torch.nn.Module, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *_: Any, **__: Any
+) -> tuple[torch.Tensor, None]:
+    batch, heads, length, _width = query.shape
+    return value.new_zeros(batch, length, heads, value.shape[-1]), None
+
+
+AttentionInterface.register(_NO_ATTENTION, _zero_attention)
+AttentionMaskInterface.register(_NO_ATTENTION, lambda *_, **__: None)
+
+
+@contextmanager
+def _without_vision_attention(model: Any) -> Iterator[None]:
+    text_config = model.config.get_text_config()
+    parts = {}
+    for name in model.config.sub_configs:
+        part = getattr(model.config, name, None)
+        if part is not None and part is not text_config and hasattr(part, "_attn_implementation"):
+            parts[name] = part._attn_implementation
+    if not parts:
+        raise CannotLocate(f"{type(model).__name__} has no vision tower whose attention can be replaced")
+    model.set_attn_implementation(dict.fromkeys(parts, _NO_ATTENTION))
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(parts)
+
+
+class _Reached(Exception):
+    """The language model is about to run; what it was given is all that is needed."""
+
+
+def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.Tensor) -> NDArray[np.int64]:
+    """(E,) number of the visual token that each entry of the image tensor ends up in; -1 = none."""
+    name = _image_tensor_name(inputs)
+    device = next(model.parameters()).device
+    placed = {key: tensor.to(device) for key, tensor in inputs.items()}
+    # Noise rather than a flat picture: the gradient of a norm at a constant input can vanish.
+    noise = torch.randn(inputs[name].shape, generator=torch.Generator().manual_seed(0))
+    pixels = noise.to(device, next(model.parameters()).dtype).requires_grad_(True)
+    placed[name] = pixels
+    captured: list[torch.Tensor] = []
+
+    def stop(_module: torch.nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        embeddings = keywords.get("inputs_embeds", arguments[0] if arguments else None)
+        if embeddings is None:
+            raise CannotLocate(f"{type(model).__name__} does not hand embeddings to its language model")
+        captured.append(embeddings)
+        raise _Reached
+
+    hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
+    try:
+        with _without_vision_attention(model), torch.enable_grad():
+            with suppress(_Reached):
+                model(**placed)
+            if not captured:
+                raise CannotLocate(f"{type(model).__name__} did not call its language model")
+            return _decode_signs(captured[0][0, visual.to(device)], pixels)
+    finally:
+        hook.remove()
+
+
+def _decode_signs(features: torch.Tensor, pixels: torch.Tensor) -> NDArray[np.int64]:
+    count, width = features.shape
+    direction = torch.randn(width, generator=torch.Generator().manual_seed(1)).to(features)
+    score = features @ direction  # (V,) one number per token; a random direction misses none
+
+    def gradient(signs: torch.Tensor) -> Floats:
+        (result,) = torch.autograd.grad((score * signs).sum(), pixels, retain_graph=True)
+        return result.double().flatten().cpu().numpy()
+
+    numbers = torch.arange(count, device=features.device)
+    alone = gradient(torch.ones_like(score))
+    strength = np.abs(alone)
+    reached = strength > 1e-12 * max(float(strength.max()), 1e-300)
+    token = np.zeros(len(alone), np.int64)
+    for bit in range(max(count - 1, 1).bit_length()):
+        signed = gradient(1.0 - 2.0 * ((numbers >> bit) & 1).to(score))
+        token |= (np.sign(signed) * np.sign(alone) < 0).astype(np.int64) << bit
+        # An entry that feeds one token alone keeps its strength whatever the signs are.
+        shared = reached & (np.abs(np.abs(signed) - strength) > 0.05 * strength)
+        if shared.sum() > 0.02 * reached.sum():
+            raise CannotLocate(
+                f"{shared.sum() / reached.sum():.0%} of the image entries feed several visual tokens even without "
+                "attention (a resampler, or overlapping convolutions); gaze cannot be put on this model's tokens"
+            )
+    return np.where(reached & (token < count), token, -1)
