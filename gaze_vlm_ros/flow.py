@@ -42,8 +42,8 @@ def carry(
         return points.copy(), np.zeros(len(points), bool)
     # A coordinate x px covers pixel x - 0.5 of the full image, so it scales without an offset and loses half a pixel.
     small = (points * scale - 0.5).astype(np.float32)
-    moved = points + _sample(forward, small) / scale
-    trusted = _sample(disagreement.astype(np.float32)[..., None], small)[:, 0] <= settings.max_disagreement_px
+    moved = points + _sample(np.asarray(forward, np.float32), small) / scale
+    trusted = _sample(np.asarray(disagreement, np.float32)[..., None], small)[:, 0] <= settings.max_disagreement_px
     on_image = (moved >= 0).all(axis=1) & (moved < (width, height)).all(axis=1)
     return moved, trusted & on_image
 

@@ -32,8 +32,8 @@ class ClosableNode(Protocol):
 def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str] | None = None) -> int:
     """Spin one node until SIGINT, SIGTERM or NodeFinished; close it; return the process's exit code.
 
-    A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case,
-    before the context shuts down, so that the node can still publish what it lost.
+    A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case;
+    after a signal the context is shut down by then, so it can print, and neither publish nor log.
     """
 
     def main() -> int:
@@ -60,6 +60,12 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             pass  # a clean request to stop
         except NodeFinished as finished:
             code = finished.code
+        except GazeVlmError:
+            raise
+        except Exception:
+            # A signal shuts the context down at any moment, and what rclpy was doing just then fails.
+            if rclpy.ok():
+                raise
         finally:
             if node is not None:
                 code = node.close() or code

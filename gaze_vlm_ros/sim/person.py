@@ -1,0 +1,194 @@
+"""What the simulated person does: takes things one after another, looking ahead of the hand.
+
+Times in seconds from the start of the session, places in units of bench_scene.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.sim.bench_scene import GRASP, HAND_HOME, MARGIN, OBJECTS, VIEW_WIDTH, Habits, Slot
+
+Floats = NDArray[np.float64]
+TRACK_RATE_HZ = 200.0  # of the sampled gaze and head tracks
+TASKS = ("tidy", "sort", "assemble")
+SCENES = ("workbench", "misleading")
+FIXATION, SACCADE, BLINK = 1, 2, 3  # gaze_vlm_msgs/GazeStamped
+
+
+class UnknownTask(GazeVlmError):
+    """No such task or scene is simulated."""
+
+
+@dataclass(frozen=True)
+class Take:
+    """One object taken from one place and put down at another."""
+
+    target: int  # index into OBJECTS
+    source: Slot
+    destination: Slot
+    hint: int  # index into OBJECTS whose colour the sign shows, from `from_s` on
+    from_s: float  # the previous object is down: what comes now is about this one
+    reach_s: float  # the hand leaves home
+    contact_s: float  # the hand is on the object: the action starts
+    lift_s: float
+    down_s: float  # it stands at its destination: the action ends
+    home_s: float  # the hand is back
+    gaze_s: float  # the eyes are on the target from here to contact_s
+
+
+def plan(rng: np.random.Generator, places: list[Slot], habits: Habits, task: str, scene: str, hint_reliability: float,
+         duration_s: float) -> tuple[list[Slot], list[Take]]:  # fmt: skip
+    """Where each object starts (in the order of OBJECTS), and every take until after `duration_s`."""
+    if task not in TASKS:
+        raise UnknownTask(f"task is {task!r}, expected one of {', '.join(TASKS)}")
+    if scene not in SCENES:
+        raise UnknownTask(f"scene is {scene!r}, expected one of {', '.join(SCENES)}")
+    order = rng.permutation(len(places))
+    standing = [places[i] for i in order[: len(OBJECTS)]]
+    start = list(standing)
+    free = [places[i] for i in order[len(OBJECTS) :]]
+    takes: list[Take] = []
+    now_s, last = 0.0, -1
+    while now_s < duration_s:
+        target = _choose(rng, standing, task, last)
+        others = [i for i in range(len(OBJECTS)) if i != target]
+        honest = scene == "workbench" and rng.random() < hint_reliability
+        hint = target if honest else int(rng.choice(others))
+        source, destination = standing[target], free.pop(rng.integers(len(free)))
+        reach_s = now_s + rng.uniform(0.55, 1.0)
+        contact_s = reach_s + habits.reach_s * rng.uniform(0.92, 1.1)
+        lift_s = contact_s + rng.uniform(0.12, 0.22)
+        down_s = lift_s + rng.uniform(0.6, 0.8)
+        home_s = down_s + rng.uniform(0.35, 0.5)
+        gaze_s = reach_s - habits.gaze_lead_s * rng.uniform(0.8, 1.2)
+        takes.append(Take(target, source, destination, hint, now_s, reach_s, contact_s, lift_s, down_s, home_s, gaze_s))
+        standing[target] = destination
+        free.append(source)
+        now_s, last = home_s, target
+    return start, takes
+
+
+def _choose(rng: np.random.Generator, standing: list[Slot], task: str, last: int) -> int:
+    """Never the same twice running. The task only bends the odds: from the order alone the next cannot be told."""
+    x = np.array([slot.at[0] for slot in standing])
+    weights = {"tidy": np.ones(len(x)), "sort": 1.5 - x / VIEW_WIDTH, "assemble": 0.5 + x / VIEW_WIDTH}[task]
+    if last >= 0:
+        weights[last] = 0
+    return int(rng.choice(len(x), p=weights / weights.sum()))
+
+
+def minimum_jerk(progress: Floats | float) -> Floats | float:
+    """Share of the way at a share of the time (Flash & Hogan 1985)."""
+    p = np.clip(progress, 0.0, 1.0)
+    return p**3 * (10 - 15 * p + 6 * p**2)
+
+
+def hand_at(takes: list[Take], time_s: float) -> tuple[Floats, float, Take | None]:
+    """Where the fingertips are, how far the hand is closed (0 to 1), and the take whose object it carries."""
+    take = next((t for t in takes if time_s < t.home_s), takes[-1])
+    source, destination = take.source.at + GRASP, take.destination.at + GRASP
+    if time_s < take.reach_s:
+        return HAND_HOME.copy(), 0.0, None
+    if time_s < take.contact_s:
+        # Reaching speeds up fast and homes in slowly: its peak is before the middle.
+        share = ((time_s - take.reach_s) / (take.contact_s - take.reach_s)) ** 0.7
+        return HAND_HOME + (source - HAND_HOME) * minimum_jerk(share), 0.0, None
+    if time_s < take.lift_s:
+        return source, (time_s - take.contact_s) / (take.lift_s - take.contact_s), None
+    if time_s < take.down_s:
+        share = (time_s - take.lift_s) / (take.down_s - take.lift_s)
+        arc = np.array([0.0, -30.0 * np.sin(np.pi * share)])  # lifted on the way
+        return source + (destination - source) * minimum_jerk(share) + arc, 1.0, take
+    share = (time_s - take.down_s) / (take.home_s - take.down_s)
+    return destination + (HAND_HOME - destination) * minimum_jerk(share), float(max(0.0, 1 - 3 * share)), None
+
+
+@dataclass(frozen=True)
+class Eyes:
+    """Gaze and head, sampled at TRACK_RATE_HZ. Gaze in the world, in units."""
+
+    gaze: Floats  # (T, 2)
+    state: NDArray[np.uint8]  # (T,) FIXATION, SACCADE or BLINK
+    head: Floats  # (T, 3): shift of the view in units, and its roll in radians
+
+    def at(self, time_s: float) -> tuple[Floats, int, Floats]:
+        """(gaze, state, head) at a time."""
+        position = np.clip(time_s * TRACK_RATE_HZ, 0, len(self.gaze) - 1.001)
+        index, share = int(position), position - int(position)
+        blend = np.array([1 - share, share])
+        return blend @ self.gaze[index : index + 2], int(self.state[index]), blend @ self.head[index : index + 2]
+
+
+def watch(rng: np.random.Generator, takes: list[Take], standing: list[Slot], habits: Habits, duration_s: float) -> Eyes:
+    """Where the person looks, and the head with it."""
+    count = int(np.ceil((duration_s + 1) * TRACK_RATE_HZ)) + 2
+    times = np.arange(count) / TRACK_RATE_HZ
+    gaze, state = _move_eyes(_fixations(rng, takes, standing), times)
+    wobble = rng.normal(0, 1.2, (count, 2))  # fixational drift and tremor
+    gaze = gaze + np.apply_along_axis(lambda x: np.convolve(x, np.ones(9) / 9, "same"), 0, wobble)
+    blink_s = 0.0
+    while (blink_s := blink_s + rng.exponential(4.0) + 0.4) < duration_s:
+        state[(times >= blink_s) & (times < blink_s + rng.uniform(0.1, 0.3))] = BLINK
+    return Eyes(gaze, state, _head(rng, gaze, times, habits))
+
+
+def _fixations(rng: np.random.Generator, takes: list[Take], standing: list[Slot]) -> list[tuple[float, Floats]]:
+    """(from when, where), in order; each holds until the next."""
+    where = [np.array(slot.at) for slot in standing]
+    plan: list[tuple[float, Floats]] = []
+    for take in takes:
+        glance_s = take.from_s
+        while glance_s < take.gaze_s - 0.12:
+            # Before it is decided: anything on the bench, now and then the hand.
+            place = HAND_HOME - (0, 30) if rng.random() < 0.2 else where[rng.integers(len(where))]
+            plan.append((glance_s, place + rng.normal(0, 10, 2)))
+            glance_s += rng.uniform(0.2, 0.5)
+        plan.append((take.gaze_s, np.array(take.source.at) + rng.normal(0, 7, 2)))
+        if rng.random() < 0.12:
+            # A check of something else on the way; the eyes come back before contact.
+            away_s = take.reach_s + 0.25 * (take.contact_s - take.reach_s)
+            plan.append((away_s, where[rng.integers(len(where))] + rng.normal(0, 10, 2)))
+            plan.append((away_s + 0.25, np.array(take.source.at) + rng.normal(0, 7, 2)))
+        plan.append((take.contact_s + rng.uniform(-0.05, 0.1), np.array(take.destination.at) + rng.normal(0, 9, 2)))
+        where[take.target] = np.array(take.destination.at)
+    return sorted(plan, key=lambda fixation: fixation[0])
+
+
+def _move_eyes(fixations: list[tuple[float, Floats]], times: Floats) -> tuple[Floats, NDArray[np.uint8]]:
+    gaze = np.empty((len(times), 2))
+    state = np.full(len(times), FIXATION, np.uint8)
+    position = fixations[0][1]
+    for (start_s, place), following in zip(fixations, [*fixations[1:], (np.inf, None)], strict=True):
+        # Main sequence: 2.2 ms a degree and 21 ms (Carpenter 1988); the view spans about 80 degrees.
+        degrees = float(np.linalg.norm(place - position)) * 80 / VIEW_WIDTH
+        length_s = 0.021 + 0.0022 * degrees
+        during = (times >= start_s) & (times < following[0])
+        share = (times[during] - start_s) / length_s
+        gaze[during] = position + (place - position) * np.asarray(minimum_jerk(share))[:, None]
+        state[during] = np.where(share < 1, SACCADE, FIXATION)
+        position = place
+    gaze[times < fixations[0][0]] = fixations[0][1]
+    return gaze, state
+
+
+def _head(rng: np.random.Generator, gaze: Floats, times: Floats, habits: Habits) -> Floats:
+    """The head follows gaze slowly and in part, and is never still."""
+    centre = np.array([VIEW_WIDTH / 2, 0.375 * VIEW_WIDTH])
+    wanted = (gaze - centre) * habits.head_gain
+    shift = np.empty_like(wanted)
+    current = wanted[0]
+    smoothing = 1 - np.exp(-1 / (0.35 * TRACK_RATE_HZ))  # 0.35 s: a head is heavy
+    for index, target in enumerate(wanted):
+        current = current + smoothing * (target - current)
+        shift[index] = current
+    phases = rng.uniform(0, 2 * np.pi, (3, 4))
+    rates = np.array([0.23, 0.61, 1.7, 4.1])  # Hz: sway, breathing, tremor
+    sizes = np.array([3.0, 1.5, 0.7, 0.3])
+    sway = (np.sin(2 * np.pi * times[:, None, None] * rates + phases) * sizes).sum(axis=2) * habits.tremor
+    shift = np.clip(shift + sway[:, :2], -MARGIN * 0.6, MARGIN * 0.6)
+    return np.column_stack([shift, sway[:, 2] * 0.003])
