@@ -1,0 +1,157 @@
+"""Carry stamps of a device's clock to this host's: offset, its certainty and its drift, from time echoes. No ROS.
+
+An echo says: between sending and receiving, at some moment, the device's clock showed this millisecond. So the offset
+(host minus device) lies in an interval as long as the round trip and the millisecond together; that holds however
+unequal the two ways are. Intervals of many echoes, taken at different phases of the millisecond, intersect in a much
+shorter one (Marzullo, "Maintaining the time in a distributed system", 1984). All times are Unix time in int64 ns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+MILLISECOND_NS = 1_000_000
+
+
+@dataclass(frozen=True)
+class TimeEcho:
+    """One question and answer. The device cuts its clock to whole milliseconds."""
+
+    sent_ns: int  # host
+    received_ns: int  # host
+    device_ms: int
+
+
+@dataclass(frozen=True)
+class OffsetEstimate:
+    """Host clock minus device clock at one time: `offset_ns` give or take `uncertainty_ns`, which is a bound."""
+
+    device_ns: int  # when, on the device's clock
+    offset_ns: int
+    uncertainty_ns: int
+    round_trip_ns: int  # the shortest among the echoes
+    agreeing: int  # echoes that the interval satisfies
+    echoes: int
+
+
+def estimate_offset(echoes: Sequence[TimeEcho]) -> OffsetEstimate | None:
+    """The offset that most of the echoes allow; None when fewer than half allow any common one.
+
+    That happens when a clock is set while the echoes are taken.
+    """
+    usable = [echo for echo in echoes if echo.received_ns >= echo.sent_ns]  # else the host's clock was set back
+    if not usable:
+        return None
+    # The device's clock was in [device_ms, device_ms + 1) at some moment in [sent, received].
+    lower = [echo.sent_ns - (echo.device_ms + 1) * MILLISECOND_NS for echo in usable]
+    upper = [echo.received_ns - echo.device_ms * MILLISECOND_NS for echo in usable]
+    edges = sorted([(bound, 0) for bound in lower] + [(bound, 1) for bound in upper])
+    covering = best = 0
+    low = high = 0
+    for index, (bound, is_end) in enumerate(edges):
+        covering += -1 if is_end else 1
+        if covering > best:
+            best, low, high = covering, bound, edges[index + 1][0]
+    if best * 2 < len(usable):
+        return None
+    return OffsetEstimate(
+        device_ns=usable[len(usable) // 2].device_ms * MILLISECOND_NS,
+        offset_ns=(low + high) // 2,
+        uncertainty_ns=(high - low + 1) // 2,
+        round_trip_ns=min(echo.received_ns - echo.sent_ns for echo in usable),
+        agreeing=best,
+        echoes=len(echoes),
+    )
+
+
+@dataclass
+class DeviceClock:
+    """Follows the offset while the device runs.
+
+    The drift is the slope of a line through the estimates of the last `memory`, once they span `min_drift_span_s`;
+    before that the newest estimate holds. An estimate that lies farther from the prediction than the two clocks can
+    drift apart is a step (a phone sets its clock by NTP): what came before it is then forgotten, and counted.
+    """
+
+    memory: int = 120  # estimates: ten minutes at one each five seconds, over which a phone's drift is steady
+    min_drift_span_s: float = 20.0  # below it the millisecond's remains would dominate the slope
+    max_drift_ppm: float = 200.0  # quartz is within 100 on either side
+    steps: int = 0
+    _estimates: deque[OffsetEstimate] = field(default_factory=deque)
+    _drift: float = 0.0  # offset's change for each ns of device time
+    _anchor: tuple[int, float] = (0, 0.0)  # device time and offset that the line goes through, both ns
+
+    @property
+    def latest(self) -> OffsetEstimate | None:
+        """The newest estimate, None before the first."""
+        return self._estimates[-1] if self._estimates else None
+
+    @property
+    def drift_ppm(self) -> float:
+        """How fast the device's clock runs against the host's; 0 until it is known."""
+        return -self._drift * 1e6
+
+    def offset_ns(self, device_ns: int) -> int:
+        """Host minus device at a time of the device's clock. Raises LookupError before the first estimate."""
+        if not self._estimates:
+            raise LookupError("the offset of the device's clock has not been estimated yet")
+        at_ns, offset_ns = self._anchor
+        return round(offset_ns + self._drift * (device_ns - at_ns))
+
+    def to_host_ns(self, device_ns: int) -> int:
+        """A device stamp on the host's clock. Raises LookupError before the first estimate."""
+        return device_ns + self.offset_ns(device_ns)
+
+    def add(self, estimate: OffsetEstimate) -> None:
+        """Take a new estimate into account."""
+        if self._estimates and self._is_step(estimate):
+            self.steps += 1
+            self._estimates.clear()
+        self._estimates.append(estimate)
+        while len(self._estimates) > self.memory:
+            self._estimates.popleft()
+        self._fit()
+
+    def _is_step(self, estimate: OffsetEstimate) -> bool:
+        previous = self._estimates[-1]
+        apart_ns = abs(estimate.device_ns - previous.device_ns)
+        allowed_ns = estimate.uncertainty_ns + previous.uncertainty_ns + apart_ns * self.max_drift_ppm * 1e-6
+        # And a millisecond: a device that rounds its milliseconds is off by half of one, which the bounds ignore.
+        return abs(estimate.offset_ns - previous.offset_ns) > allowed_ns + MILLISECOND_NS
+
+    def _fit(self) -> None:
+        newest = self._estimates[-1]
+        span_ns = newest.device_ns - self._estimates[0].device_ns
+        if span_ns < self.min_drift_span_s * 1e9:
+            self._anchor, self._drift = (newest.device_ns, float(newest.offset_ns)), 0.0
+            return
+        # Relative to the newest: a float cannot hold Unix time to the nanosecond.
+        at_s = np.array([(e.device_ns - newest.device_ns) / 1e9 for e in self._estimates])
+        offset_ns = np.array([e.offset_ns - newest.offset_ns for e in self._estimates], float)
+        weight = 1.0 / np.array([max(e.uncertainty_ns, 1) for e in self._estimates], float)
+        slope, intercept = np.polyfit(at_s, offset_ns, 1, w=weight)
+        self._drift = float(slope) / 1e9
+        self._anchor = (newest.device_ns, newest.offset_ns + float(intercept))
+
+
+@dataclass
+class StampGuard:
+    """Refuses stamps that no sample can have, and counts them.
+
+    A sample cannot be acquired after it arrived, nor lie seconds back on a live stream. Such stamps come from a clock
+    that is being set, or from the wrap of a 32-bit RTP timestamp before the next sender report.
+    """
+
+    max_future_ns: int = 50 * MILLISECOND_NS  # the offset's own error is far below
+    max_age_ns: int = 10_000 * MILLISECOND_NS  # as long as a stream may stall before its connection is given up
+    refused: int = 0
+
+    def accepts(self, stamp_ns: int, now_ns: int) -> bool:
+        """Whether a stamp, carried to the host's clock, is possible for a sample that arrives now."""
+        possible = now_ns - self.max_age_ns <= stamp_ns <= now_ns + self.max_future_ns
+        self.refused += not possible
+        return possible

@@ -1,0 +1,307 @@
+"""ROS 2 node: scene camera, gaze and IMU of a Neon, stamped with their acquisition time in ROS time.
+
+Publishes camera/image_raw, camera/image_raw/compressed, camera/camera_info, gaze, imu and /diagnostics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import queue
+import threading
+import time
+from array import array
+from concurrent.futures import Future
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
+
+from gaze_vlm_msgs.msg import GazeStamped
+from gaze_vlm_ros.device_clock import StampGuard
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.neon_client import Address, NeonClient, discover
+from gaze_vlm_ros.nodes.running import run_node
+
+STANDARD_GRAVITY_M_S2 = 9.80665
+# Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.
+FRAMES_WAITING = 60
+
+
+class BadParameter(GazeVlmError):
+    """A parameter of the node has a value that it cannot have."""
+
+
+class EyeTracker(Node):
+    """Three threads: rclpy's executor; an asyncio loop that receives; one that encodes and publishes frames."""
+
+    def __init__(self) -> None:
+        super().__init__("eye_tracker")
+        self._read_parameters()
+        # Reliable, and deep enough that a subscriber's pause of a second loses nothing.
+        image_qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+        sample_qos = QoSProfile(depth=1000, reliability=ReliabilityPolicy.RELIABLE)
+        self._image = self.create_publisher(Image, "camera/image_raw", image_qos)
+        self._compressed = self.create_publisher(CompressedImage, "camera/image_raw/compressed", image_qos)
+        self._camera_info = self.create_publisher(CameraInfo, "camera/camera_info", image_qos)
+        self._gaze = self.create_publisher(GazeStamped, "gaze", sample_qos)
+        self._imu = self.create_publisher(Imu, "imu", sample_qos)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+
+        self._guard = StampGuard()
+        self._delivered: dict[str, int] = dict.fromkeys(self._streams, 0)
+        self._delivered_stamps: dict[str, dict[str, list[int]]] = {
+            name: {"device_ns": [], "header_ns": []} for name in self._streams
+        }
+        self._frames_dropped = 0
+        self._client: NeonClient | None = None
+        self._frames: queue.Queue[tuple[Any, int] | None] = queue.Queue(FRAMES_WAITING)
+        self._publisher = threading.Thread(target=self._publish_frames, name="frames")
+        self._publisher.start()
+        self._loop = asyncio.new_event_loop()
+        self._receiver = threading.Thread(target=self._loop.run_forever, name="receive")
+        self._receiver.start()
+        self._running: Future[None] | None = None
+        self.create_timer(0.1, self._supervise)
+        self.create_timer(1.0, self._publish_diagnostics)
+
+    def _read_parameters(self) -> None:
+        # Of any type, so that `-p clock_period_s:=5` is no type error; the type of the default is then demanded here.
+        any_type = ParameterDescriptor(dynamic_typing=True)
+
+        def parameter(name: str, default: Any) -> Any:
+            value = self.declare_parameter(name, default, any_type).value
+            if isinstance(default, list) and isinstance(value, str):
+                value = [value]
+            try:
+                return [str(item) for item in value] if isinstance(default, list) else type(default)(value)
+            except (TypeError, ValueError):
+                raise BadParameter(f"{name} is {value!r}, expected something like {default!r}") from None
+
+        self._address = parameter("address", "")
+        self._discovery_timeout_s = parameter("discovery_timeout_s", 10.0)
+        self._connect_timeout_s = parameter("connect_timeout_s", 15.0)
+        self._streams = tuple(parameter("streams", ["world", "gaze", "imu"]))
+        self._transport = parameter("rtp_transport", "auto")
+        self._frame_id = parameter("frame_id", "scene_camera_optical_frame")
+        self._imu_frame_id = parameter("imu_frame_id", "neon_imu")
+        self._clock_period_s = parameter("clock_period_s", 5.0)
+        self._jpeg_quality = parameter("jpeg_quality", 90)
+        self._delivered_log = parameter("delivered_log", "")
+        self._wanted_subscribers = [topic for topic in parameter("wait_for_subscribers", [""]) if topic]
+        if self._transport not in ("auto", "udp", "tcp"):
+            raise BadParameter(f"rtp_transport is '{self._transport}', expected auto, udp or tcp")
+        if self.get_parameter("use_sim_time").value:
+            raise BadParameter("use_sim_time is set, but glasses run in real time; unset it for this node")
+        if not 1 <= self._jpeg_quality <= 100:
+            raise BadParameter(f"jpeg_quality is {self._jpeg_quality}, expected 1 to 100")
+        if self._clock_period_s <= 0:
+            raise BadParameter(f"clock_period_s is {self._clock_period_s:g}, expected more than 0")
+        if self._address:
+            Address.parse(self._address)  # say so at once
+
+    # In the executor's thread.
+
+    def _supervise(self) -> None:
+        """Start receiving once the subscribers are there; bring the receiver's errors to the main thread."""
+        if self._running is None:
+            missing = [t for t in self._wanted_subscribers if not self.count_subscribers(self.resolve_topic_name(t))]
+            if missing:
+                self.get_logger().info(f"waiting for a subscriber of {', '.join(missing)}", throttle_duration_sec=5.0)
+            else:
+                self._running = asyncio.run_coroutine_threadsafe(self._receive(), self._loop)
+        elif self._running.done():
+            self._running.result()
+
+    def _publish_diagnostics(self) -> None:
+        client = self._client
+        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: glasses", hardware_id=self._address)
+        values: dict[str, object] = {}
+        if client is None or client.clock.latest is None:
+            status.level, status.message = DiagnosticStatus.WARN, "not connected"
+        else:
+            latest = client.clock.latest
+            status.level, status.message = DiagnosticStatus.OK, "receiving"
+            if self._guard.refused or self._frames_dropped or client.reconnections:
+                status.level, status.message = DiagnosticStatus.WARN, "something was lost"
+            values = {
+                "clock offset host - device [ms]": f"{client.clock.offset_ns(latest.device_ns) / 1e6:.3f}",
+                "clock offset uncertainty [ms]": f"{latest.uncertainty_ns / 1e6:.3f}",
+                "round trip [ms]": f"{latest.round_trip_ns / 1e6:.3f}",
+                "clock drift of the device [ppm]": f"{client.clock.drift_ppm:.2f}",
+                "clock steps": client.clock.steps,
+                "impossible stamps refused": self._guard.refused,
+                "frames dropped": self._frames_dropped,
+                "reconnections": client.reconnections,
+            }
+            values |= {f"delivered {name}": count for name, count in self._delivered.items()}
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
+
+    # In the asyncio thread.
+
+    async def _receive(self) -> None:
+        address = Address.parse(self._address) if self._address else await discover(self._discovery_timeout_s)
+        self._address = str(address)
+        self._client = NeonClient(
+            address,
+            self._streams,
+            self._take,
+            self._notice,
+            clock_period_s=self._clock_period_s,
+            connect_timeout_s=self._connect_timeout_s,
+            transport=self._transport,
+        )
+        await self._client.run()
+
+    def _notice(self, is_good: bool, text: str) -> None:
+        logger = self.get_logger()
+        logger.info(text) if is_good else logger.warning(text)
+
+    def _take(self, stream: str, datum: Any, device_ns: int) -> None:
+        assert self._client is not None
+        header_ns = self._client.clock.to_host_ns(device_ns)
+        if not self._guard.accepts(header_ns, time.time_ns()):
+            late_s = (time.time_ns() - header_ns) / 1e9
+            text = f"refused a {stream} stamp that is {late_s:+.3f} s old ({self._guard.refused} refused so far)"
+            self.get_logger().warning(text, throttle_duration_sec=5.0)
+            return
+        self._delivered[stream] += 1
+        if self._delivered_log:
+            self._delivered_stamps[stream]["device_ns"].append(device_ns)
+            self._delivered_stamps[stream]["header_ns"].append(header_ns)
+        if stream == "world":
+            self._client.frame_size = (datum.av_frame.width, datum.av_frame.height)
+            try:
+                self._frames.put_nowait((datum.av_frame, header_ns))
+            except queue.Full:
+                self._frames_dropped += 1
+                text = f"frames come faster than they are published: {self._frames_dropped} dropped so far"
+                self.get_logger().warning(text, throttle_duration_sec=5.0)
+        elif stream == "gaze":
+            self._gaze.publish(self._gaze_message(datum, device_ns, header_ns))
+        else:
+            self._imu.publish(self._imu_message(datum, header_ns))
+
+    def _gaze_message(self, gaze: Any, device_ns: int, header_ns: int) -> GazeStamped:
+        message = GazeStamped(x=float(gaze.x), y=float(gaze.y), confidence=math.nan)  # the glasses give none
+        message.header.stamp = _time(header_ns)
+        message.header.frame_id = self._frame_id
+        message.device_stamp = _time(device_ns)
+        message.worn = GazeStamped.WORN_YES if gaze.worn else GazeStamped.WORN_NO
+        assert self._client is not None
+        if self._client.frame_size is not None:
+            message.image_width, message.image_height = self._client.frame_size
+        return message
+
+    def _imu_message(self, imu: Any, header_ns: int) -> Imu:
+        """In SI units and in the sensor's own axes; covariances by REP-145: all zeros = unknown, -1 = no estimate."""
+        message = Imu()
+        message.header.stamp = _time(header_ns)
+        message.header.frame_id = self._imu_frame_id
+        gyro, acceleration, rotation = imu.gyro_data, imu.accel_data, imu.quaternion
+        velocity = message.angular_velocity
+        velocity.x, velocity.y, velocity.z = (math.radians(value) for value in gyro)
+        linear = message.linear_acceleration
+        linear.x, linear.y, linear.z = (value * STANDARD_GRAVITY_M_S2 for value in acceleration)
+        norm = math.hypot(*rotation)
+        if abs(norm - 1.0) < 0.1:
+            orientation = message.orientation
+            orientation.x, orientation.y, orientation.z, orientation.w = (value / norm for value in rotation)
+        else:  # all zeros before the sensor's fusion has settled
+            message.orientation_covariance[0] = -1.0
+        return message
+
+    # In the thread of frames.
+
+    def _publish_frames(self) -> None:
+        while (item := self._frames.get()) is not None:
+            try:
+                self._publish_frame(*item)
+            except Exception:
+                if self.context.ok():
+                    raise
+                self._frames_dropped += 1  # came after the request to stop
+
+    def _publish_frame(self, frame: Any, header_ns: int) -> None:
+        info = self._camera_info_message(frame.width, frame.height, header_ns)
+        self._camera_info.publish(info)
+        raw, compressed = (topic.get_subscription_count() > 0 for topic in (self._image, self._compressed))
+        if not raw and not compressed:
+            return
+        rgb = frame.to_ndarray(format="rgb24")
+        if compressed:
+            jpeg = CompressedImage(header=info.header, format="rgb8; jpeg compressed bgr8")
+            jpeg.data = array("B", encode_jpeg(rgb, quality=self._jpeg_quality))  # bytes are copied one by one
+            self._compressed.publish(jpeg)
+        if raw:
+            image = Image(header=info.header, height=frame.height, width=frame.width, encoding="rgb8")
+            image.step = 3 * frame.width
+            image.data = array("B", rgb.tobytes())
+            self._image.publish(image)
+
+    def _camera_info_message(self, width: int, height: int, header_ns: int) -> CameraInfo:
+        message = CameraInfo(width=width, height=height)
+        message.header.stamp = _time(header_ns)
+        message.header.frame_id = self._frame_id
+        calibration = self._client.calibration if self._client else None
+        if calibration is not None:  # otherwise all zeros: an uncalibrated camera
+            matrix = np.asarray(calibration.scene_camera_matrix, float).reshape(3, 3)
+            message.distortion_model = "rational_polynomial"
+            message.d = np.asarray(calibration.scene_distortion_coefficients, float).ravel().tolist()  # OpenCV's order
+            message.k = matrix.ravel()
+            message.r = np.eye(3).ravel()
+            message.p = np.hstack([matrix, np.zeros((3, 1))]).ravel()
+        return message
+
+    def close(self) -> int:
+        """Leave the device, publish what is waiting, and say what was delivered."""
+        if self._running is not None:
+            self._running.cancel()
+        asyncio.run_coroutine_threadsafe(_end_tasks(), self._loop)
+        self._receiver.join(2.0)
+        if self._receiver.is_alive():  # something in the vendor's client did not end: leave it
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._receiver.join(1.0)
+        self._frames.put(None)
+        self._publisher.join()
+        counts = ", ".join(f"{count} {name}" for name, count in self._delivered.items())
+        lost = f"{self._guard.refused} stamps refused, {self._frames_dropped} frames dropped"
+        # Printed, for after SIGINT the logger's context is gone.
+        print(f"eye_tracker: the glasses delivered {counts}; {lost}", flush=True)
+        if self._delivered_log:
+            log = {"streams": self._delivered_stamps, "refused": self._guard.refused, "dropped": self._frames_dropped}
+            Path(self._delivered_log).write_text(json.dumps(log))
+        return 0
+
+
+async def _end_tasks() -> None:
+    """Cancel every task of the loop, give their goodbyes a moment, and stop the loop."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in others:
+        task.cancel()
+    if others:
+        await asyncio.wait(others, timeout=1.0)
+    asyncio.get_running_loop().stop()
+
+
+def _time(stamp_ns: int) -> Time:
+    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
+
+
+def main() -> int:
+    return run_node("eye_tracker", EyeTracker)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
