@@ -53,13 +53,9 @@ class BenchRenderer:
         corners = np.array([[0.0, 0.0], [VIEW_WIDTH, 0.0], [0.0, VIEW_WIDTH]])
         target = self.world_to_image(corners, head).astype(np.float32)
         source = (corners * self._scale + matrix[:, 2]).astype(np.float32)
-        frame = cv2.warpAffine(
-            layer,
-            cv2.getAffineTransform(source, target),
-            self._size,
-            flags=cv2.INTER_LINEAR,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
+        turn = cv2.getAffineTransform(source, target)
+        moved = cv2.warpAffine(layer, turn, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        frame = np.asarray(moved, np.uint8)
         self._draw_arm(frame, carried, hand, grip, head)
         return frame
 
@@ -78,13 +74,10 @@ class BenchRenderer:
         room = np.empty((height, width, 3), np.float32)
         room[:edge] = np.array(self._look.wall, np.float32) * (0.82 + 0.2 * rows[:edge, :, None] * height / edge)
         # Wood: long streaks, boards, and light from the front.
-        streaks = cv2.GaussianBlur(
-            rng.normal(0, 1, (height - edge, width)).astype(np.float32), (0, 0), 22 * self._scale, None, 0.7
-        )
-        streaks *= 9 / max(float(streaks.std()), 1e-6)
-        fine = cv2.GaussianBlur(
-            rng.normal(0, 1, (height - edge, width)).astype(np.float32), (0, 0), 5 * self._scale, None, 0.6
-        )
+        size = (height - edge, width)
+        streaks = _noise(rng, size, 22 * self._scale, 0.7)
+        fine = _noise(rng, size, 5 * self._scale, 0.6)
+        streaks = streaks * (9 / max(float(streaks.std()), 1e-6))
         wood = np.array(self._look.wood, np.float32) + (streaks + 5 * fine)[:, :, None]
         room[edge:] = wood * (0.78 + 0.34 * np.linspace(0, 1, height - edge, dtype=np.float32)[:, None, None])
         for board in (0.16, 0.4, 0.72):
@@ -175,6 +168,11 @@ class BenchRenderer:
         small = cv2.GaussianBlur(small, (0, 0), 2.2 * self._scale)
         shade = 255 - cv2.resize(small, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR)
         cv2.multiply(frame, cv2.cvtColor(shade, cv2.COLOR_GRAY2RGB), frame, 1 / 255)
+
+
+def _noise(rng: np.random.Generator, size: tuple[int, int], along_px: float, across_px: float) -> NDArray[np.float32]:
+    """White noise drawn out along x."""
+    return np.asarray(cv2.GaussianBlur(rng.normal(0, 1, size), (0, 0), along_px, None, across_px), np.float32)
 
 
 def _limb(image: Image, start: Floats, end: Floats, width: float, colour: Colour | int) -> None:

@@ -1,0 +1,202 @@
+"""ROS 2 node: a simulated person at a bench, as a head camera, an eye tracker and labels. See config/simulator.yaml.
+
+Publishes camera/image_raw, camera/image_raw/compressed, camera/camera_info, gaze and label, stamped with their time of
+acquisition; with a speed other than 1 also /clock, for nodes that run with use_sim_time.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+from array import array
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Time
+from rcl_interfaces.msg import ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock as ClockMessage
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
+
+from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.nodes.running import NodeFinished, run_node
+from gaze_vlm_ros.sim.bench_session import (
+    FIELD_OF_VIEW_DEG,
+    FRAME_ID,
+    BadBenchSettings,
+    BenchSettings,
+    Event,
+    FrameEvent,
+    GazeEvent,
+    LabelEvent,
+    simulate,
+)
+
+LATE_S = 0.5  # behind its schedule by more than this the simulator says so: the machine is too slow for `speed`
+
+
+class NobodyListens(GazeVlmError):
+    """No subscriber came for a topic that was to have one."""
+
+
+class BadSpeed(GazeVlmError):
+    """The speed is no positive number."""
+
+
+class Simulator(Node):
+    """A thread of its own publishes on schedule; the executor only watches for its end."""
+
+    def __init__(self) -> None:
+        super().__init__("simulator")
+        self._settings = self._read_settings()
+        any_type = ParameterDescriptor(dynamic_typing=True)
+        self._speed = float(self.declare_parameter("speed", 1.0, any_type).value)
+        if not self._speed > 0:
+            raise BadSpeed(f"speed is {self._speed:g}, expected more than 0; 1 is real time")
+        wanted: list[str] = self.declare_parameter("wait_for_subscribers", [""]).value
+        self._wait_s = float(self.declare_parameter("wait_s", 15.0, any_type).value)
+        image_qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
+        sample_qos = QoSProfile(depth=2000, reliability=ReliabilityPolicy.RELIABLE)
+        self._image = self.create_publisher(Image, "camera/image_raw", image_qos)
+        self._compressed = self.create_publisher(CompressedImage, "camera/image_raw/compressed", image_qos)
+        self._camera_info = self.create_publisher(CameraInfo, "camera/camera_info", image_qos)
+        self._gaze = self.create_publisher(GazeStamped, "gaze", sample_qos)
+        self._label = self.create_publisher(ActionLabel, "label", sample_qos)
+        self._sim_time = self.create_publisher(ClockMessage, "/clock", 10) if self._speed != 1 else None
+        self._wanted = [self.resolve_topic_name(topic) for topic in wanted if topic]
+        self._failure: GazeVlmError | None = None
+        self._published = dict.fromkeys(("frames", "gaze", "labels"), 0)
+        self._late_s = 0.0
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="publish")
+        self._thread.start()
+        self.create_timer(0.05, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _read_settings(self) -> BenchSettings:
+        values: dict[str, Any] = {}
+        # Of any type, so that `-p duration_s:=60` is no type error; the type of the default is then demanded here.
+        any_type = ParameterDescriptor(dynamic_typing=True)
+        for name, default in dataclasses.asdict(BenchSettings()).items():
+            value = self.declare_parameter(name, default, any_type).value
+            try:
+                values[name] = type(default)(value)
+            except (TypeError, ValueError):
+                raise BadBenchSettings(f"{name} is {value!r}, expected something like {default!r}") from None
+        return BenchSettings(**values)
+
+    def _watch(self) -> None:
+        if self._thread.is_alive():
+            return
+        if self._failure is not None:
+            raise self._failure
+        raise NodeFinished()
+
+    # In the publishing thread.
+
+    def _run(self) -> None:
+        try:
+            self._wait_for_subscribers()
+            self._publish_all()
+        except GazeVlmError as error:
+            self._failure = error
+
+    def _wait_for_subscribers(self) -> None:
+        deadline = time.monotonic() + self._wait_s
+        while missing := [topic for topic in self._wanted if not self.count_subscribers(topic)]:
+            if time.monotonic() > deadline:
+                raise NobodyListens(
+                    f"nobody subscribed to {', '.join(missing)} within {self._wait_s:g} s; start the recorder or "
+                    "predictor, or leave the topic out of wait_for_subscribers"
+                )
+            if self._stop.wait(0.02):
+                return
+        # A subscriber counts once its match is known here; it may learn of ours a moment later.
+        if self._wanted:
+            self._stop.wait(0.3)
+
+    def _publish_all(self) -> None:
+        start_ns, started = time.time_ns(), time.monotonic()
+        print(f"simulating {self._settings.duration_s:g} s at speed {self._speed:g}", flush=True)
+        for event in simulate(self._settings):
+            due_s = started + event.t_ns / 1e9 / self._speed - time.monotonic()
+            # Samples that are due within a millisecond go out together: waking up costs more than they do.
+            if due_s > 0.001 and self._stop.wait(due_s):
+                return
+            self._late_s = max(self._late_s, -due_s)
+            self._publish(event, start_ns + event.t_ns)
+        for publisher in (self._image, self._compressed, self._gaze, self._label):
+            publisher.wait_for_all_acked(Duration(seconds=5))
+
+    def _publish(self, event: Event, stamp_ns: int) -> None:
+        stamp = Time()
+        stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        match event:
+            case FrameEvent():
+                self._publish_frame(event, stamp)
+            case GazeEvent():
+                message = GazeStamped(
+                    x=event.x, y=event.y, image_width=self._settings.width, image_height=self._settings.height,
+                    confidence=event.confidence, worn=event.worn, eye_state=event.eye_state,
+                )  # fmt: skip
+                message.header.stamp, message.header.frame_id = stamp, FRAME_ID
+                message.device_stamp.sec, message.device_stamp.nanosec = divmod(event.t_ns, 1_000_000_000)
+                self._gaze.publish(message)
+                self._published["gaze"] += 1
+            case LabelEvent():
+                label = ActionLabel(text=event.text, verb=event.verb, object_class=event.object_class)
+                label.header.stamp = stamp
+                self._label.publish(label)
+                self._published["labels"] += 1
+
+    def _publish_frame(self, event: FrameEvent, stamp: Time) -> None:
+        if self._sim_time is not None:
+            self._sim_time.publish(ClockMessage(clock=stamp))
+        height, width, _ = event.rgb.shape
+        # Nothing is encoded or copied for a topic that nobody reads.
+        if self._image.get_subscription_count():
+            image = Image(height=height, width=width, encoding="rgb8", step=3 * width)
+            image.header.stamp, image.header.frame_id = stamp, FRAME_ID
+            image.data = array("B", event.rgb.tobytes())
+            self._image.publish(image)
+        if self._compressed.get_subscription_count():
+            picture = CompressedImage(format="rgb8; jpeg compressed bgr8")
+            picture.header.stamp, picture.header.frame_id = stamp, FRAME_ID
+            picture.data = array("B", encode_jpeg(event.rgb))
+            self._compressed.publish(picture)
+        if self._camera_info.get_subscription_count():
+            self._camera_info.publish(_pinhole(width, height, stamp))
+        self._published["frames"] += 1
+
+    def close(self) -> int:
+        self._stop.set()
+        self._thread.join()
+        counts = ", ".join(f"{count} {name}" for name, count in self._published.items())
+        print(f"simulator: published {counts}", flush=True)
+        if self._late_s > LATE_S:
+            print(f"simulator: fell {self._late_s:.1f} s behind; use a lower speed on this machine", flush=True)
+        return 0
+
+
+def _pinhole(width: int, height: int, stamp: Time) -> CameraInfo:
+    """A camera without distortion, of the field of view that the simulated tracker errors assume."""
+    focal_px = width / 2 / np.tan(np.radians(FIELD_OF_VIEW_DEG / 2))
+    info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
+    info.header.stamp, info.header.frame_id = stamp, FRAME_ID
+    info.k = [focal_px, 0.0, width / 2, 0.0, focal_px, height / 2, 0.0, 0.0, 1.0]
+    info.r = [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0]
+    info.p = [focal_px, 0.0, width / 2, 0.0, 0.0, focal_px, height / 2, 0.0, 0.0, 0.0, 1.0, 0.0]
+    return info
+
+
+def main() -> int:
+    return run_node("simulator", Simulator)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
