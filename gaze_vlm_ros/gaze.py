@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,33 +10,14 @@ from scipy.special import log_ndtr
 
 from gaze_vlm_ros.flow import FlowSettings, carry
 
+if TYPE_CHECKING:
+    from gaze_vlm_ros.session import FrameStream, GazeTrack
+
 Floats = NDArray[np.float64]
 
 # gaze_vlm_msgs/GazeStamped
 WORN_NO = 1
 SACCADE, BLINK = 2, 3
-
-
-class Samples(Protocol):
-    """Gaze samples in the order of their acquisition, as session.GazeTrack."""
-
-    stamps_ns: NDArray[np.int64]  # (N,)
-    xy: Floats  # (N, 2) px
-    confidence: Floats  # (N,) NaN = not given
-    worn: NDArray[np.uint8]  # (N,)
-    eye_state: NDArray[np.uint8]  # (N,)
-    image_size: tuple[int, int]  # (width, height) that xy refers to; (0, 0) = that of the frames
-
-
-class Frames(Protocol):
-    """Camera frames in the order of their acquisition, as session.FrameStream."""
-
-    stamps_ns: NDArray[np.int64]
-
-    @property
-    def size(self) -> tuple[int, int]: ...
-
-    def rgb(self, index: int) -> NDArray[np.uint8]: ...
 
 
 def patch_distribution(points: Floats, weights: Floats, boxes: Floats, sigma: float) -> Floats:
@@ -90,8 +71,8 @@ def _log_interval(centres: Floats, low: Floats, high: Floats, sigma: float) -> F
 
 
 def aggregate(
-    samples: Samples,
-    frames: Frames,
+    samples: GazeTrack,
+    frames: FrameStream,
     at: int,
     window_s: float = 0.2,  # the paper's; a fixation lasts about as long
     *,
@@ -132,7 +113,7 @@ def _scaled(points: Floats, measured_on: tuple[int, int], size: tuple[int, int])
     return points * (np.array(size) / np.array(measured_on))
 
 
-def _carried(points: Floats, stamps_ns: NDArray[np.int64], frames: Frames, at: int, flow: FlowSettings) -> Floats:
+def _carried(points: Floats, stamps_ns: NDArray[np.int64], frames: FrameStream, at: int, flow: FlowSettings) -> Floats:
     """`points` moved to frame `at`; those that flow loses are left out."""
     # Measured between two frames, a sample belongs to the older: the newer one did not exist yet.
     measured_on = np.clip(np.searchsorted(frames.stamps_ns, stamps_ns, side="right") - 1, 0, at)
