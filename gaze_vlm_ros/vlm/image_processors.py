@@ -1,46 +1,55 @@
-"""transformers' processors on a machine whose torchvision is missing or broken.
+"""transformers' processors, the same with and without torchvision.
 
-Image processing has a PIL variant that needs no torchvision; video processing has none, and a processor that wants a
-video processor cannot be made without it. Frames go in as images here, so the video part is left out.
+Image processing has a PIL variant that needs no torchvision, and gives other pixels than the torchvision one: the
+PIL variant is used everywhere, so that a model sees on the robot what it saw in training. Video processing has none,
+and a processor that wants a video processor cannot be made without it. Frames go in as images here, so the video part
+is left out.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
-from transformers.utils import is_torchvision_available
-
-from gaze_vlm_ros.errors import GazeVlmError
-
-
-class BrokenTorchvision(GazeVlmError):
-    """torchvision is installed, and cannot be imported."""
-
-
-@functools.cache
-def torchvision_works() -> bool:
-    """Whether transformers can use torchvision. Raises BrokenTorchvision where it is installed and does not import.
-
-    PyPI's torchvision is built for CUDA: beside a CPU build of torch its import fails, and with it most processors.
-    """
-    if not is_torchvision_available():
-        return False
-    try:
-        import torchvision  # noqa: F401
-    except (ImportError, RuntimeError) as error:
-        raise BrokenTorchvision(
-            f"torchvision is installed and does not import ({error}); uninstall it (images then go through PIL), "
-            "or install the build that belongs to this torch"
-        ) from None
-    return True
+from transformers.video_processing_utils import BaseVideoProcessor
 
 
 def images_only(processor_class: Any) -> Any:
-    """The same processor, by the same name in its saved files, without its video part."""
+    """The same processor, by the same name in its saved files, without its video part.
 
-    def get_attributes(_cls: Any) -> list[str]:
-        return [name for name in processor_class.get_attributes() if name != "video_processor"]
+    That part's settings are kept and saved, so that plain transformers loads the folder where torchvision works.
+    """
 
-    members = {"get_attributes": classmethod(get_attributes), "__module__": processor_class.__module__}
-    return type(processor_class.__name__, (processor_class,), members)
+    class ImagesOnly(processor_class):
+        video_settings: dict[str, Any] | None = None
+
+        @classmethod
+        def get_attributes(cls) -> list[str]:
+            return [name for name in super().get_attributes() if name != "video_processor"]
+
+        @classmethod
+        def from_pretrained(cls, name: str, **options: Any) -> Any:
+            processor = super().from_pretrained(name, **options)
+            if "video_processor" in processor_class.get_attributes():
+                processor.video_settings = _saved_video_settings(name)
+            return processor
+
+        @classmethod
+        def get_processor_dict(cls, *arguments: Any, **options: Any) -> Any:
+            settings, rest = super().get_processor_dict(*arguments, **options)
+            return {key: value for key, value in settings.items() if key != "video_processor"}, rest
+
+        def to_dict(self) -> dict[str, Any]:
+            settings: dict[str, Any] = super().to_dict()
+            return settings | ({"video_processor": self.video_settings} if self.video_settings else {})
+
+    ImagesOnly.__name__ = ImagesOnly.__qualname__ = processor_class.__name__
+    ImagesOnly.__module__ = processor_class.__module__
+    return ImagesOnly
+
+
+def _saved_video_settings(name: str) -> dict[str, Any] | None:
+    try:
+        settings, _ = BaseVideoProcessor.get_video_processor_dict(name)
+    except OSError:  # saved without
+        return None
+    return dict(settings)

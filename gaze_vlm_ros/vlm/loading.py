@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.utils import logging as hub_logging
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.vlm.image_processors import images_only, torchvision_works
+from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
 
@@ -32,7 +35,7 @@ def load_vlm(
     """(model, processor), the model in evaluation mode.
 
     name_or_path: a local folder, a hub name, or "tiny:..." (see vlm.tiny; `texts`, `seed` and `sizes` are for those).
-    Raises UnknownModel, UnknownTinyModel, BrokenTorchvision.
+    Raises UnknownModel, UnknownTinyModel.
     """
     name = str(name_or_path)
     if name.startswith(PREFIX):
@@ -40,31 +43,59 @@ def load_vlm(
         return model.to(device=device, dtype=dtype), processor
     if sizes:
         raise UnknownModel(f"model options {', '.join(sizes)} are for tiny models, and {name} has sizes of its own")
-    with_torchvision = torchvision_works()
+    folder = Path(name).is_dir()
+    if not folder and _looks_like_path(name):
+        raise UnknownModel(f"no such model folder: {name}")
+    what = f"the folder {name} holds" if folder else f"the hub's {name} is"
     try:
-        config = AutoConfig.from_pretrained(name)
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, config=config)
-        processor = _load_processor(name, config, with_torchvision)
-    except (OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        raise UnknownModel(f"{_what(name)}: {_first_line(error)}") from None
-    return model.to(device).eval(), processor
+        model, processor = _load(name, what, dtype, device, local_only=True)
+    except OSError as error:
+        if folder:
+            raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
+        # Not downloaded yet. First what is there, because a robot off the network would wait for the hub file by file.
+        try:
+            with _quiet_hub():
+                model, processor = _load(name, what, dtype, device, local_only=False)
+        except OSError as error:
+            raise UnknownModel(
+                f"no vision-language model {name!r}: there is no such folder, and from the hub: {_first_line(error)}"
+            ) from None
+    return model.eval(), processor
 
 
-def _load_processor(name: str, config: Any, with_torchvision: bool) -> Any:
-    if with_torchvision:
-        return AutoProcessor.from_pretrained(name)
-    return images_only(PROCESSOR_MAPPING[type(config)]).from_pretrained(name)
+def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: bool) -> tuple[Any, Any]:
+    """Raises UnknownModel, or OSError where files are missing."""
+    try:
+        config = AutoConfig.from_pretrained(name, local_files_only=local_only)
+        if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
+            raise UnknownModel(f"{what} a {config.model_type} model; expected one that answers questions about images")
+        options = {"local_files_only": local_only}
+        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, config=config, **options)
+        known = type(config) in PROCESSOR_MAPPING
+        processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
+        processor = processor_class.from_pretrained(name, backend="pil", **options)
+    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+        raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
+    return model.to(device), processor
 
 
-def _what(name: str) -> str:
-    if Path(name).is_dir():
-        return f"the folder {name} does not hold a vision-language model that loads"
-    if os.sep in name and (Path(name).is_absolute() or name.startswith(".") or name.count("/") > 1):
-        return f"no such model folder: {name}"
-    return f"no vision-language model {name!r}, neither as a folder nor on the hub"
+def _looks_like_path(name: str) -> bool:
+    """Hub names are NAME or OWNER/NAME."""
+    return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or name.endswith(os.sep)
+
+
+@contextmanager
+def _quiet_hub() -> Iterator[None]:
+    """Without a line for each of its retries."""
+    before = hub_logging.get_verbosity()
+    hub_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        hub_logging.set_verbosity(before)
 
 
 def _first_line(error: Exception) -> str:
-    """transformers explains at length; the first sentence says what it is."""
+    """transformers explains at length; the first line says what it is."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__

@@ -32,11 +32,19 @@ class Encoded:
 
 
 def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -> Encoded:
-    """Inputs for `question` about `frames` ((H, W, 3) uint8 RGB, oldest first), in the model's own chat template."""
+    """Inputs for `question` about `frames` ((H, W, 3) uint8 RGB, oldest first), in the model's own chat template.
+
+    Raises NoVisualTokens.
+    """
+    if not frames:
+        raise NoVisualTokens("no frames to ask about; give at least one")
     turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
     prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
     images = [Image.fromarray(frame) for frame in frames]
-    inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt"))
+    # Where the template writes the first token, the tokenizer must not write it a second time.
+    first = processor.tokenizer.bos_token
+    options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
+    inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt", **options))
     return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
 
 
@@ -44,7 +52,7 @@ def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
     """(V,) positions of the visual tokens in one prompt's (S,) token ids."""
     positions = torch.nonzero(input_ids == processor.image_token_id).flatten()
     if not len(positions):
-        raise NoVisualTokens(f"the prompt holds no token {processor.image_token!r}; give at least one frame")
+        raise NoVisualTokens(f"the prompt holds no token {processor.image_token!r}; the chat template shows no image")
     return positions
 
 

@@ -46,6 +46,13 @@ class TinySizes:
     key_value_heads: int = 2  # fewer than heads: grouped-query attention, as in the real models
     vocabulary: int = 512  # at most; byte-level BPE needs 256 for the bytes alone
 
+    def __post_init__(self) -> None:
+        for size, part in (("image_size", self.patch_size * self.merge), ("hidden", 4 * self.heads)):
+            if getattr(self, size) % part or getattr(self, size) <= 0:
+                raise UnknownTinyModel(
+                    f"{size} of a tiny model is {getattr(self, size)}, expected a multiple of {part}"
+                )
+
 
 def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> tuple[Any, Any]:
     """(model, processor) of `name`, e.g. "tiny:smolvlm", with random weights drawn by `seed`.
@@ -151,7 +158,7 @@ def _qwen_tokenizer(texts: Sequence[str], sizes: TinySizes) -> Any:
     return _tokenizer(texts, "<|image_pad|>", special, sizes.vocabulary)
 
 
-def _qwen_processor(processor_class: Any, tokenizer: Any, sizes: TinySizes) -> Any:
+def _qwen_processor(processor_class: Any, video_type: str, tokenizer: Any, sizes: TinySizes) -> Any:
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     pixels = sizes.image_size**2
@@ -163,7 +170,10 @@ def _qwen_processor(processor_class: Any, tokenizer: Any, sizes: TinySizes) -> A
         size={"shortest_edge": pixels // 4, "longest_edge": pixels},
     )
     template = CHAT_TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
-    return images_only(processor_class)(image_processor, tokenizer, chat_template=template)
+    processor = images_only(processor_class)(image_processor, tokenizer, chat_template=template)
+    patches = {"patch_size": sizes.patch_size, "merge_size": sizes.merge, "temporal_patch_size": 2}
+    processor.video_settings = {"video_processor_type": video_type, **patches}
+    return processor
 
 
 def _qwen_ids(tokenizer: Any) -> dict[str, int]:
@@ -199,7 +209,7 @@ def _qwen2_5_vl(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
         text_config={**_text_sizes(sizes, tokenizer), "rope_parameters": _mrope(sizes)},
         **_qwen_ids(tokenizer),
     )
-    processor = _qwen_processor(Qwen2_5_VLProcessor, tokenizer, sizes)
+    processor = _qwen_processor(Qwen2_5_VLProcessor, "Qwen2VLVideoProcessor", tokenizer, sizes)
     return _finish(Qwen2_5_VLForConditionalGeneration(config), tokenizer), processor
 
 
@@ -226,7 +236,7 @@ def _qwen3_vl(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
         },
         **_qwen_ids(tokenizer),
     )
-    processor = _qwen_processor(Qwen3VLProcessor, tokenizer, sizes)
+    processor = _qwen_processor(Qwen3VLProcessor, "Qwen3VLVideoProcessor", tokenizer, sizes)
     return _finish(Qwen3VLForConditionalGeneration(config), tokenizer), processor
 
 
