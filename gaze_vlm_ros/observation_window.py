@@ -1,0 +1,29 @@
+"""Which frames of a camera make one observation. Trainer and predictor both ask here, so both see the same frames."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def pick_frames(stamps_ns: NDArray[np.int64], at_ns: int, observation_s: float, frames: int) -> NDArray[np.int64]:
+    """Indices (frames,) of the frames that stand for the `observation_s` seconds that end at `at_ns`, oldest first.
+
+    (at_ns - observation, at_ns] is cut into `frames` equal parts, and each gives its last frame: nothing after `at_ns`
+    is ever looked at, no frame counts twice, and frames from outside the window change nothing, so a buffer that holds
+    just the window gives the same frames as the whole recording.
+    Returns an empty array where a part holds no frame: the camera stalled, has just started, or is slower than
+    frames / observation_s.
+
+    stamps_ns: (N,) acquisition times, ascending. `at_ns` is the stamp of the newest frame in both callers.
+    """
+    if frames < 1 or observation_s <= 0:
+        raise ValueError(f"need frames >= 1 and observation_s > 0, not {frames} and {observation_s}")
+    stamps_ns = np.asarray(stamps_ns, dtype=np.int64)
+    observation_ns = round(observation_s * 1e9)
+    # Integers throughout: at 1e18 ns a float64 is off by up to 128 ns, and a frame on an edge would change sides.
+    edges_ns = at_ns - np.arange(frames, -1, -1, dtype=np.int64) * observation_ns // frames
+    positions = np.searchsorted(stamps_ns, edges_ns, side="right") - 1
+    if np.any(positions[1:] == positions[:-1]):
+        return np.empty(0, dtype=np.int64)
+    return positions[1:].astype(np.int64)

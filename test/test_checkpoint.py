@@ -1,0 +1,73 @@
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+
+from gaze_vlm_ros.checkpoint import CARD_NAME, Card, NotACheckpoint, read_card, weights_revision, write_card
+from gaze_vlm_ros.labels import label_set_id
+
+CARD = Card(
+    question="What next?",
+    labels=("pour", "take"),
+    verbs=("pour", "take"),
+    object_classes=("water", "mug é"),
+    label_set_id=label_set_id(("pour", "take")),
+    task="future",
+    frames=4,
+    observation_s=3.0,
+    horizon_s=2.0,
+    frame_size=(640, 480),
+    base_model="tiny:smolvlm",
+    model_id="real@12345678",
+    revision="12345678" + 56 * "0",
+    data_hash="ab",
+    gaze_use="none",
+    score_kind="calibrated",
+    temperature=1.25,
+    trained_on=("cd",),
+)
+
+
+def test_card_survives_a_round_trip(tmp_path: Path) -> None:
+    write_card(tmp_path, CARD)
+    assert read_card(tmp_path) == CARD
+    assert [path.name for path in tmp_path.iterdir()] == [CARD_NAME]
+
+
+def test_a_contradictory_card_is_never_written(tmp_path: Path) -> None:
+    for changed in ({"task": "past"}, {"score_kind": "good"}, {"verbs": ("pour",)}):
+        with pytest.raises(ValueError, match="must"):
+            write_card(tmp_path, dataclasses.replace(CARD, **changed))
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_way_of_not_being_a_checkpoint_is_one_line(tmp_path: Path) -> None:
+    def message() -> str:
+        with pytest.raises(NotACheckpoint) as caught:
+            read_card(tmp_path)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "holds no gaze_vlm.json" in message()
+    (tmp_path / CARD_NAME).write_text("{")
+    assert "not readable JSON" in message()
+    (tmp_path / CARD_NAME).write_text("[]")
+    assert "format None" in message()
+    (tmp_path / CARD_NAME).write_text(json.dumps({"format": 99}))
+    assert "format 99" in message()
+    values = dataclasses.asdict(CARD)
+    del values["question"], values["frames"]
+    (tmp_path / CARD_NAME).write_text(json.dumps(values))
+    assert "lacks frames, question" in message()
+    with pytest.raises(NotACheckpoint, match="no such checkpoint folder"):
+        read_card(tmp_path / "absent")
+
+
+def test_revision_moves_with_the_weights_alone(tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors").write_bytes(b"1234")
+    before = weights_revision(tmp_path)
+    (tmp_path / "config.json").write_text("{}")
+    assert weights_revision(tmp_path) == before
+    (tmp_path / "model.safetensors").write_bytes(b"1235")
+    assert weights_revision(tmp_path) != before

@@ -1,0 +1,224 @@
+import itertools
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from small_bags import write_small_bag
+
+import training.fit as fit
+from gaze_vlm_ros.checkpoint import read_card
+from gaze_vlm_ros.errors import GazeVlmError
+from training.settings import Settings, load_settings
+
+# What a user with transformers alone would write; nothing of ours is on its path.
+PLAIN = """
+import json, sys
+import numpy as np, torch
+from PIL import Image
+from transformers import AutoModelForImageTextToText, AutoProcessor
+folder, frames, question = sys.argv[1:]
+model, processor = AutoModelForImageTextToText.from_pretrained(folder).eval(), AutoProcessor.from_pretrained(folder)
+said = []
+for window in np.load(frames):
+    content = [*({"type": "image"} for _ in window), {"type": "text", "text": question}]
+    prompt = processor.apply_chat_template([{"role": "user", "content": content}], add_generation_prompt=True)
+    inputs = processor(text=[prompt], images=[[Image.fromarray(f) for f in window]], return_tensors="pt")
+    with torch.no_grad():
+        tokens = model.generate(**inputs, max_new_tokens=20, do_sample=False)
+    said.append(processor.batch_decode(tokens[:, inputs["input_ids"].shape[1]:], skip_special_tokens=True)[0].strip())
+assert not {"gaze_vlm_ros", "training"} & set(sys.modules)
+print(json.dumps(said))
+"""
+
+
+def rows(folder: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (folder / fit.METRICS).read_text().splitlines()]
+
+
+def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) -> None:
+    card = read_card(small_checkpoint)
+    assert card.labels == ("take the blue disc", "take the red disc")
+    assert card.object_classes == ("blue disc", "red disc")
+    assert (card.frames, card.observation_s, card.frame_size) == (2, 1.0, (96, 64))
+    assert card.score_kind == "calibrated"
+    assert card.gaze_use == "training only, real gaze, KL weight 1 falling to 0 at 50%"
+    assert len(card.trained_on) == 3
+    log = rows(small_checkpoint)
+    assert [row["step"] for row in log] == list(range(120))
+    assert log[0]["kl_weight"] == 1.0
+    assert log[60]["kl_weight"] == 0.0
+    assert log[-1]["validation_lm"] < 0.2 * log[0]["lm"]
+    assert min(row["validation_kl"] for row in log if "validation_kl" in row) < 0.5 * log[0]["kl"]
+    data = json.loads((small_checkpoint / fit.DATA).read_text())
+    assert [(s["name"], s["part"], s["windows"]) for s in data["sessions"]] == [
+        ("s0", "training", 24), ("s1", "training", 24), ("s2", "validation", 24),
+    ]  # fmt: skip
+    assert not (small_checkpoint / fit.STATE).exists()
+
+
+def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
+    small_checkpoint: Path, small_bags: Path, tmp_path: Path
+) -> None:
+    from gaze_vlm_ros.session import load_session
+    from gaze_vlm_ros.vlm.loading import load_vlm
+    from gaze_vlm_ros.vlm.observation import answer_tokens, encode
+    from gaze_vlm_ros.vlm.ranking import rank
+    from training.windows import cut_windows
+
+    session = load_session(small_bags / "s3")
+    windows, _ = cut_windows(0, session, load_settings(small_checkpoint / fit.SETTINGS))
+    shown = np.stack([[session.frames.rgb(i) for i in window.frames] for window in windows[::4]])
+    np.save(tmp_path / "frames.npy", shown)
+    card = read_card(small_checkpoint)
+    command = [sys.executable, "-I", "-c", PLAIN, small_checkpoint, tmp_path / "frames.npy", card.question]
+    plain = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, check=False)
+    assert plain.returncode == 0, plain.stderr[-2000:]
+    said = json.loads(plain.stdout.splitlines()[-1])
+    model, processor = load_vlm(small_checkpoint)
+    answers = [answer_tokens(processor, label) for label in card.labels]
+    best = [
+        card.labels[rank(model, encode(processor, list(frames), card.question), answers).log_likelihoods.argmax()]
+        for frames in shown
+    ]
+    assert said == best
+    assert set(said) == set(card.labels)
+
+
+def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
+    small_bags: Path, small_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    common = [*small_settings, "--set", "steps=24", "--set", "check_every=10", "--cache", str(tmp_path / "cache")]
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    assert fit.main([*common, "--out", str(tmp_path / "whole"), *bags]) == 0
+
+    handled = signal.getsignal(signal.SIGINT)
+    asked = 0
+
+    def noted() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked > 20  # it asks twice a step
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fit, "_note_signals", lambda: noted)
+        assert fit.main([*common, "--out", str(tmp_path / "cut"), *bags]) == 130
+    assert not (tmp_path / "cut" / "gaze_vlm.json").exists()
+    done = len(rows(tmp_path / "cut"))
+    assert 5 < done < 20
+    # As after a kill: a step that was logged, and whose state was not saved.
+    with (tmp_path / "cut" / fit.METRICS).open("a") as log:
+        log.write(json.dumps({"step": done, "lm": 99.0}) + "\n")
+    assert fit.main([*common, "--resume", "--out", str(tmp_path / "cut"), *bags]) == 0
+    for name in ("model.safetensors", "settings.yaml", "data.json"):
+        assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert [row["lm"] for row in rows(tmp_path / "cut")] == [row["lm"] for row in rows(tmp_path / "whole")]
+    signal.signal(signal.SIGINT, handled)
+
+
+def test_lora_trains_the_language_model_and_leaves_plain_weights(
+    small_bags: Path, small_settings: list[str], tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file
+
+    from gaze_vlm_ros.vlm.loading import load_vlm
+
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    arguments = [
+        "--set",
+        "train=lora",
+        "--set",
+        "lora_rank=4",
+        "--set",
+        "steps=3",
+        "--set",
+        "gradient_checkpointing=true",
+    ]
+    assert fit.main([*small_settings, *arguments, "--out", str(tmp_path / "lora"), *bags]) == 0
+    settings = load_settings(tmp_path / "lora" / fit.SETTINGS)
+    card = read_card(tmp_path / "lora")
+    before, _ = load_vlm(
+        settings.model, texts=[card.question, *card.labels], seed=settings.seed, **settings.model_options
+    )
+    after = load_file(tmp_path / "lora" / "model.safetensors")
+    old = {name: tensor for name, tensor in before.state_dict().items() if name in after}
+    assert set(old) == set(after)
+    changed = {name for name in after if not torch.equal(after[name], old[name])}
+    assert changed
+    assert all("text_model" in name and name.split(".")[-2] in settings.lora_targets for name in changed)
+
+
+def test_controls_differ_in_gaze_alone(small_bags: Path, small_settings: list[str], tmp_path: Path) -> None:
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    common = [*small_settings, "--set", "steps=2", "--cache", str(tmp_path / "cache")]
+    for arm in ("real", "none", "shuffled"):
+        assert fit.main([*common, "--gaze", arm, "--out", str(tmp_path / arm), *bags]) == 0
+    real, none, shuffled = (rows(tmp_path / arm) for arm in ("real", "none", "shuffled"))
+    assert real[0]["lm"] == none[0]["lm"] == shuffled[0]["lm"]  # same windows, same weights to begin with
+    assert real[0]["kl"] != shuffled[0]["kl"]
+    assert none[0]["kl_weight"] == 0.0
+    assert read_card(tmp_path / "none").gaze_use == "none"
+    assert len(list((tmp_path / "cache").glob("*.pt"))) == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "arguments", "line"),
+    [
+        ({}, ["absent"], "no such bag: .*absent"),
+        ({}, ["."], "no bag in"),
+        ({"gaze": False}, ["bag"], "has no gaze"),
+        ({"labels": False}, ["bag"], "has no labels"),
+        ({}, ["bag", "--set", "observation_s=500"], "give no window: .* with too few frames before them"),
+        ({}, ["bag", "--set", "model=tiny:nonsense"], "no tiny model 'tiny:nonsense'"),
+        ({}, ["bag", "--set", "model=./nowhere/model", "--set", "model_options={}"], "no such model folder"),
+        ({}, ["bag", "--set", "model_options={image_size: 50}"], "image_size"),
+        ({}, ["bag", "--set", "train=lora", "--set", "lora_targets=[nothing]"], "no layer of .* is called nothing"),
+        ({}, ["bag", "--set", "kl_layers=[9]"], "kl_layers"),
+        ({}, ["bag", "--resume"], "no interrupted fit in"),
+        ({}, ["bag", "--set", "validation=0.5"], "no session is left to train on"),
+    ],
+)
+def test_bad_input_is_one_line_and_writes_nothing(
+    made: dict[str, Any], arguments: list[str], line: str, small_settings: list[str], tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    if arguments[0] == "bag":
+        write_small_bag(tmp_path / "bag", 0, takes=4, **made)
+    out = tmp_path / "out"
+    with pytest.raises(GazeVlmError, match=line) as caught:
+        fit.main([*small_settings, "--set", "validation=0", "--set", "steps=1", "--out", str(out), *arguments])
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_a_folder_that_holds_something_is_left_alone(
+    small_bags: Path, small_settings: list[str], tmp_path: Path
+) -> None:
+    (tmp_path / "mine.txt").write_text("keep")
+    with pytest.raises(fit.WillNotOverwrite, match="is not empty"):
+        fit.main([*small_settings, "--out", str(tmp_path), str(small_bags / "s0")])
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_every_window_comes_once_before_any_comes_again() -> None:
+    draws = np.concatenate([fit.drawn_rows(draw, 7, 50, seed=3) for draw in range(50)])
+    for epoch in range(7):
+        assert sorted(draws[epoch * 50 : (epoch + 1) * 50]) == list(range(50))
+    assert draws[:50].tolist() != draws[50:100].tolist()
+    assert draws[:7].tolist() != fit.drawn_rows(0, 7, 50, seed=4).tolist()
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    settings = Settings(steps=100, warmup=0.1, minimum_rate=0.05)
+    factors = [fit.rate_factor(step, settings) for step in range(101)]
+    assert factors[0] == pytest.approx(1 / 11)
+    assert max(factors) == pytest.approx(1.0, abs=1e-3)
+    assert np.argmax(factors) == 10
+    assert factors[100] == pytest.approx(0.05)
+    assert all(a > b for a, b in itertools.pairwise(factors[10:]))

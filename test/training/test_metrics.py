@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from training import metrics
+
+SCORES = np.array([[0.0, -1.0, -2.0], [-1.0, 0.0, -2.0], [-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]])
+ANSWERS = np.array([0, 0, 2, 2])
+
+
+def test_hits_and_recall_by_hand() -> None:
+    assert metrics.top_k_hits(SCORES, ANSWERS, 1).tolist() == [True, False, True, False]
+    assert metrics.top_k_hits(SCORES, ANSWERS, 2).tolist() == [True, True, True, False]
+    frequent = np.array([True, True, True, False])
+    assert metrics.class_mean_recall(frequent, np.array([0, 0, 0, 1])) == 0.5
+
+
+def test_constant_scores_are_no_hit() -> None:
+    assert not metrics.top_k_hits(np.zeros((5, 3)), np.array([0, 1, 2, 0, 1]), 1).any()
+
+
+def test_probabilities_are_a_softmax_and_survive_large_numbers() -> None:
+    p = metrics.probabilities(np.array([[-1000.0, -1000.0 + np.log(3.0)]]))
+    assert p[0] == pytest.approx([0.25, 0.75])
+    assert metrics.probabilities(np.array([[0.0, np.log(9.0)]]), 2.0)[0] == pytest.approx([0.25, 0.75])
+
+
+def test_temperature_undoes_overconfidence() -> None:
+    """Answers drawn from softmax(scores), then presented with scores three times as large."""
+    generator = np.random.default_rng(0)
+    scores = generator.normal(size=(20_000, 4)) * 2
+    p = metrics.probabilities(scores)
+    answers = (p.cumsum(axis=1) < generator.random((len(p), 1))).sum(axis=1)
+    assert metrics.fit_temperature(3 * scores, answers) == pytest.approx(3.0, rel=0.03)
+    sharp, fitted = (metrics.probabilities(3 * scores, t) for t in (1.0, 3.0))
+    hits = p.argmax(axis=1) == answers
+    assert metrics.calibration_error(fitted.max(axis=1), hits) < 0.02
+    assert metrics.calibration_error(sharp.max(axis=1), hits) > 0.1
+
+
+def test_calibration_error_by_hand() -> None:
+    confidences = np.array([0.95, 0.95, 0.55, 0.55])
+    hits = np.array([True, True, True, False])
+    assert metrics.calibration_error(confidences, hits) == pytest.approx(0.05)
+    assert metrics.reliability(confidences, hits)[2].tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+
+
+def test_bootstrap_draws_sessions_not_windows() -> None:
+    """Ten sessions, each all right or all wrong: 2000 windows say no more than 10 coin tosses."""
+    sessions = np.repeat(np.arange(10), 200)
+    hits = np.repeat(np.arange(10) % 2, 200).astype(float)
+    low, high = metrics.bootstrap_interval(sessions, lambda chosen: float(hits[chosen].mean()))
+    assert low == pytest.approx(0.2, abs=0.1)
+    assert high == pytest.approx(0.8, abs=0.1)
+    assert np.isnan(metrics.bootstrap_interval(np.zeros(5), lambda chosen: 1.0)).all()
+
+
+def test_attention_against_gaze_by_hand() -> None:
+    gaze = np.array([0.5, 0.5, 0.0, 0.0])
+    uniform = np.full(4, 0.25)
+    assert metrics.gaze_kl(gaze, uniform) == pytest.approx(np.log(2))
+    assert metrics.gaze_kl(gaze, gaze) == pytest.approx(0.0)
+    assert metrics.normalized_scanpath_saliency(gaze, gaze) == pytest.approx(1.0)
+    assert metrics.normalized_scanpath_saliency(gaze, uniform) == 0.0
+    assert metrics.attention_auc(gaze, uniform) == 0.5
+    assert metrics.attention_auc(gaze, np.array([0.4, 0.3, 0.2, 0.1])) == 1.0
+    assert metrics.attention_auc(gaze, np.array([0.1, 0.2, 0.3, 0.4])) == 0.0
+    assert metrics.top_k_overlap(gaze, np.array([0.4, 0.1, 0.3, 0.2]), 2) == 0.5
+
+
+def test_windows_without_gaze_do_not_count() -> None:
+    gaze = np.array([[0.0, 0.0], [1.0, 0.0]])
+    attention = np.array([[0.5, 0.5], [0.5, 0.5]])
+    assert metrics.attention_scores(gaze, attention, 1)["kl"] == pytest.approx(np.log(2))
+    assert np.isnan(metrics.attention_scores(gaze[:1], attention[:1], 1)["kl"])

@@ -1,0 +1,65 @@
+from pathlib import Path
+
+import pytest
+
+from gaze_vlm_ros.shared_files import shared_file
+from training.settings import BadSettings, Settings, load_settings, save_settings
+
+
+def test_recipes_load_and_saved_settings_read_back_equal(tmp_path: Path) -> None:
+    recipes = sorted(shared_file("config").glob("fit_*.yaml"))
+    assert len(recipes) >= 2
+    for recipe in recipes:
+        settings = load_settings(recipe)
+        save_settings(settings, tmp_path / "settings.yaml")
+        assert load_settings(tmp_path / "settings.yaml") == settings
+
+
+def test_overrides_win_and_take_their_fields_type(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("steps: 5\nseed: 3\n")
+    settings = load_settings(
+        tmp_path / "a.yaml",
+        ["steps=9", "learning_rate=3e-4", "leads_s=[1, 0.5]", "test=[misleading*]", "validation=0.5", "gaze=none"],
+    )
+    assert (settings.steps, settings.seed, settings.learning_rate) == (9, 3, 3e-4)
+    assert settings.leads_s == (1.0, 0.5)
+    assert settings.test == ("misleading*",)
+    assert settings.validation == 0.5
+    assert settings.gaze == "none"
+
+
+@pytest.mark.parametrize(
+    ("override", "line"),
+    [
+        ("stepz=9", "unknown setting stepz; known are accumulate"),
+        ("steps=many", "setting steps is 'many', expected int"),
+        ("steps=0", "setting steps is 0, expected a number above 0"),
+        ("steps", "expected key=value"),
+        ("leads_s=[3]", r"expected above 0 to 2\.0"),
+        ("gaze=fake", "setting gaze is 'fake', expected one of real, none, shuffled"),
+        ("task=current", "set it, e.g. to 0.5"),
+        ("validation=1.5", "expected a share from 0"),
+        ("validation=some", "expected float or a list"),
+    ],
+)
+def test_bad_overrides_are_one_line(override: str, line: str) -> None:
+    with pytest.raises(BadSettings, match=line) as caught:
+        load_settings(None, [override])
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_files_are_one_line(tmp_path: Path) -> None:
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    (tmp_path / "broken.yaml").write_text("a: [\n")
+    for name, line in (("none.yaml", "no settings from"), ("list.yaml", "holds list"), ("broken.yaml", "is not YAML")):
+        with pytest.raises(BadSettings, match=line) as caught:
+            load_settings(tmp_path / name)
+        assert "\n" not in str(caught.value)
+
+
+def test_kl_schedule() -> None:
+    falling = Settings(kl_weight=2.0, steps=100, kl_until=0.5)
+    assert [falling.kl_weight_at(step) for step in (0, 25, 50, 99)] == [2.0, 1.0, 0.0, 0.0]
+    assert Settings(kl_schedule="constant", kl_weight=0.3).kl_weight_at(599) == 0.3
+    assert Settings(gaze="none").kl_weight_at(0) == 0.0
+    assert Settings(gaze="shuffled").kl_weight_at(0) == 1.0

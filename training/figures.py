@@ -1,0 +1,160 @@
+"""The report's figures, each a PNG as bytes. Matplotlib without a display."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+mpl.use("Agg")
+
+# Colours that stay apart for colour-blind readers (Okabe and Ito), the first for real gaze in every figure.
+COLOURS = ("#0072B2", "#999999", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
+    return buffer.getvalue()
+
+
+def _bare(axes: Axes) -> None:
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", alpha=0.25)
+
+
+def accuracy_bars(
+    runs: Sequence[str],
+    groups: Sequence[str],
+    figures: Mapping[tuple[str, str], Mapping[str, float | None]],
+    chance: float,
+) -> bytes:
+    """Top-1 accuracy of each run in each group, with its confidence interval.
+
+    figures[run, group]: value, low, high (None = no interval).
+    """
+    figure = Figure(figsize=(1.6 + 2.2 * len(groups), 3.2))
+    axes = figure.subplots()
+    width = 0.8 / len(runs)
+    for position, run in enumerate(runs):
+        for place, group in enumerate(groups):
+            value, low, high = (figures[run, group][key] for key in ("value", "low", "high"))
+            assert value is not None
+            x = place + (position - (len(runs) - 1) / 2) * width
+            axes.bar(x, value, width * 0.92, color=COLOURS[position], label=run if place == 0 else None)
+            if low is not None and high is not None:
+                axes.plot([x, x], [low, high], color="black", linewidth=1.2)
+            axes.text(x, value + 0.015, f"{value:.2f}", ha="center", fontsize=8)
+    axes.axhline(chance, color="black", linestyle=":", linewidth=1, label=f"chance {chance:.2f}")
+    axes.set_xticks(range(len(groups)), groups)
+    axes.set_ylim(0, 1.08)
+    axes.set_ylabel("top-1 accuracy")
+    axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    _bare(axes)
+    return _png(figure)
+
+
+def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+    """Training and validation loss, KL and λ over the steps. curves[run]: the rows of its metrics.jsonl."""
+    figure = Figure(figsize=(10.5, 3.0))
+    panels = figure.subplots(1, 3)
+    titles = ("language loss (thin: training, thick: validation)", "KL(gaze ‖ attention), nats", "λ")
+    for position, (run, rows) in enumerate(curves.items()):
+        colour = COLOURS[position]
+        steps = [row["step"] for row in rows if "lm" in row]
+        panels[0].plot(
+            steps, _smooth([row["lm"] for row in rows if "lm" in row]), color=colour, linewidth=0.8, alpha=0.7
+        )
+        checks = [row for row in rows if "validation_lm" in row]
+        panels[0].plot(
+            [row["step"] for row in checks],
+            [row["validation_lm"] for row in checks],
+            color=colour,
+            linewidth=2,
+            label=run,
+        )
+        led = [row for row in rows if np.isfinite(row.get("kl", np.nan))]
+        panels[1].plot([row["step"] for row in led], _smooth([row["kl"] for row in led]), color=colour, linewidth=1.2)
+        panels[2].plot(steps, [row["kl_weight"] for row in rows if "lm" in row], color=colour, linewidth=1.5)
+    for axes, title in zip(panels, titles, strict=True):
+        axes.set_title(title, fontsize=9)
+        axes.set_xlabel("step")
+        axes.set_ylim(bottom=0)
+        _bare(axes)
+    panels[0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    return _png(figure)
+
+
+def _smooth(values: Sequence[float], width: int = 9) -> NDArray[np.float64]:
+    """Running mean over `width` values, shorter at the ends, so that curves of small batches can be read."""
+    array = np.asarray(values, dtype=np.float64)
+    kernel = np.ones(min(width, len(array)) or 1)
+    if not len(array):
+        return array
+    return np.convolve(array, kernel, "same") / np.convolve(np.ones_like(array), kernel, "same")
+
+
+def reliability_plot(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
+    """Accuracy against confidence. curves[run]: confidence, accuracy and count of each bin, and the expected error."""
+    figure = Figure(figsize=(4.4, 3.6))
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
+    for position, (run, numbers) in enumerate(curves.items()):
+        counts = np.asarray(numbers["count"], dtype=float)
+        filled = counts > 0
+        x = np.array([np.nan if v is None else v for v in numbers["confidence"]], dtype=float)[filled]
+        y = np.array([np.nan if v is None else v for v in numbers["accuracy"]], dtype=float)[filled]
+        label = f"{run} (error {numbers['error']:.2f})"
+        axes.plot(x, y, color=COLOURS[position], linewidth=1, alpha=0.6)
+        axes.scatter(x, y, s=10 + 200 * counts[filled] / counts.sum(), color=COLOURS[position], alpha=0.8, label=label)
+    axes.set(xlabel="probability given", ylabel="share that was right", xlim=(0, 1.02), ylim=(-0.02, 1.05))
+    axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=0.6)
+    _bare(axes)
+    return _png(figure)
+
+
+def attention_strip(
+    frames: Sequence[NDArray[np.uint8]],
+    frame_of_token: NDArray[np.int64],
+    boxes: NDArray[np.float64],
+    rows: Mapping[str, NDArray[np.float64]],
+    samples: Sequence[NDArray[np.float64]],
+) -> bytes:
+    """One window: a row for each of `rows` (title -> (V,) distribution over visual tokens), a column for each frame.
+
+    Tokens are tinted by their share, relative to the row's largest; samples: (n, 2) gaze px on each frame, as crosses.
+    boxes: (V, 4) px x0, y0, x1, y1 on frames of any one size.
+    """
+    height, width = frames[0].shape[:2]
+    figure = Figure(figsize=(2.3 * len(frames), 2.3 * len(rows) * height / width + 0.25 * len(rows)))
+    panels = figure.subplots(len(rows), len(frames), squeeze=False)
+    tint = mpl.colormaps["inferno"]
+    for row, (title, share) in enumerate(rows.items()):
+        # Tokens may overlap or leave gaps (tiling, a thumbnail of the whole frame), so each box is painted by itself.
+        paint = np.zeros((len(frames), height, width))
+        for frame, box, value in zip(frame_of_token, boxes, share / max(float(share.max()), 1e-12), strict=True):
+            x0, y0, x1, y1 = np.clip(np.round(box), 0, [width, height, width, height]).astype(int)
+            paint[frame, y0:y1, x0:x1] = np.maximum(paint[frame, y0:y1, x0:x1], value)
+        for column, image in enumerate(frames):
+            axes = panels[row][column]
+            grey = image.mean(axis=2, keepdims=True) * 0.5 + image * 0.5
+            heat = tint(paint[column])[..., :3] * 255
+            mix = 0.7 * paint[column][..., None]
+            axes.imshow(np.clip(grey * (1 - mix) + heat * mix, 0, 255).astype(np.uint8))
+            if row == 0 and len(samples[column]):
+                axes.plot(*samples[column].T, "+", color="#00E5FF", markersize=4, markeredgewidth=0.8)
+            axes.set_xlim(-0.5, width - 0.5)
+            axes.set_ylim(height - 0.5, -0.5)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            if column == 0:
+                axes.set_ylabel(title, fontsize=8)
+    figure.tight_layout(pad=0.3)
+    return _png(figure)

@@ -1,0 +1,81 @@
+"""Which weights of a model are trained, and how it becomes a plain model again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from peft import LoraConfig, get_peft_model
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.attention_tap import middle_layers
+from training.settings import Settings
+
+
+class NoDevice(GazeVlmError):
+    """The device that the settings ask for is not in this machine."""
+
+
+class NothingToAdapt(GazeVlmError):
+    """No layer of the model has a name from lora_targets."""
+
+
+class NoSuchLayer(GazeVlmError):
+    """kl_layers names a decoder layer that the model does not have."""
+
+
+def resolve_device(name: str) -> str:
+    """The device to compute on; "auto" is cuda where there is one."""
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise NoDevice(f"device is {name}, and torch finds no CUDA here; use --set device=cpu")
+    return name
+
+
+def led_layers(model: Any, settings: Settings) -> tuple[int, ...]:
+    """Decoder layers whose attention is compared with gaze. Raises NoSuchLayer."""
+    count = model.config.get_text_config().num_hidden_layers
+    for layer in settings.kl_layers:
+        if not 0 <= layer < count:
+            raise NoSuchLayer(f"kl_layers holds {layer}, and {settings.model} has decoder layers 0 to {count - 1}")
+    return settings.kl_layers or middle_layers(model)
+
+
+def make_trainable(model: Any, settings: Settings) -> Any:
+    """Mark the weights to be trained: all, or new low-rank adapters. Returns what `plain_model` takes after training.
+
+    Adapters are put into `model` itself, which goes on being called as before.
+    """
+    if settings.gradient_checkpointing:
+        model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": False})
+    if settings.train == "full":
+        model.requires_grad_(True)
+        return model
+    # The language model alone: its attention is what gaze leads, and a large model's vision tower is good already.
+    wanted = "|".join(settings.lora_targets)
+    pattern = rf".*(text_model|language_model)\..*\.({wanted})"
+    config = LoraConfig(
+        r=settings.lora_rank, lora_alpha=settings.lora_alpha, lora_dropout=settings.lora_dropout, target_modules=pattern
+    )
+    try:
+        return get_peft_model(model, config)
+    except ValueError:
+        # peft's own message lists the whole model.
+        raise NothingToAdapt(
+            f"no layer of {settings.model}'s language model is called {', '.join(settings.lora_targets)}; "
+            f"set lora_targets to names that it has, or train: full"
+        ) from None
+
+
+def plain_model(trained: Any) -> Any:
+    """The model without adapters: their product is added to the weights they adapt."""
+    return trained.merge_and_unload() if hasattr(trained, "merge_and_unload") else trained
+
+
+def decay_groups(weights: Mapping[str, torch.nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Optimizer groups: matrices decay, biases and norms do not."""
+    matrices = [weight for weight in weights.values() if weight.ndim >= 2]
+    vectors = [weight for weight in weights.values() if weight.ndim < 2]
+    return [{"params": matrices, "weight_decay": weight_decay}, {"params": vectors, "weight_decay": 0.0}]

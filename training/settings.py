@@ -1,0 +1,185 @@
+"""All settings of one fit: a flat YAML file, overridden by --set key=value, saved beside the weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+
+class BadSettings(GazeVlmError):
+    """A settings file or an override that cannot be used."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every choice of a fit. Times in seconds; shares are 0 to 1."""
+
+    # The model
+    model: str = "tiny:smolvlm"  # hub name, local folder, or tiny:<architecture>
+    model_options: dict[str, Any] = field(default_factory=dict)  # passed on to vlm.loading.load_vlm
+    device: str = "auto"  # auto = cuda where there is one
+    dtype: str = "float32"  # of weights and activations; bfloat16 on a GPU that has it
+    train: str = "full"  # full, or lora: adapters on the language model, merged into plain weights at export
+    lora_rank: int = 16
+    lora_alpha: float = 32.0
+    lora_dropout: float = 0.05
+    lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+
+    # What is asked
+    task: str = "future"  # future: the action that starts within the horizon; current: the action that goes on
+    question: str = "What will the person do next?"
+    horizon_s: float = 2.0  # the action starts at most so long after the last frame
+    observation_s: float = 3.0  # before the last frame
+    frames: int = 4  # per observation, evenly spread
+
+    # Which windows are cut
+    stride_s: float = 0.0  # one window each so many seconds; 0 = none on a stride
+    leads_s: tuple[float, ...] = (0.5, 1.0, 1.5)  # and one so long before each action starts (task: future)
+
+    # Which sessions are for what: names, persons, tasks or scenes as glob patterns, or a share of all, drawn by seed
+    split_by: str = "session"  # what is never divided between training and the rest: session, person, task or scene
+    validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint and its calibration
+    test: float | tuple[str, ...] = ()  # left out of this fit altogether; for evaluate.py
+
+    # Gaze targets
+    gaze: str = "real"  # real, none (language loss alone) or shuffled (each window gets another one's): the controls
+    gaze_window_s: float = 0.2  # samples so long before a frame count for it
+    gaze_min_confidence: float = 0.6  # samples below do not count; those without a confidence do
+    gaze_sigma: float = 0.03  # of the Gaussian around a sample, as a share of the frame's width: error and fovea
+    gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that flow loses
+
+    # The regularizer
+    kl_weight: float = 1.0  # λ; useful values span about one decade, so sweep it for a new model
+    kl_schedule: str = "falling"  # falling: linearly to 0 at kl_until; constant
+    kl_until: float = 0.5  # share of all steps after which a falling λ is 0
+    kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is led; none given = the middle third
+
+    kl_per_frame: bool = False  # one KL for each frame, averaged, instead of one over all frames of the window
+
+    # The optimizer
+    steps: int = 600
+    batch_size: int = 16  # windows per forward pass
+    accumulate: int = 1  # forward passes per step
+    learning_rate: float = 1e-3
+    minimum_rate: float = 0.05  # where the cosine ends, as a share of learning_rate
+    warmup: float = 0.05  # share of all steps in which the rate rises
+    weight_decay: float = 0.01  # on matrices only
+    gradient_clip: float = 1.0  # norm
+    seed: int = 0
+    check_every: int = 50  # steps between checks on the validation sessions
+    keep: str = "best"  # best validation loss, or last
+
+    def __post_init__(self) -> None:
+        choices = {
+            "train": ("full", "lora"),
+            "task": ("future", "current"),
+            "split_by": ("session", "person", "task", "scene"),
+            "gaze": ("real", "none", "shuffled"),
+            "kl_schedule": ("falling", "constant"),
+            "keep": ("best", "last"),
+            "dtype": ("float32", "bfloat16"),
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                raise BadSettings(f"setting {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        above_zero = (
+            "horizon_s observation_s frames gaze_window_s gaze_sigma steps batch_size accumulate learning_rate "
+            "gradient_clip check_every lora_rank kl_until"
+        )
+        for name in above_zero.split():
+            if getattr(self, name) <= 0:
+                raise BadSettings(f"setting {name} is {getattr(self, name)}, expected a number above 0")
+        for name in ("kl_weight", "stride_s", "weight_decay", "warmup", "minimum_rate", "gaze_min_confidence"):
+            if getattr(self, name) < 0:
+                raise BadSettings(f"setting {name} is {getattr(self, name)}, expected 0 or more")
+        for name in ("validation", "test"):
+            share = getattr(self, name)
+            if isinstance(share, float) and not 0 <= share < 1:
+                raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")
+        if self.task == "future" and any(not 0 < lead <= self.horizon_s for lead in self.leads_s):
+            raise BadSettings(f"setting leads_s is {list(self.leads_s)}, expected above 0 to {self.horizon_s}")
+        if not self.stride_s and (self.task == "current" or not self.leads_s):
+            raise BadSettings("setting stride_s is 0 and nothing else says where to cut windows; set it, e.g. to 0.5")
+
+    def kl_weight_at(self, step: int) -> float:
+        """λ at `step` (0 is the first)."""
+        if self.gaze == "none":
+            return 0.0
+        if self.kl_schedule == "constant":
+            return self.kl_weight
+        return self.kl_weight * max(0.0, 1.0 - step / (self.kl_until * self.steps))
+
+
+def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
+    """Settings from a YAML file (None = defaults) with `key=value` overrides, values in YAML.
+
+    Raises BadSettings for an unreadable file, an unknown key, a value of the wrong type or out of its range.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise BadSettings(f"no settings from {path}: {error.strerror}; config/fit_demo.yaml is a recipe") from None
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise BadSettings(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+        if not isinstance(loaded, dict | None):
+            raise BadSettings(f"{path} holds {type(loaded).__name__}, expected lines of key: value")
+        values = loaded or {}
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise BadSettings(f"--set {override}: expected key=value")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadSettings(f"--set {override}: the value is not YAML") from None
+    return settings_from(values, str(path) if path is not None else "--set")
+
+
+def settings_from(values: dict[str, Any], source: str) -> Settings:
+    """Settings from plain values, each checked against its field's type. `source` is named in errors."""
+    types_of = typing.get_type_hints(Settings)
+    if unknown := sorted(map(str, values.keys() - types_of.keys())):
+        raise BadSettings(f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(types_of))}")
+    return Settings(**{key: _fit_type(key, value, types_of[key], source) for key, value in values.items()})
+
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Write all settings, defaults included, as YAML that load_settings reads back to an equal object."""
+    plain = {
+        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(settings).items()
+    }
+    path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def _fit_type(key: str, value: Any, wanted: Any, source: str) -> Any:
+    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
+    for option in options:
+        if option is float and isinstance(value, str):
+            # YAML 1.1 reads 1e-3, without a dot, as text.
+            try:
+                return float(value)
+            except ValueError:
+                continue
+        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if option in (int, bool, str) and type(value) is option:
+            return value
+        if typing.get_origin(option) is dict and isinstance(value, dict):
+            return value
+        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
+            item = typing.get_args(option)[0]
+            return tuple(_fit_type(key, entry, item, source) for entry in value)
+    names = " or ".join("a list" if typing.get_origin(o) is tuple else getattr(o, "__name__", str(o)) for o in options)
+    raise BadSettings(f"{source}: setting {key} is {value!r}, expected {names}")

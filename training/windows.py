@@ -1,0 +1,142 @@
+"""Cuts sessions into windows: the frames up to a moment, and what the person did after it (or is doing)."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.labels import current_label, next_label
+from gaze_vlm_ros.observation_window import pick_frames
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.session import Session
+    from training.settings import Settings
+
+
+class NoWindows(GazeVlmError):
+    """Nothing to train on or to evaluate."""
+
+
+class BadSplit(GazeVlmError):
+    """Sessions cannot be divided as asked."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """One question with its answer. `frames` index the session's frames; none is later than at_ns."""
+
+    session: int  # index into the list of sessions
+    at_ns: int  # stamp of the last frame
+    frames: tuple[int, ...]
+    answer: str
+    answer_start_ns: int  # when the answered action starts; after at_ns in task future, at or before it in current
+
+
+@dataclass
+class CutCounts:
+    """What became of every moment that was considered."""
+
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)  # by reason
+
+    def __str__(self) -> str:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        return f"{self.kept} windows" + (f"; dropped: {reasons}" if reasons else "")
+
+
+def cut_windows(index: int, session: Session, settings: Settings) -> tuple[list[Window], CutCounts]:
+    """All windows of one session, in time order. Needs labels (session.require_labels).
+
+    A moment is always a frame's stamp, because the predictor is asked when a frame arrives: a wanted time is moved back
+    to the last frame at or before it, and moments that coincide count once.
+    """
+    assert session.labels is not None
+    stamps_ns, starts_ns = session.frames.stamps_ns, np.asarray(session.labels.starts_ns, dtype=np.int64)
+    texts = session.labels.texts
+    windows: list[Window] = []
+    counts = CutCounts()
+    for at_ns in _moments(stamps_ns, starts_ns, texts, settings):
+        if settings.task == "future":
+            row = next_label(starts_ns, texts, at_ns, settings.horizon_s)
+        else:
+            row = current_label(starts_ns, at_ns)
+        if row < 0 or not texts[row]:
+            counts.dropped["without an action in the horizon" if settings.task == "future" else "unlabelled"] += 1
+            continue
+        picked = pick_frames(stamps_ns, at_ns, settings.observation_s, settings.frames)
+        if not len(picked):
+            counts.dropped["with too few frames before them"] += 1
+            continue
+        windows.append(Window(index, at_ns, tuple(int(i) for i in picked), texts[row], int(starts_ns[row])))
+    counts.kept = len(windows)
+    return windows, counts
+
+
+def _moments(
+    stamps_ns: NDArray[np.int64], starts_ns: NDArray[np.int64], texts: Sequence[str], settings: Settings
+) -> list[int]:
+    wanted_ns: list[int] = []
+    if settings.stride_s:
+        stride_ns = round(settings.stride_s * 1e9)
+        wanted_ns += range(int(stamps_ns[0]) + round(settings.observation_s * 1e9), int(stamps_ns[-1]) + 1, stride_ns)
+    if settings.task == "future":
+        leads_ns = [round(lead * 1e9) for lead in settings.leads_s]
+        wanted_ns += [
+            int(start) - lead for start, text in zip(starts_ns, texts, strict=True) if text for lead in leads_ns
+        ]
+    positions = np.searchsorted(stamps_ns, np.asarray(wanted_ns, dtype=np.int64), side="right") - 1
+    return sorted({int(stamps_ns[position]) for position in positions if position >= 0})
+
+
+@dataclass(frozen=True)
+class Split:
+    """Indices of sessions. No session, and no group of `split_by`, is in two of them."""
+
+    training: tuple[int, ...]
+    validation: tuple[int, ...]
+    test: tuple[int, ...]
+
+
+def split_sessions(sessions: Sequence[Session], settings: Settings) -> Split:
+    """Divide whole groups of sessions (settings.split_by) into training, validation and test.
+
+    A list of glob patterns takes the groups that match; a share takes that share of all groups, at least one, drawn by
+    settings.seed. Raises BadSplit when a pattern matches nothing, when a group is asked for twice, or when nothing is
+    left to train on.
+    """
+    names = {"session": "name", "person": "person", "task": "task", "scene": "scene"}
+    group_of = [str(getattr(session, names[settings.split_by])) for session in sessions]
+    groups = sorted(set(group_of))
+    drawn = list(np.random.default_rng(settings.seed).permutation(groups))
+    taken: dict[str, str] = {}
+    for part, wanted in (("test", settings.test), ("validation", settings.validation)):
+        if isinstance(wanted, float):
+            count = max(1, round(wanted * len(groups))) if wanted else 0
+            chosen = [group for group in drawn if group not in taken][:count]
+        else:
+            chosen = [group for group in groups if any(fnmatch.fnmatchcase(group, pattern) for pattern in wanted)]
+            for pattern in wanted:
+                if not fnmatch.filter(groups, pattern):
+                    known = ", ".join(groups)
+                    raise BadSplit(f"{part} asks for {settings.split_by} {pattern!r}, and there are only: {known}")
+        for group in chosen:
+            if group in taken:
+                raise BadSplit(f"{settings.split_by} {group!r} is asked for by {taken[group]} and {part}; name it once")
+            taken[group] = part
+    parts = {
+        part: tuple(i for i, group in enumerate(group_of) if taken.get(group, "training") == part)
+        for part in ("training", "validation", "test")
+    }
+    if not parts["training"]:
+        raise BadSplit(
+            f"no {settings.split_by} is left to train on: {len(groups)} in all, {len(taken)} of them held out; "
+            f"give more bags, or --set validation=0 with --set keep=last"
+        )
+    return Split(**parts)
