@@ -1,0 +1,379 @@
+"""ROS 2 node: predicts the person's next action from the camera alone.
+
+Subscribes `camera/image_raw` (Image or CompressedImage); publishes `next_action` and, latched, `model_info`.
+See config/infer.yaml and docs/predictor.md.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from builtin_interfaces.msg import Duration, Time
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CompressedImage, Image
+from unique_identifier_msgs.msg import UUID
+
+from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import DamagedImage
+from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.prediction import Answer, FrameBuffer, NotANumber, Predictor
+
+IMAGE_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
+IMAGE_DEPTH = 5  # frames that may wait while Python is busy; older ones are worth nothing
+SCORE_KINDS = {
+    "calibrated": ActionPrediction.SCORE_CALIBRATED,
+    "uncalibrated": ActionPrediction.SCORE_UNCALIBRATED,
+    "rank_only": ActionPrediction.SCORE_RANK_ONLY,
+}
+
+
+class BadParameter(GazeVlmError):
+    """A parameter is missing, or has a value that it cannot have."""
+
+
+class NoCamera(GazeVlmError):
+    """No camera appeared in time."""
+
+
+class NotACamera(GazeVlmError):
+    """The camera topic carries something other than images."""
+
+
+@dataclass(frozen=True)
+class _Result:
+    """One answered observation."""
+
+    answer: Answer
+    start_ns: int
+    stamp_ns: int
+    inference_s: float
+    prediction_id: bytes
+
+
+class PredictorNode(Node):
+    """The executor receives images and publishes; a thread of its own asks the model, always about the newest frame."""
+
+    def __init__(self) -> None:
+        super().__init__("predictor")
+        self._declare_parameters()
+        checkpoint = str(self.get_parameter("checkpoint").value)
+        if not checkpoint:
+            raise BadParameter("parameter checkpoint is empty, expected a folder that training/fit.py wrote")
+        if threads := int(self.get_parameter("threads").value):
+            import torch
+
+            torch.set_num_threads(threads)
+        self._predictor = Predictor(
+            Path(checkpoint).expanduser(), *(str(self.get_parameter(name).value) for name in ("device", "dtype"))
+        )
+        card = self._predictor.card
+        blank = np.zeros((card.frame_size[1], card.frame_size[0], 3), np.uint8)
+        self._predictor.predict([blank] * card.frames)  # the first pass takes longer; nobody waits for it now
+        self._valid_s = self._number("valid_s") or card.horizon_s
+        self._frames = FrameBuffer(card.observation_s, card.frames)
+        self._frame_id = ""
+        self._size_was_checked = False
+        self._last_image = -math.inf  # time.monotonic()
+        self._counts = {"frames received": 0, "out of order": 0, "observations answered": 0, "messages published": 0}
+        self._revision = 0
+        self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
+        self._publishing = threading.Lock()  # two threads publish
+
+        self._predictions = self.create_publisher(
+            ActionPrediction, "next_action", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        )
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._info = self.create_publisher(ModelInfo, "model_info", latched)
+        self._info.publish(self._model_info())
+
+        self._started = time.monotonic()
+        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._looking = self.create_timer(0.1, self._look_for_camera, clock=steady)
+        self._result: _Result | None = None
+        self._fatal: GazeVlmError | None = None
+        self._problem: tuple[int, str] | None = None  # status and text: why the newest observation has no answer
+        self._wanted = threading.Event()
+        self._busy = False
+        self._closing = False
+        self._asked_ns = -1  # stamp of the last observation that the model was asked about
+        self._thread = threading.Thread(target=self._infer, name="inference")
+        self._thread.start()
+        self.create_timer(1.0 / self._number("rate_hz"), self._tick, clock=steady)
+        print(
+            f"predictor is ready: {card.model_id}, {len(card.labels)} answers, {card.frames} frames in "
+            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}",
+            flush=True,
+        )
+
+    def _declare_parameters(self) -> None:
+        def text(name: str, default: str, description: str) -> None:
+            self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
+
+        def number(name: str, default: float, low: float, high: float, description: str) -> None:
+            bounds = FloatingPointRange(from_value=low, to_value=high)
+            descriptor = ParameterDescriptor(description=description, floating_point_range=[bounds], read_only=True)
+            self.declare_parameter(name, default, descriptor)
+
+        def count(name: str, default: int, low: int, high: int, description: str) -> None:
+            bounds = IntegerRange(from_value=low, to_value=high, step=1)
+            descriptor = ParameterDescriptor(description=description, integer_range=[bounds], read_only=True)
+            self.declare_parameter(name, default, descriptor)
+
+        text("checkpoint", "", "folder that training/fit.py wrote")
+        text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
+        number("camera_wait_s", 30.0, 0.0, 86400.0, "s for a camera to appear before giving up; 0 = wait for ever")
+        # Shorter than a planner's patience, longer than a hiccup of a 10 Hz camera.
+        number("stale_after_s", 0.5, 0.01, 60.0, "s without a frame after which the input is stale")
+        # People decide several times a second; more only heats the computer.
+        number("rate_hz", 5.0, 0.1, 100.0, "Hz of messages; each answers about the newest frame")
+        number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
+        number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
+        count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
+        text("device", "auto", "cpu, cuda, cuda:1; auto = cuda where there is one")
+        text("dtype", "float32", "of weights and activations: float32, bfloat16, float16")
+        count("threads", 0, 0, 1024, "of torch on the CPU; 0 = its own choice")
+
+    def _number(self, name: str) -> float:
+        return float(self.get_parameter(name).value)
+
+    def _model_info(self) -> ModelInfo:
+        card = self._predictor.card
+        info = ModelInfo(
+            model_id=card.model_id,
+            base_model=card.base_model,
+            revision=card.revision,
+            data_hash=card.data_hash,
+            label_set_id=card.label_set_id,
+            labels=list(card.labels),
+            horizon=_duration(card.horizon_s),
+            observation=_duration(card.observation_s),
+            frames=card.frames,
+            rate=self._number("rate_hz"),
+            gaze_use=card.gaze_use,
+        )
+        info.header.stamp = self.get_clock().now().to_msg()
+        return info
+
+    # The camera.
+
+    def _camera_topic(self) -> str:
+        return self.resolve_topic_name(str(self.get_parameter("camera_topic").value))
+
+    def _look_for_camera(self) -> None:
+        """Subscribe as soon as somebody publishes the topic, whatever kind of image it is."""
+        wanted = self._camera_topic()
+        for name in (wanted, f"{wanted}/compressed"):
+            publishers = self.get_publishers_info_by_topic(name)
+            types = sorted({info.topic_type for info in publishers})
+            if not types:
+                continue
+            if len(types) > 1 or types[0] not in IMAGE_TYPES:
+                raise NotACamera(
+                    f"topic {name} carries {' and '.join(types)}, expected {' or '.join(IMAGE_TYPES)}; "
+                    "set camera_topic to the camera's"
+                )
+            self._looking.cancel()
+            # A best-effort subscription takes any camera, and loses a third of its 900 KB frames (Fast DDS, one
+            # machine, 10 Hz); a reliable one lost none, and takes reliable cameras alone.
+            reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
+            reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
+            qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
+            self.create_subscription(IMAGE_TYPES[types[0]], name, self._on_image, qos)
+            print(f"camera: {name} ({types[0]})", flush=True)
+            return
+        wait_s = self._number("camera_wait_s")
+        if wait_s and time.monotonic() - self._started > wait_s:
+            there = sorted(name for name, types in self.get_topic_names_and_types() if set(types) & set(IMAGE_TYPES))
+            raise NoCamera(
+                f"nobody published {wanted} or {wanted}/compressed within {wait_s:g} s; image topics here are "
+                f"{', '.join(there) or 'none'}; start the camera, or set camera_topic"
+            )
+
+    def _on_image(self, message: Any) -> None:
+        self._last_image = time.monotonic()
+        self._frame_id = message.header.frame_id
+        self._counts["frames received"] += 1
+        if not self._frames.add(_nanoseconds(message.header.stamp), message):
+            self._counts["out of order"] += 1
+
+    # The model, in a thread of its own.
+
+    def _infer(self) -> None:
+        while True:
+            self._wanted.wait()
+            self._wanted.clear()
+            if self._closing:
+                return
+            try:
+                self._answer_newest()
+            except (DamagedImage, NotANumber) as error:
+                self._problem = ActionPrediction.STATUS_ERROR, str(error)
+            except GazeVlmError as error:
+                self._fatal = error  # e.g. an encoding that is no image: the next frame will be no better
+                return
+            except Exception as error:
+                # Out of memory, a driver that died: the planner must hear of it, and the next frame may succeed.
+                text = " ".join(f"{type(error).__name__}: {error}".split())
+                self.get_logger().error(f"no prediction: {text}", throttle_duration_sec=5.0)
+                self._problem = ActionPrediction.STATUS_ERROR, text
+            finally:
+                self._busy = False
+
+    def _answer_newest(self) -> None:
+        began = time.monotonic()
+        observation = self._frames.observation()
+        if observation is None:
+            card = self._predictor.card
+            self._problem = (
+                ActionPrediction.STATUS_NO_INPUT,
+                f"too few frames: one is needed in each {card.observation_s / card.frames:g} s of "
+                f"{card.observation_s:g} s",
+            )
+            return
+        answer = self._predictor.predict(observation.frames)
+        self._check_size(observation.frames[-1].shape)
+        self._counts["observations answered"] += 1
+        self._problem = None
+        self._result = _Result(
+            answer, observation.start_ns, observation.stamp_ns, time.monotonic() - began, uuid.uuid4().bytes
+        )
+        if not self._closing:
+            self._publish()
+
+    def _check_size(self, shape: tuple[int, ...]) -> None:
+        if not self._size_was_checked and (shape[1], shape[0]) != self._predictor.card.frame_size:
+            trained = "x".join(map(str, self._predictor.card.frame_size))
+            self.get_logger().warning(
+                f"camera images are {shape[1]}x{shape[0]}, and the model was trained on {trained}; its figures are "
+                "not those of this camera"
+            )
+        self._size_was_checked = True
+
+    # What is published.
+
+    def _tick(self) -> None:
+        """Ask about a new frame, or else say again what holds: a planner must see a message each cycle."""
+        if self._fatal is not None:
+            raise self._fatal
+        newest_ns = self._frames.newest_ns
+        if newest_ns is not None and newest_ns != self._asked_ns and not self._busy:
+            self._asked_ns, self._busy = newest_ns, True
+            self._wanted.set()
+            # An answer that comes within this cycle speaks for itself.
+            if self._result is not None and self._problem is None:
+                return
+        self._publish()
+
+    def _publish(self) -> None:
+        with self._publishing:
+            message = self._message()
+            best = message.candidates[0].text if message.candidates else ""
+            if (message.status, best) != self._answer_then:
+                self._revision += 1
+                self._answer_then = (message.status, best)
+            message.revision = self._revision
+            self._predictions.publish(message)
+            self._counts["messages published"] += 1
+
+    def _message(self) -> ActionPrediction:
+        card, result = self._predictor.card, self._result
+        message = ActionPrediction(
+            score_kind=SCORE_KINDS[card.score_kind],
+            horizon=_duration(card.horizon_s),
+            other_probability=1.0,
+            focus_x=math.nan,
+            focus_y=math.nan,
+            model_id=card.model_id,
+            label_set_id=card.label_set_id,
+        )
+        message.header.frame_id = self._frame_id
+        newest_ns = self._frames.newest_ns
+        if newest_ns is not None:
+            message.header.stamp = message.observation_start = message.valid_until = _time(newest_ns)
+        if newest_ns is None:
+            message.status, message.status_text = message.STATUS_NO_INPUT, f"no frame on {self._camera_topic()} yet"
+        elif (silence_s := time.monotonic() - self._last_image) > self._number("stale_after_s"):
+            message.status = message.STATUS_STALE_INPUT
+            message.status_text = f"the last frame came {silence_s:.1f} s ago"
+        elif self._problem is not None:
+            message.status, message.status_text = self._problem
+        elif result is None:
+            message.status, message.status_text = message.STATUS_NO_INPUT, "the first observation is not answered yet"
+        elif (age_s := self.get_clock().now().nanoseconds / 1e9 - result.stamp_ns / 1e9) > self._valid_s:
+            message.status = message.STATUS_STALE_INPUT
+            message.status_text = (
+                f"the newest answered frame is stamped {age_s:.1f} s before now, and answers hold for "
+                f"{self._valid_s:g} s: the model is too slow, or camera and robot have different clocks"
+            )
+        else:
+            self._fill_in(message, result)
+        return message
+
+    def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
+        card, answer = self._predictor.card, result.answer
+        message.header.stamp = _time(result.stamp_ns)
+        message.observation_start = _time(result.start_ns)
+        message.valid_until = _time(result.stamp_ns + round(self._valid_s * 1e9))
+        message.inference_time = _duration(result.inference_s)
+        message.prediction_id = UUID(uuid=np.frombuffer(result.prediction_id, np.uint8))
+        message.focus_x, message.focus_y = answer.focus
+        order = np.argsort(-answer.probabilities, kind="stable")[: int(self.get_parameter("max_candidates").value)]
+        message.candidates = [
+            ActionCandidate(
+                action_id=card.labels[row],
+                verb=card.verbs[row],
+                object_class=card.object_classes[row],
+                text=card.labels[row],
+                probability=float(answer.probabilities[row]),
+                time_to_start=Duration(sec=-1),
+            )
+            for row in order
+        ]
+        message.other_probability = max(0.0, 1.0 - float(answer.probabilities[order].sum()))
+        best, threshold = float(answer.probabilities[order[0]]), self._number("threshold")
+        if best < threshold:
+            message.status = message.STATUS_ABSTAIN
+            message.status_text = f"the best candidate has {best:.2f}, the threshold is {threshold:g}"
+        elif card.task == "current":
+            message.current_action = card.labels[order[0]]
+
+    def close(self) -> int:
+        """Let the inference in progress end."""
+        self._closing = True
+        self._wanted.set()
+        self._thread.join()
+        print(", ".join(f"{count} {name}" for name, count in self._counts.items()), flush=True)
+        return 0
+
+
+def _nanoseconds(stamp: Time) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
+
+
+def _time(stamp_ns: int) -> Time:
+    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
+    return Time(sec=seconds, nanosec=nanoseconds)
+
+
+def _duration(seconds: float) -> Duration:
+    whole, nanoseconds = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(sec=whole, nanosec=nanoseconds)
+
+
+def main() -> int:
+    return run_node("predictor", PredictorNode)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,162 @@
+"""Frames to an answer, without ROS: the predictor must see just what the trainer saw, and get just its answer."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.checkpoint import NotACheckpoint
+from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg
+from gaze_vlm_ros.labels import LabelSet
+from gaze_vlm_ros.prediction import FrameBuffer, NoSuchDevice, Predictor
+from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.vlm.loading import load_vlm
+from training import metrics
+from training.answers import rank_windows
+from training.data import prepare
+from training.settings import load_settings
+
+MS = 1_000_000
+
+
+def jpeg(level: int) -> SimpleNamespace:
+    return SimpleNamespace(format="jpeg", data=encode_jpeg(np.full((48, 64, 3), level, np.uint8)))
+
+
+def levels(buffer: FrameBuffer) -> list[int]:
+    observation = buffer.observation()
+    return [] if observation is None else [int(frame[0, 0, 0]) for frame in observation.frames]
+
+
+def test_the_observation_is_the_last_frame_of_each_part() -> None:
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    assert buffer.observation() is None
+    for number in range(30):
+        assert buffer.add(number * 100 * MS, jpeg(8 * number))
+        # Two parts of half a second: the fifth frame from the end, and the last.
+        assert levels(buffer) == ([8 * (number - 5), 8 * number] if number >= 5 else [])
+    observation = buffer.observation()
+    assert observation is not None
+    assert (observation.start_ns, observation.stamp_ns) == (2400 * MS, 2900 * MS)
+    assert buffer.newest_ns == 2900 * MS
+
+
+def test_only_what_an_observation_can_need_is_kept_and_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    from gaze_vlm_ros import prediction
+
+    decoded = []
+    to_rgb = prediction.to_rgb
+    monkeypatch.setattr(prediction, "to_rgb", lambda message: decoded.append(message) or to_rgb(message))
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    for number in range(1000):
+        buffer.add(number * 100 * MS, jpeg(0))
+        buffer.observation()
+        buffer.observation()  # asked again about the same frames
+    assert len(buffer._messages) == 10
+    assert len(decoded) < 2 * 1000  # the two frames of each, once
+    assert len(buffer._decoded) == 2
+
+
+def test_a_frame_that_comes_late_is_ignored() -> None:
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    for number in (0, 5, 10):
+        assert buffer.add(number * 100 * MS, jpeg(8 * number))
+    assert not buffer.add(1000 * MS, jpeg(200))
+    assert not buffer.add(600 * MS, jpeg(200))
+    assert levels(buffer) == [40, 80]
+
+
+def test_a_clock_that_goes_back_begins_anew() -> None:
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    for number in range(100, 120):
+        buffer.add(number * 100 * MS, jpeg(8))
+    assert buffer.add(0, jpeg(16))
+    assert buffer.observation() is None
+    assert buffer.newest_ns == 0
+    buffer.add(500 * MS, jpeg(24))
+    assert levels(buffer) == [16, 24]
+
+
+def test_a_gap_gives_no_observation() -> None:
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    for number in range(20):
+        buffer.add(number * 100 * MS, jpeg(8))
+    buffer.add(2900 * MS, jpeg(8))  # nothing in (1.9 s, 2.4 s]
+    assert buffer.observation() is None
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (SimpleNamespace(format="h264", data=b"123"), UnknownEncoding),
+        (SimpleNamespace(format="jpeg", data=b"no picture"), DamagedImage),
+        (SimpleNamespace(encoding="32FC1", height=1, width=1, step=4, is_bigendian=0, data=b"1234"), UnknownEncoding),
+    ],
+)
+def test_what_is_no_image_is_named(message: SimpleNamespace, error: type[Exception]) -> None:
+    buffer = FrameBuffer(observation_s=1.0, frames=1)
+    buffer.add(0, message)
+    with pytest.raises(error):
+        buffer.observation()
+
+
+def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Path, small_bags: Path) -> None:
+    """A bag's messages one by one into the buffer, against the trainer's windows of the same bag: bit for bit."""
+    predictor = Predictor(small_checkpoint, device="cpu")
+    card = predictor.card
+    settings = load_settings(small_checkpoint / "settings.yaml")
+    session = load_session(small_bags / "s3")
+    model, processor = load_vlm(small_checkpoint)
+    labels = LabelSet(card.labels, card.verbs, card.object_classes)
+    data = prepare([session], labels, settings, model, processor)
+    expected = metrics.probabilities(rank_windows(model, data, np.arange(len(data.windows)), "cpu"), card.temperature)
+    windows = {window.at_ns: row for row, window in enumerate(data.windows)}
+
+    buffer = FrameBuffer(card.observation_s, card.frames)
+    compared = 0
+    with open_bag(small_bags / "s3") as bag:
+        topic = "/camera/image_raw/compressed"
+        for index, stamp_ns in enumerate(bag.stamps_ns(topic).tolist()):
+            buffer.add(stamp_ns, bag.message(topic, index))
+            row = windows.get(stamp_ns)
+            if row is None:
+                continue
+            observation = buffer.observation()
+            assert observation is not None
+            seen, trained = predictor.encode(observation.frames), data.encoded(row, "cpu")
+            assert seen.inputs.keys() == trained.inputs.keys()
+            assert all(torch.equal(seen.inputs[name], trained.inputs[name]) for name in seen.inputs)
+            assert torch.equal(seen.visual, trained.visual)
+            answer = predictor.predict(observation.frames)
+            np.testing.assert_allclose(answer.probabilities, expected[row], atol=1e-6)
+            compared += 1
+    assert compared == len(data.windows) > 20
+
+
+def test_the_focus_lies_where_the_disc_is(small_checkpoint: Path, small_bags: Path) -> None:
+    """The checkpoint was led to the gazed-at disc; its focus must be near it for most windows of an unseen session."""
+    predictor = Predictor(small_checkpoint, device="cpu")
+    session = load_session(small_bags / "s3")
+    assert session.gaze is not None
+    distances = []
+    for index in range(10, len(session.frames), 15):
+        answer = predictor.predict([session.frames.rgb(index - 5), session.frames.rgb(index)])
+        assert answer.probabilities.sum() == pytest.approx(1.0)
+        at = np.searchsorted(session.gaze.stamps_ns, session.frames.stamps_ns[index])
+        distances.append(np.hypot(*(np.array(answer.focus) - session.gaze.xy[at])))
+    # One visual token is 24 px wide here.
+    assert np.median(distances) < 24
+
+
+def test_a_folder_or_device_that_cannot_be_used_is_named(small_checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(NotACheckpoint, match="no such checkpoint folder"):
+        Predictor(tmp_path / "absent")
+    with pytest.raises(NotACheckpoint, match=r"holds no gaze_vlm\.json"):
+        Predictor(tmp_path)
+    with pytest.raises(NoSuchDevice, match="device 'nonsense'"):
+        Predictor(small_checkpoint, device="nonsense")
+    with pytest.raises(NoSuchDevice, match="dtype is 'int8'"):
+        Predictor(small_checkpoint, device="cpu", dtype="int8")
