@@ -1,0 +1,46 @@
+"""A simulated person at a bench, watched by the predictor. No camera, no glasses.
+
+ros2 launch gaze_vlm_ros demo.launch.py checkpoint:=build/demo/fit_real
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from gaze_vlm_ros.shared_files import shared_file
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument("checkpoint", description="folder that training/fit.py wrote; `make demo` makes one"),
+        DeclareLaunchArgument("person", default_value="iris", description="any name: looks and habits follow from it"),
+        DeclareLaunchArgument("seed", default_value="0", description="of everything else in the scene"),
+        DeclareLaunchArgument("config", default_value=str(shared_file("config/simulator.yaml"))),
+    ]
+    infer = IncludeLaunchDescription(
+        PythonLaunchDescriptionSource(str(shared_file("launch/infer.launch.py"))),
+        launch_arguments={"checkpoint": LaunchConfiguration("checkpoint")}.items(),
+    )
+    simulator = Node(
+        package="gaze_vlm_ros",
+        executable="simulator",
+        name="simulator",
+        output="screen",
+        parameters=[
+            LaunchConfiguration("config"),
+            {
+                "person": ParameterValue(LaunchConfiguration("person"), value_type=str),
+                "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
+                # The model takes a while to load, and nobody would see the first actions.
+                "wait_for_subscribers": ["camera/image_raw"],
+                "wait_s": 300.0,
+            },
+        ],
+    )
+    ended = RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[EmitEvent(event=Shutdown())]))
+    return LaunchDescription([*arguments, infer, simulator, ended])

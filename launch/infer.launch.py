@@ -1,0 +1,43 @@
+"""Predict the person's next action from the camera alone.
+
+ros2 launch gaze_vlm_ros infer.launch.py checkpoint:=runs/bench camera_topic:=/head_camera/image_raw
+"""
+
+from launch import LaunchDescription
+from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
+from launch.event_handlers import OnProcessExit
+from launch.events import Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+from launch_ros.parameter_descriptions import ParameterValue
+
+from gaze_vlm_ros.shared_files import shared_file
+
+
+def generate_launch_description() -> LaunchDescription:
+    arguments = [
+        DeclareLaunchArgument("checkpoint", description="folder that training/fit.py wrote"),
+        DeclareLaunchArgument("camera_topic", default_value="camera/image_raw", description="Image or CompressedImage"),
+        DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
+        DeclareLaunchArgument("use_sim_time", default_value="false", description="for bags played with --clock"),
+        DeclareLaunchArgument("config", default_value=str(shared_file("config/infer.yaml"))),
+    ]
+    predictor = Node(
+        package="gaze_vlm_ros",
+        executable="predictor",
+        name="predictor",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            LaunchConfiguration("config"),
+            {
+                # Typed, because launch would read a folder called "7" as a number.
+                "checkpoint": ParameterValue(LaunchConfiguration("checkpoint"), value_type=str),
+                "camera_topic": ParameterValue(LaunchConfiguration("camera_topic"), value_type=str),
+                "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+            },
+        ],
+    )
+    # A launch that goes on without its only node would look alive to whoever supervises it.
+    ended = RegisterEventHandler(OnProcessExit(target_action=predictor, on_exit=[EmitEvent(event=Shutdown())]))
+    return LaunchDescription([*arguments, predictor, ended])
