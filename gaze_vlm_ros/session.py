@@ -17,6 +17,10 @@ from gaze_vlm_ros.images import RGB, to_rgb
 CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
 GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
 LABEL_TYPE = "gaze_vlm_msgs/msg/ActionLabel"
+# Other trackers' drivers publish bare points; the bag's record gaze_coordinates says what they mean. Normalized: 0 to 1
+# over the image's width and height.
+POINT_TYPE = "geometry_msgs/msg/PointStamped"
+GAZE_COORDINATES = ("px_top_left", "px_bottom_left", "normalized_top_left", "normalized_bottom_left")
 # Consecutive windows share frames; 8 full-HD frames are 50 MB.
 DECODED_FRAMES_KEPT = 8
 
@@ -31,6 +35,10 @@ class NoGaze(GazeVlmError):
 
 class NoLabels(GazeVlmError):
     """The bag has no action labels."""
+
+
+class UnclearGaze(GazeVlmError):
+    """The gaze is bare points, and the bag does not say what they mean."""
 
 
 class UnclearRole(GazeVlmError):
@@ -129,7 +137,7 @@ def load_session(path: Path | str) -> Session:
     """Open a bag for training. The topics are those that the bag's own record names, or else the only one of a type.
 
     The gaze track and the labels are read at once (a few bytes a sample), the frames when they are asked for.
-    Raises what `open_bag` raises, NoFrames, and UnclearRole.
+    Raises what `open_bag` raises, NoFrames, UnclearGaze and UnclearRole.
     """
     bag = open_bag(path)
     camera = _topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
@@ -137,12 +145,16 @@ def load_session(path: Path | str) -> Session:
         found = ", ".join(f"{name} ({info.type_name})" for name, info in bag.topics.items()) or "no topic at all"
         raise NoFrames(f"{path} has no camera images to train on; it has {found}")
     gaze = _topic_of_role(bag, "gaze_topic", GAZE_TYPE)
+    named = bag.metadata.get("gaze_topic", "")
+    if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:
+        gaze = named  # only where the bag says so: points on a robot are mostly something else
     labels = _topic_of_role(bag, "label_topic", LABEL_TYPE)
+    frames = FrameStream(bag, camera)
     return Session(
         path=Path(path),
         metadata=dict(bag.metadata),
-        frames=FrameStream(bag, camera),
-        gaze=_read_gaze(bag, gaze) if gaze and bag.topics[gaze].count else None,
+        frames=frames,
+        gaze=_read_gaze(bag, gaze, frames) if gaze and bag.topics[gaze].count else None,
         labels=_read_labels(bag, labels) if labels and bag.topics[labels].count else None,
     )
 
@@ -184,7 +196,9 @@ def _stamp_ns(message: Any) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def _read_gaze(bag: Bag, topic: str) -> GazeTrack:
+def _read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
+    if bag.topics[topic].type_name == POINT_TYPE:
+        return _read_points(bag, topic, frames.size)
     count = bag.topics[topic].count
     stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
     worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
@@ -198,6 +212,30 @@ def _read_gaze(bag: Bag, topic: str) -> GazeTrack:
             image_size = (int(message.image_width), int(message.image_height))
     order = np.argsort(stamps_ns, kind="stable")
     return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
+
+
+def _read_points(bag: Bag, topic: str, image_size: tuple[int, int]) -> GazeTrack:
+    coordinates = bag.metadata.get("gaze_coordinates", "")
+    if coordinates not in GAZE_COORDINATES:
+        raise UnclearGaze(
+            f"{bag.path}: {topic} holds points ({POINT_TYPE}), and the bag's gaze_coordinates is {coordinates!r}, "
+            f"expected one of {', '.join(GAZE_COORDINATES)}; record with that parameter set"
+        )
+    messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
+    stamps_ns = np.array([_stamp_ns(message) for message in messages], np.int64)
+    xy = points_to_px(np.array([(message.point.x, message.point.y) for message in messages]), coordinates, image_size)
+    order = np.argsort(stamps_ns, kind="stable")
+    unknown = np.zeros(len(messages), np.uint8)  # GazeStamped's WORN_UNKNOWN and EYE_UNKNOWN
+    return GazeTrack(stamps_ns[order], xy[order], np.full(len(messages), np.nan), unknown, unknown, image_size)
+
+
+def points_to_px(points: NDArray[np.float64], coordinates: str, image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """(N, 2) px from the top left, y down, of points (N, 2) in one of GAZE_COORDINATES on an image (width, height)."""
+    unit, _, origin = coordinates.partition("_")
+    px = points * image_size if unit == "normalized" else points.copy()
+    if origin == "bottom_left":
+        px[:, 1] = image_size[1] - px[:, 1]
+    return px
 
 
 def _read_labels(bag: Bag, topic: str) -> LabelTrack:

@@ -26,7 +26,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.message_types import UnknownMessageType, describe_type, known_types
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.recording import BagThread, TopicTally, totals_table
-from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
 
 # DDS keeps as many for us while Python is busy. Images are large; 200 Hz gaze fills 2000 in ten seconds.
 IMAGE_DEPTH = 100
@@ -89,7 +89,8 @@ class Recorder(Node):
         text("bag", "", "folder of the new bag; must not exist")
         text("camera_topic", "camera/image_raw/compressed", "Image or CompressedImage")
         text("camera_info_topic", "camera/camera_info", "empty = not recorded")
-        text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped; empty = not recorded")
+        text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped, or geometry_msgs/PointStamped; empty = not recorded")
+        text("gaze_coordinates", "", f"of a PointStamped: {', '.join(GAZE_COORDINATES)}")
         text("label_topic", "label", "gaze_vlm_msgs/ActionLabel; empty = not recorded")
         text("imu_topic", "imu", "sensor_msgs/Imu; empty = not recorded")
         self.declare_parameter("extra_topics", [""], ParameterDescriptor(description="more topics, of any type"))
@@ -116,7 +117,7 @@ class Recorder(Node):
         wanted = [
             _Wanted(self._roles["camera_topic"], CAMERA_TYPES, True),
             _Wanted(self._resolved("camera_info_topic"), ("sensor_msgs/msg/CameraInfo",), False),
-            _Wanted(self._roles["gaze_topic"], (GAZE_TYPE,), True),
+            _Wanted(self._roles["gaze_topic"], (GAZE_TYPE, POINT_TYPE), True),
             _Wanted(self._roles["label_topic"], (LABEL_TYPE,), False),
             _Wanted(self._resolved("imu_topic"), ("sensor_msgs/msg/Imu",), False),
         ]
@@ -153,10 +154,17 @@ class Recorder(Node):
         self._start(types)
 
     def _start(self, types: dict[str, str]) -> None:
+        coordinates = self._text("gaze_coordinates")
+        if types.get(self._roles["gaze_topic"]) == POINT_TYPE and coordinates not in GAZE_COORDINATES:
+            raise BadParameter(
+                f"{self._roles['gaze_topic']} carries {POINT_TYPE}, and parameter gaze_coordinates is {coordinates!r}, "
+                f"expected one of {', '.join(GAZE_COORDINATES)}: where its origin is and what its unit"
+            )
         for type_name in types.values():
             describe_type(type_name)  # before there is a bag: an unknown type must leave none behind
         metadata = {name: self._text(name) for name in ("session", "person", "task", "scene", "tracker")}
         metadata["session"] = metadata["session"] or self._folder.name
+        metadata["gaze_coordinates"] = coordinates
         writer = BagWriter(self._folder, {**metadata, **self._roles})
         for name, type_name in types.items():
             publishers = self.get_publishers_info_by_topic(name)

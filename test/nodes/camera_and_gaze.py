@@ -1,4 +1,4 @@
-"""A camera and an eye tracker for tests: `python camera_and_gaze.py SECONDS [--raw] [--wrong-type]`, then it is gone.
+"""A camera and an eye tracker for tests, for some seconds: `camera_and_gaze.py SECONDS [--raw] [--points] [--wrong-type]`.
 
 Every gaze sample's x is its number, every frame's stamp counts in 1/30 s, so that losses can be counted from a bag.
 """
@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import rclpy
+from geometry_msgs.msg import Point, PointStamped
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
@@ -32,7 +33,8 @@ def main() -> None:
         words = node.create_publisher(String, topic, 10)
     else:
         camera = node.create_publisher(Image if raw else CompressedImage, topic, 30)
-    gaze = node.create_publisher(GazeStamped, "gaze", 1000)
+    points = "--points" in sys.argv  # normalized, from the bottom left, as another tracker's driver might
+    gaze = node.create_publisher(PointStamped if points else GazeStamped, "gaze", 1000)
     label = node.create_publisher(ActionLabel, "label", 10)
     deadline = time.monotonic() + 20
     if "--wrong-type" in sys.argv:
@@ -57,7 +59,10 @@ def main() -> None:
                 )  # fmt: skip
             else:
                 camera.publish(CompressedImage(header=header(stamp_ns), format="jpeg", data=jpeg))
-        gaze.publish(GazeStamped(header=header(stamp_ns), x=float(number), image_width=640, image_height=480))
+        if points:
+            gaze.publish(PointStamped(header=header(stamp_ns), point=Point(x=number / 640, y=0.25)))
+        else:
+            gaze.publish(GazeStamped(header=header(stamp_ns), x=float(number), image_width=640, image_height=480))
         if number % 200 == 0:
             label.publish(ActionLabel(header=header(stamp_ns), text=f"action {number // 200}"))
         time.sleep(max(0.0, started + number / 200 - time.monotonic()))

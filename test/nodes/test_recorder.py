@@ -99,6 +99,25 @@ def test_a_topic_that_is_no_camera_is_named(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_points_of_another_tracker_are_gaze_once_they_are_explained(tmp_path: Path) -> None:
+    folder = tmp_path / "bag"
+    error = refusal(tmp_path, {"bag": str(folder)}, "2", "--points")
+    assert "/gaze carries geometry_msgs/msg/PointStamped, and parameter gaze_coordinates is ''" in error
+    assert "normalized_bottom_left" in error
+    assert not folder.exists()
+    environment = isolated_environment()
+    parameters = {"bag": str(folder), "gaze_coordinates": "normalized_bottom_left", "stop_when_silent_s": 1.5}
+    recorder = start_node("recorder", parameters, environment, tmp_path)
+    source = start([sys.executable, SOURCE, "2", "--points"], environment)
+    code, output = finish(recorder)
+    assert finish(source)[0] == 0
+    assert code == 0, output
+    gaze = load_session(folder).gaze
+    assert gaze is not None
+    np.testing.assert_allclose(gaze.xy, np.stack([np.arange(400), np.full(400, 360.0)], axis=1))
+    assert gaze.image_size == (640, 480)
+
+
 def test_an_existing_bag_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / "bag"
     folder.mkdir()
