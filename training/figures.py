@@ -50,7 +50,7 @@ def accuracy_bars(
             axes.bar(x, value, width * 0.92, color=COLOURS[position], label=run if place == 0 else None)
             if low is not None and high is not None:
                 axes.plot([x, x], [low, high], color="black", linewidth=1.2)
-            axes.text(x, value + 0.015, f"{value:.2f}", ha="center", fontsize=8)
+            axes.text(x, 0.02, f"{value:.2f}", ha="center", fontsize=8, bbox={"color": "white", "alpha": 0.7, "pad": 1})
     axes.axhline(chance, color="black", linestyle=":", linewidth=1, label=f"chance {chance:.2f}")
     axes.set_xticks(range(len(groups)), groups)
     axes.set_ylim(0, 1.08)
@@ -65,6 +65,7 @@ def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
     figure = Figure(figsize=(10.5, 3.0))
     panels = figure.subplots(1, 3)
     titles = ("language loss (thin: training, thick: validation)", "KL(gaze ‖ attention), nats", "λ")
+    panels[0].set_yscale("log")
     for position, (run, rows) in enumerate(curves.items()):
         colour = COLOURS[position]
         steps = [row["step"] for row in rows if "lm" in row]
@@ -79,13 +80,19 @@ def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
             linewidth=2,
             label=run,
         )
-        led = [row for row in rows if np.isfinite(row.get("kl", np.nan))]
-        panels[1].plot([row["step"] for row in led], _smooth([row["kl"] for row in led]), color=colour, linewidth=1.2)
+        led = [row for row in rows if row["kl_weight"] > 0]  # elsewhere the attention is not even read
+        panels[1].plot(
+            [row["step"] for row in led], _smooth([row["kl"] for row in led]), color=colour, linewidth=0.8, alpha=0.7
+        )
+        panels[1].plot(
+            [row["step"] for row in checks], [row["validation_kl"] for row in checks], color=colour, linewidth=2
+        )
         panels[2].plot(steps, [row["kl_weight"] for row in rows if "lm" in row], color=colour, linewidth=1.5)
     for axes, title in zip(panels, titles, strict=True):
         axes.set_title(title, fontsize=9)
         axes.set_xlabel("step")
-        axes.set_ylim(bottom=0)
+        if axes is not panels[0]:
+            axes.set_ylim(bottom=0)
         _bare(axes)
     panels[0].legend(frameon=False, fontsize=8)
     figure.tight_layout()

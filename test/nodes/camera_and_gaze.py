@@ -1,4 +1,6 @@
-"""A camera and an eye tracker for tests, for some seconds: `camera_and_gaze.py SECONDS [--raw] [--points] [--wrong-type]`.
+"""A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--points] [--wrong-type]`.
+
+It is gone after so many seconds.
 
 Every gaze sample's x is its number, every frame's stamp counts in 1/30 s, so that losses can be counted from a bag.
 """
