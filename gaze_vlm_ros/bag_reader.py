@@ -5,8 +5,8 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -25,11 +25,15 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.message_types import deserialize, known_types
 
 MAGIC = b"\x89MCAP0\r\n"
+SQLITE_MAGIC = b"SQLite format 3\0"
 # Sizes of MCAP records, https://mcap.dev/spec: opcode and length; a chunk's fields before its compression's name; a
 # message's before its data.
 _RECORD_HEADER = 9
 _CHUNK_FIELDS = 28
 _MESSAGE_FIELDS = 22
+_FOOTER = struct.Struct("<BQQQI")  # opcode, length, where the summary begins, where its offsets begin, CRC-32
+_MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence number, log time, publish time
+_MESSAGE_OPCODE, _MESSAGE_INDEX_OPCODE = 5, 7
 _CDR_STAMP = struct.Struct(
     "<iI"
 )  # std_msgs/Header begins with seconds and nanoseconds, behind 4 bytes of encapsulation
@@ -72,25 +76,32 @@ class _McapFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        size = path.stat().st_size
-        if size < 2 * len(MAGIC):
-            raise BagDamaged(_cut_off(path))
-        with path.open("rb") as stream:
-            self.data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            if self.data[: len(MAGIC)] != MAGIC:
+        try:
+            stream = path.open("rb")
+        except OSError as error:
+            raise NotABag(f"{path} cannot be read: {error.strerror}; give a bag folder, or an .mcap file") from None
+        with stream:
+            begin = stream.read(len(SQLITE_MAGIC))
+            if begin == SQLITE_MAGIC:
+                raise NotABag(sqlite_text(path))
+            if begin[: len(MAGIC)] != MAGIC[: len(begin)]:
                 raise NotABag(f"{path} is not an MCAP file: it does not begin with MCAP's magic bytes")
+            if path.stat().st_size < 2 * len(MAGIC) + _FOOTER.size:
+                raise BagDamaged(_cut_off(path))
+            self.data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
             if self.data[-len(MAGIC) :] != MAGIC:
                 raise BagDamaged(_cut_off(path))
+            self._verify_summary()
+            stream.seek(0)
             reader = make_reader(stream)
             try:
                 summary = reader.get_summary()
                 self.records = [(record.name, record.metadata) for record in reader.iter_metadata()]
             except (McapError, struct.error, ValueError, EOFError) as error:
-                raise BagDamaged(
-                    f"{path}: its index is damaged ({type(error).__name__}: {error}); {_RECOVER}"
-                ) from None
+                raise self._damaged_index(f"{type(error).__name__}: {error}") from None
         if summary is None or (not summary.chunk_indexes and summary.statistics and summary.statistics.message_count):
             raise NotABag(f"{path} has no index; {_RECOVER} writes one")
+        self.message_count = summary.statistics.message_count if summary.statistics else None
         self.channels = summary.channels
         self.schemas: dict[int, Schema] = summary.schemas
         self.chunks: Sequence[ChunkIndex] = summary.chunk_indexes
@@ -99,17 +110,42 @@ class _McapFile:
 
     def message_index(self, chunk: ChunkIndex, channel_id: int) -> NDArray[np.uint64]:
         """(N, 2): log time and offset in the chunk."""
-        start = chunk.message_index_offsets[channel_id] + _RECORD_HEADER + 2
-        (length,) = struct.unpack_from("<I", self.data, start)
-        return np.frombuffer(self.data, "<u8", length // 8, start + 4).reshape(-1, 2)
+        start = chunk.message_index_offsets[channel_id]
+        try:
+            opcode, length, channel, size = struct.unpack_from("<BQHI", self.data, start)
+            if (opcode, length, channel, size % 16) != (_MESSAGE_INDEX_OPCODE, size + 6, channel_id, 0):
+                raise ValueError
+            return np.frombuffer(self.data, "<u8", size // 8, start + _RECORD_HEADER + 6).reshape(-1, 2)
+        except (struct.error, ValueError):
+            raise self._damaged_index(f"no message index at byte {start}") from None
 
-    def message(self, chunk_number: int, offset: int) -> tuple[int, int, memoryview]:
-        """(sequence, publish time ns, serialized message)."""
+    def message(self, chunk_number: int, offset: int, topic: str, log_ns: int) -> tuple[int, int, memoryview]:
+        """(sequence, publish time ns, serialized message). Raises BagDamaged where it is not what the index says."""
         chunk = self._chunk(chunk_number)
-        (length,) = struct.unpack_from("<Q", chunk, offset + 1)
-        sequence, _, publish_ns = struct.unpack_from("<IQQ", chunk, offset + _RECORD_HEADER + 2)
+        try:
+            opcode, length, channel, sequence, found_ns, publish_ns = _MESSAGE.unpack_from(chunk, offset)
+        except struct.error:
+            opcode = length = channel = sequence = found_ns = publish_ns = 0
+        # Checksums protect chunks, and not the message indexes behind them.
+        if opcode != _MESSAGE_OPCODE or found_ns != log_ns or self.topic_of(channel) != topic:
+            raise self._damaged_index(f"no message of {topic} at byte {offset} of chunk {chunk_number}")
         start = offset + _RECORD_HEADER
         return sequence, publish_ns, chunk[start + _MESSAGE_FIELDS : start + length]
+
+    def topic_of(self, channel_id: int) -> str | None:
+        channel = self.channels.get(channel_id)
+        return channel.topic if channel else None
+
+    def _verify_summary(self) -> None:
+        """Raises BagDamaged unless the checksum of schemas, channels and indexes is right, or was left out."""
+        footer = len(self.data) - len(MAGIC) - _FOOTER.size
+        _, _, start, _, expected = _FOOTER.unpack_from(self.data, footer)
+        summed = self.data[start or footer : footer + _FOOTER.size - 4]
+        if expected and zlib.crc32(summed) != expected:
+            raise self._damaged_index("it fails its checksum")
+
+    def _damaged_index(self, how: str) -> BagDamaged:
+        return BagDamaged(f"{self.path}: its index is damaged ({how}); {_RECOVER} writes a new one")
 
     def _chunk(self, number: int) -> memoryview:
         index = self.chunks[number]
@@ -146,7 +182,7 @@ class _McapFile:
         if expected and zlib.crc32(view) != expected:
             raise BagDamaged(
                 f"{self.path}: the chunk at byte {index.chunk_start_offset} fails its checksum; the file was changed "
-                f"after recording; copy it again from its source"
+                f"after recording; copy it again from its source, or save the rest with {_RECOVER}"
             )
 
 
@@ -157,6 +193,21 @@ def _cut_off(path: Path) -> str:
     return f"{path} was cut off while it was written: it has no end; {_RECOVER} saves what is in it"
 
 
+def sqlite_text(path: Path) -> str:
+    return (
+        f"{path} is a SQLite bag, and only MCAP is read; convert it: `ros2 bag convert -i {path} -o out.yaml`, where "
+        "out.yaml says `output_bags: [{uri: NEW_FOLDER, storage_id: mcap, all_topics: true}]`"
+    )
+
+
+def totals_of(record: Mapping[str, str]) -> tuple[str, TopicTotals]:
+    """Topic and totals of a TOTALS_RECORD. Raises ValueError where it is none."""
+    counts = {field.name: int(record.get(field.name, "")) for field in fields(TopicTotals)}
+    if "topic" not in record:
+        raise ValueError("no topic")
+    return record["topic"], TopicTotals(**counts)
+
+
 class Bag:
     """An open bag. Close it, or use it as a context manager."""
 
@@ -164,15 +215,19 @@ class Bag:
         self.path = path
         self._files = [_McapFile(file) for file in files]
         self.size_bytes = sum(file.stat().st_size for file in files)
-        records = [record for file in self._files for record in file.records]
+        self.file_count = len(self._files)
+        self.records = [record for file in self._files for record in file.records]  # (name, content), as written
         self.metadata: dict[str, str] = {}
         self.totals: dict[str, TopicTotals] = {}
-        for name, record in records:
+        for name, record in self.records:
             if name == METADATA_RECORD:
                 self.metadata.update(record)
             elif name == TOTALS_RECORD:
-                counts = {key: int(value) for key, value in record.items() if key != "topic"}
-                self.totals[record["topic"]] = TopicTotals(**counts)
+                try:
+                    topic, totals = totals_of(record)
+                except ValueError:
+                    raise BagDamaged(f"{path}: its record {name} is damaged: {record}; {_RECOVER}") from None
+                self.totals[topic] = totals
         self._entries = self._index()
         self._register_types()
         self.topics = {
@@ -190,13 +245,20 @@ class Bag:
         parts: dict[str, list[tuple[NDArray[np.int64], NDArray[np.int64], int, int]]] = {}
         for file_number, file in enumerate(self._files):
             for channel in file.channels.values():
-                self._type_names[channel.topic] = file.schemas[channel.schema_id].name
+                schema = file.schemas.get(channel.schema_id)  # MCAP allows messages without one; ROS has none such
+                self._type_names[channel.topic] = schema.name if schema else ""
                 parts.setdefault(channel.topic, [])
+            indexed = 0
             for chunk_number, chunk in enumerate(file.chunks):
                 for channel_id in chunk.message_index_offsets:
                     index = file.message_index(chunk, channel_id).astype(np.int64)
-                    topic = file.channels[channel_id].topic
+                    topic = file.topic_of(channel_id)
+                    if topic is None:
+                        raise file._damaged_index(f"no channel {channel_id}")
                     parts[topic].append((index[:, 0], index[:, 1], file_number, chunk_number))
+                    indexed += len(index)
+            if file.message_count is not None and indexed != file.message_count:
+                raise file._damaged_index(f"it names {indexed} of {file.message_count} messages")
         return {topic: _in_arrival_order(found) for topic, found in parts.items()}
 
     def _register_types(self) -> None:
@@ -227,15 +289,17 @@ class Bag:
 
     def raw(self, topic: str, index: int) -> memoryview:
         """Serialized message number `index`, in the order of arrival. Valid while the bag is open."""
-        entries = self._entries[topic]
-        file = self._files[entries.file[index]]
-        return file.message(int(entries.chunk[index]), int(entries.offset[index]))[2]
+        return self._stored(topic, index)[2]
 
     def sequence(self, topic: str, index: int) -> int:
         """Publication sequence number of message number `index`."""
+        return self._stored(topic, index)[0]
+
+    def _stored(self, topic: str, index: int) -> tuple[int, int, memoryview]:
         entries = self._entries[topic]
-        file = self._files[entries.file[index]]
-        return file.message(int(entries.chunk[index]), int(entries.offset[index]))[0]
+        log_ns = int(entries.log_ns[index]) % 2**64  # unsigned in the file
+        chunk, offset = int(entries.chunk[index]), int(entries.offset[index])
+        return self._files[entries.file[index]].message(chunk, offset, topic, log_ns)
 
     def message(self, topic: str, index: int) -> Any:
         """Message number `index`, in the order of arrival. Raises BagDamaged where its bytes are not of its type."""
@@ -304,14 +368,21 @@ def open_bag(path: Path | str) -> Bag:
     Raises BagNotFound, NotABag or BagDamaged, each with one line that says what to do.
     """
     path = Path(path)
+    return Bag(path, bag_files(path))
+
+
+def bag_files(path: Path) -> list[Path]:
+    """The .mcap files of a bag folder as they were written, or the file itself. Raises BagNotFound, NotABag."""
     if not path.exists():
         raise BagNotFound(f"no such bag: {path}; give a folder that the recorder wrote, or an .mcap file")
     if path.is_file():
-        return Bag(path, [path])
+        return [path]
     files = sorted(path.glob("*.mcap"), key=_file_number)
+    if not files and any(path.glob("*.db3")):
+        raise NotABag(sqlite_text(path))
     if not files:
         raise NotABag(f"{path} is not a bag: it holds no .mcap file; give a folder that the recorder wrote")
-    return Bag(path, files)
+    return files
 
 
 def _file_number(path: Path) -> tuple[int, str]:

@@ -13,7 +13,7 @@ from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
 from gaze_vlm_ros.bag_reader import BagDamaged, BagNotFound, NotABag, open_bag
-from gaze_vlm_ros.bag_writer import BagExists, BagWriter, TopicTotals
+from gaze_vlm_ros.bag_writer import BagExists, BagWriter, Split, TopicTotals
 from gaze_vlm_ros.message_types import UnknownMessageType, describe_type, known_types, message_class
 
 GAZE = "gaze_vlm_msgs/msg/GazeStamped"
@@ -170,3 +170,45 @@ def test_a_file_without_an_index_is_refused(tmp_path: Path) -> None:
 def test_an_unknown_type_is_named() -> None:
     with pytest.raises(UnknownMessageType, match="no_such_msgs/msg/Thing"):
         describe_type("no_such_msgs/msg/Thing")
+
+
+@pytest.mark.parametrize("split", [Split(max_bytes=300_000), Split(max_s=1.0)])
+def test_a_split_bag_is_read_as_one(tmp_path: Path, split: Split) -> None:
+    folder = tmp_path / "bag"
+    writer = BagWriter(folder, {"person": "ada"}, split)
+    writer.add_topic("/gaze", "gaze_vlm_msgs/msg/GazeStamped")
+    writer.add_topic("/noise", "std_msgs/msg/String")
+    string = message_class("std_msgs/msg/String")
+    for number in range(400):
+        log_ns = START_NS + number * 10_000_000
+        writer.write_message("/noise", string("x" * 2000 + str(number)), log_ns)
+        if number % 50 == 49:
+            writer.flush()
+    writer.close()
+    files = sorted(folder.glob("*.mcap"), key=lambda path: int(path.stem.rpartition("_")[2]))
+    assert len(files) >= 3
+    with open_bag(folder) as bag:
+        assert [int(m.data[2000:]) for m in (bag.message("/noise", index) for index in range(400))] == list(range(400))
+        assert bag.totals["/noise"] == TopicTotals(400, 400, 0)
+        assert bag.metadata["person"] == "ada"
+    described = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert described["relative_file_paths"] == [path.name for path in files]
+    assert sum(file["message_count"] for file in described["files"]) == described["message_count"] == 400
+    with AnyReader([folder]) as reader:
+        assert sum(1 for _ in reader.messages()) == 400
+    # Each file but the last is a bag by itself, with the metadata: what is closed survives whatever comes later.
+    with open_bag(files[0]) as bag:
+        assert bag.metadata["person"] == "ada"
+        assert bag.topics["/noise"].count > 0
+
+
+def test_what_is_closed_before_a_kill_is_described(tmp_path: Path) -> None:
+    folder = tmp_path / "bag"
+    writer = BagWriter(folder, {}, Split(max_s=1.0))
+    writer.add_topic("/noise", "std_msgs/msg/String")
+    for number in range(25):
+        writer.write_message("/noise", message_class("std_msgs/msg/String")("x"), START_NS + number * 100_000_000)
+    # No close: as after a kill.
+    described = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
+    assert described["relative_file_paths"] == ["bag_0.mcap", "bag_1.mcap"]
+    assert described["message_count"] == 20

@@ -1,0 +1,74 @@
+"""The `gaze-vlm` command."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from gaze_vlm_ros import __version__
+from gaze_vlm_ros.errors import exit_code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="gaze-vlm", description="Record gaze, train with it, predict without it.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    demo = commands.add_parser("demo", help="run the whole loop: record, train with two controls, predict live")
+    demo.add_argument("--out", type=Path, default=Path("build/demo"), help="output folder (default: %(default)s)")
+    demo.add_argument("--seed", type=int, default=0, help="of the simulated world and of training (default: 0)")
+    demo.add_argument(
+        "--device-replay",
+        type=Path,
+        metavar="FOLDER",
+        help="in place of the simulated workbench: replay this native Neon recording through simulated glasses",
+    )
+
+    bag = commands.add_parser("bag", help="look into training bags, save what is in damaged ones")
+    bag_commands = bag.add_subparsers(dest="bag_command", required=True, metavar="COMMAND")
+    info = bag_commands.add_parser("info", help="what is in a bag, and what was lost")
+    info.add_argument("bag", type=Path, help="bag folder or .mcap file")
+    info.add_argument("--json", action="store_true", help="the same figures as JSON")
+    recover = bag_commands.add_parser("recover", help="save what is whole in a damaged bag into a new one")
+    recover.add_argument("bag", type=Path, help="bag folder or .mcap file; it is not changed")
+    recover.add_argument("--out", type=Path, metavar="FOLDER", help="the new bag (default: BAG_recovered)")
+    return parser
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    # Each command imports its own part only: `bag info` must not wait for a model library.
+    if arguments.command == "bag" and arguments.bag_command == "recover":
+        from gaze_vlm_ros.bag_recover import recover, recovery_text
+
+        print(recovery_text(recover(arguments.bag, arguments.out)))
+        return 0
+    if arguments.command == "bag":
+        from gaze_vlm_ros.bag_info import describe, describe_as_json
+
+        print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
+        return 0
+    if arguments.device_replay is not None:
+        from gaze_vlm_ros.demo.device_replay import run_device_replay
+
+        return run_device_replay(arguments.device_replay, arguments.out, arguments.seed)
+    from gaze_vlm_ros.demo.workbench import run_workbench
+
+    return run_workbench(arguments.out, arguments.seed)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point of `gaze-vlm`."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = exit_code("gaze-vlm", lambda: _run(arguments))
+        sys.stdout.flush()
+    except BrokenPipeError:  # `| head` has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

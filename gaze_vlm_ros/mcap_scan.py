@@ -1,0 +1,387 @@
+"""Finds what is whole in an MCAP file that was cut off or damaged, by what its checksums and lengths can prove.
+
+https://mcap.dev/spec. Memory holds one chunk at a time, and some bytes for each chunk of the file.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import struct
+import zlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lz4.frame
+import zstandard
+from mcap import records
+from mcap.data_stream import ReadDataStream
+from mcap.exceptions import McapError
+from mcap.opcode import Opcode
+
+from gaze_vlm_ros.bag_reader import MAGIC
+from gaze_vlm_ros.errors import GazeVlmError
+
+_HEADER = struct.Struct("<BQ")  # opcode, length of what follows
+_CHUNK = struct.Struct("<QQQII")  # first and last log time, size uncompressed, CRC-32, length of the compression's name
+_MESSAGE = struct.Struct("<HIQQ")  # channel, sequence number, log time, publish time
+_FOOTER = struct.Struct("<BQQQI")  # opcode, length, where the summary begins, where its offsets begin, CRC-32
+# The beginning of a chunk: lengths below 2^40, a name of 0, 3 (lz4) or 4 (zstd) characters. `_chunk_at` looks closer.
+_MAYBE_A_CHUNK = re.compile(rb"\x06(?=.{5}\0{3}.{16}.{5}\0{3}.{4}[\0\x03\x04]\0{3})", re.DOTALL)
+_MAYBE_BYTES = 41
+_SEARCH_BYTES = 1 << 20
+_SMALL_BYTES = 64 << 20  # no record but chunks, messages and attachments is ever larger: a length beyond it is damage
+_SECTOR_BYTES = 512  # the smallest unit that a disk writes
+_PARSERS: dict[int, Callable[[ReadDataStream], Any]] = {
+    Opcode.HEADER: records.Header.read,
+    Opcode.FOOTER: records.Footer.read,
+    Opcode.SCHEMA: records.Schema.read,
+    Opcode.CHANNEL: records.Channel.read,
+    Opcode.MESSAGE_INDEX: records.MessageIndex.read,
+    Opcode.CHUNK_INDEX: records.ChunkIndex.read,
+    Opcode.ATTACHMENT_INDEX: records.AttachmentIndex.read,
+    Opcode.STATISTICS: records.Statistics.read,
+    Opcode.METADATA: records.Metadata.read,
+    Opcode.METADATA_INDEX: records.MetadataIndex.read,
+    Opcode.SUMMARY_OFFSET: records.SummaryOffset.read,
+    Opcode.DATA_END: records.DataEnd.read,
+}
+
+
+class FileUnreadable(GazeVlmError):
+    """The operating system does not hand out the file's bytes."""
+
+
+class RawFile:
+    """A file's bytes by offset. Not mapped into memory: there a bad sector ends the process in place of raising."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self._stream = path.open("rb")
+        except OSError as error:
+            raise FileUnreadable(
+                f"{path} cannot be read: {error.strerror}; give a bag folder or an .mcap file"
+            ) from None
+        self.size = os.fstat(self._stream.fileno()).st_size
+
+    def read(self, offset: int, size: int) -> bytes:
+        """`size` bytes, fewer at the end of the file. Raises FileUnreadable."""
+        try:
+            self._stream.seek(offset)
+            return self._stream.read(max(min(size, self.size - offset), 0))
+        except OSError as error:
+            raise FileUnreadable(
+                f"{self.path} cannot be read at byte {offset}: {error.strerror}; "
+                "copy what is readable with ddrescue, and recover the copy"
+            ) from None
+
+    def close(self) -> None:
+        self._stream.close()
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Where one chunk is in the file, bytes. `stop` may lie behind the file's end."""
+
+    start: int
+    data_start: int
+    stop: int
+    first_ns: int
+    last_ns: int
+    uncompressed_bytes: int
+    crc: int  # 0 = its writer left it out
+    compression: str
+
+
+@dataclass
+class Scan:
+    """What is whole in a file."""
+
+    file: RawFile
+    chunks: list[Chunk] = field(default_factory=list)  # that hold whole records
+    bare: list[tuple[int, int]] = field(default_factory=list)  # [start, stop) of messages, in a file without chunks
+    definitions: list[records.Schema | records.Channel] = field(default_factory=list)  # those outside chunks
+    metadata: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    # By channel: messages of damaged chunks whose index is there. At least so many are lost.
+    lost: Counter[int] = field(default_factory=Counter)
+    written: dict[int, int] | None = None  # by channel: messages that its writer counted; None = it did not get there
+    unused_bytes: int = 0  # in no whole record that is used
+    whole: bool = False  # nothing is missing, index and checksums included
+
+
+def scan(file: RawFile) -> Scan:
+    """Walk through a file from its begin to its end, over damage to the next chunk. Raises FileUnreadable."""
+    found = Scan(file)
+    summary_start = _summary_start(file)
+    sound = file.read(0, len(MAGIC)) == MAGIC
+    offset = len(MAGIC) if sound else _resumption(file, 0, summary_start)
+    found.unused_bytes = 0 if sound else offset
+    # What the message indexes behind a chunk must say: sorted (log time, offset) by channel. None: a damaged chunk's.
+    expected: dict[int, list[tuple[int, int]]] | None = {}
+    # Behind the data comes the summary, and one without an end, or with a wrong checksum, is not to be believed.
+    believed, ended = True, False
+    chunk_indexes = 0
+    metadata_at: set[tuple[int, str]] = set()  # (offset, name)
+    while offset < file.size:
+        if ended and offset == file.size - len(MAGIC) and file.read(offset, len(MAGIC)) == MAGIC:
+            break
+        ended = False
+        chunk = _chunk_at(file, offset)
+        record = None if chunk else _record_at(file, offset)
+        if expected and not (record and record.opcode == Opcode.MESSAGE_INDEX):
+            sound, expected = False, {}
+        if chunk:
+            data = _trusted(file, chunk)
+            offset = min(chunk.stop, file.size)
+            expected = _index_of(data) if data or not chunk.uncompressed_bytes else None
+            times_ns = [log_ns for entries in (expected or {}).values() for log_ns, _ in entries]
+            span = (min(times_ns), max(times_ns)) if times_ns else (chunk.first_ns, chunk.last_ns)
+            sound &= len(data) == chunk.uncompressed_bytes and span == (chunk.first_ns, chunk.last_ns)
+            if data:
+                found.chunks.append(chunk)
+                found.unused_bytes += 0 if chunk.compression else offset - chunk.data_start - len(data)
+            else:
+                found.unused_bytes += offset - chunk.start
+            continue
+        if record is None:
+            resumed = _resumption(file, offset + 1, summary_start)
+            found.unused_bytes += resumed - offset
+            sound, offset = False, resumed
+            continue
+        content = record.content
+        if record.opcode == Opcode.MESSAGE:
+            begin = found.bare.pop()[0] if found.bare and found.bare[-1][1] == offset else offset
+            found.bare.append((begin, record.stop))
+        elif isinstance(content, (records.Schema, records.Channel)):
+            found.definitions += [content] if believed else []
+        elif isinstance(content, records.Metadata):
+            found.metadata.append((content.name, content.metadata))
+            metadata_at.add((offset, content.name))
+        elif isinstance(content, records.MetadataIndex):
+            sound &= (content.offset, content.name) in metadata_at
+        elif isinstance(content, records.Statistics):
+            found.written = content.channel_message_counts if believed else None
+        elif isinstance(content, records.MessageIndex):
+            if expected is None:
+                found.lost[content.channel_id] += len(content.records)
+            else:
+                sound &= sorted(content.records) == expected.pop(content.channel_id, [])
+        elif content is None:
+            found.unused_bytes += record.stop - offset
+        chunk_indexes += record.opcode == Opcode.CHUNK_INDEX
+        ended = record.opcode == Opcode.FOOTER
+        believed &= record.opcode != Opcode.DATA_END or summary_start is not None
+        offset = record.stop
+    indexed = summary_start is not None and chunk_indexes == len(found.chunks)
+    found.whole = sound and indexed and not expected and not found.bare
+    if found.chunks and found.bare:
+        # A file has either; a single changed bit makes a message of an index.
+        found.unused_bytes += sum(stop - start for start, stop in found.bare)
+        found.bare, found.whole = [], False
+    return found
+
+
+def contents(found: Scan) -> Iterator[records.Schema | records.Channel | records.Message]:
+    """Schemas, channels and messages that are whole, in the order of the file."""
+    yield from found.definitions
+    for chunk in found.chunks:
+        data = _trusted(found.file, chunk)
+        for opcode, start, stop in _records_in(data):
+            if opcode == Opcode.MESSAGE:
+                yield _message(data[start:stop])
+            elif (definition := _parsed(opcode, data[start:stop])) is not None:
+                yield definition
+    for begin, end in found.bare:
+        offset = begin
+        while offset < end:
+            _, length = _HEADER.unpack(found.file.read(offset, _HEADER.size))
+            yield _message(found.file.read(offset + _HEADER.size, length))
+            offset += _HEADER.size + length
+
+
+class _Record(NamedTuple):
+    """One record outside chunks. content: None for messages, attachments and private records."""
+
+    opcode: int
+    stop: int
+    content: Any
+
+
+def _record_at(file: RawFile, offset: int) -> _Record | None:
+    """The whole record other than a chunk at `offset`, None where there is none."""
+    head = file.read(offset, _HEADER.size)
+    if len(head) < _HEADER.size:
+        return None
+    opcode, length = _HEADER.unpack(head)
+    stop = offset + _HEADER.size + length
+    if stop > file.size:
+        return None
+    if opcode == Opcode.ATTACHMENT or opcode >= 0x80:  # private
+        return _Record(opcode, stop, None)
+    if opcode == Opcode.MESSAGE:
+        return _Record(opcode, stop, None) if length >= _MESSAGE.size else None
+    if opcode not in _PARSERS or length > _SMALL_BYTES:
+        return None
+    content = _parsed(opcode, file.read(offset + _HEADER.size, length))
+    return None if content is None else _Record(opcode, stop, content)
+
+
+class _Exact(io.BytesIO):
+    """Bytes of one record, behind which there is nothing; mcap takes fewer than it asks for as they are."""
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        if size is not None and len(data) < size:
+            raise EOFError
+        return data
+
+
+def _parsed(opcode: int, content: bytes) -> Any:
+    """The record of these bytes, None unless it takes every one of them."""
+    stream = ReadDataStream(_Exact(content))
+    try:
+        record = _PARSERS[opcode](stream)
+    except (McapError, struct.error, ValueError, EOFError):
+        return None
+    return record if stream.count == len(content) else None
+
+
+def _chunk_at(file: RawFile, offset: int) -> Chunk | None:
+    """The chunk whose record begins at `offset`, None where the three lengths that it states do not agree."""
+    head = file.read(offset, _HEADER.size + _CHUNK.size + len("zstd") + 8)
+    if len(head) < _HEADER.size + _CHUNK.size + 8 or head[0] != Opcode.CHUNK:
+        return None
+    _, length = _HEADER.unpack_from(head)
+    first_ns, last_ns, uncompressed_bytes, crc, name_length = _CHUNK.unpack_from(head, _HEADER.size)
+    name_start = _HEADER.size + _CHUNK.size
+    name = head[name_start : name_start + name_length]
+    data_start = name_start + name_length + 8
+    if name not in (b"", b"lz4", b"zstd") or len(head) < data_start or first_ns > last_ns:
+        return None
+    (stored_bytes,) = struct.unpack_from("<Q", head, data_start - 8)
+    if data_start + stored_bytes != _HEADER.size + length or (not name and stored_bytes != uncompressed_bytes):
+        return None
+    start, stop = offset + data_start, offset + data_start + stored_bytes
+    return Chunk(offset, start, stop, first_ns, last_ns, uncompressed_bytes, crc, name.decode())
+
+
+def _resumption(file: RawFile, offset: int, summary_start: int | None) -> int:
+    """Where the next chunk or the summary begins at or behind `offset`; the file's size where there is neither."""
+    for start in range(offset, file.size, _SEARCH_BYTES):
+        for match in _MAYBE_A_CHUNK.finditer(file.read(start, _SEARCH_BYTES + _MAYBE_BYTES - 1)):
+            if _chunk_at(file, start + match.start()):
+                return start + match.start()
+    return file.size if summary_start is None or summary_start < offset else summary_start
+
+
+def _trusted(file: RawFile, chunk: Chunk) -> bytes:
+    """The records of a chunk, uncompressed: all when its checksum is right, the whole ones when the file ends in it."""
+    stored = file.read(chunk.data_start, chunk.stop - chunk.data_start)
+    if chunk.stop > file.size:
+        return _trusted_begin(chunk, stored)
+    data = _decompressed(stored, chunk)
+    right = len(data) == chunk.uncompressed_bytes and (not chunk.crc or zlib.crc32(data) == chunk.crc)
+    return data if right and _end_of_records(data) == len(data) else b""
+
+
+def _trusted_begin(chunk: Chunk, stored: bytes) -> bytes:
+    """Whole records of a chunk that is cut off, so that its checksum says nothing; empty where anything contradicts."""
+    # A power cut leaves zeros in sectors that were allocated, and not written yet.
+    written = -(-(chunk.data_start + len(stored.rstrip(b"\0"))) // _SECTOR_BYTES) * _SECTOR_BYTES - chunk.data_start
+    data = _decompressed(stored[:written] if chunk.compression else stored, chunk)
+    end = _end_of_records(data)
+    rest = data[end:]
+    if rest[:1] == b"\0" and not rest.strip(b"\0"):
+        # No record begins with zero: these were never written, and a message that reaches into them neither.
+        data = data[:end] if chunk.compression else data[: min(end, written)]
+        end = _end_of_records(data)
+    elif rest and not _begins_a_record(rest, chunk.uncompressed_bytes - end):
+        return b""
+    for opcode, start, stop in _records_in(data[:end]):
+        if opcode == Opcode.MESSAGE:
+            if not chunk.first_ns <= _MESSAGE.unpack_from(data, start)[2] <= chunk.last_ns:
+                return b""
+        elif _parsed(opcode, data[start:stop]) is None:
+            return b""
+    return data[:end]
+
+
+def _begins_a_record(rest: bytes, room: int) -> bool:
+    """Could `rest` be the beginning of a record of at most `room` bytes in a chunk?"""
+    if len(rest) < _HEADER.size:
+        return rest[0] in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
+    opcode, length = _HEADER.unpack_from(rest)
+    return opcode in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE) and len(rest) < _HEADER.size + length <= room
+
+
+def _decompressed(stored: bytes, chunk: Chunk) -> bytes:
+    """As much as decodes of a chunk's data; stops soon behind the size that the chunk states."""
+    if not chunk.compression:
+        return stored
+    zstd = chunk.compression == "zstd"
+    decoder: Any = zstandard.ZstdDecompressor().decompressobj() if zstd else lz4.frame.LZ4FrameDecompressor()
+    data = bytearray()
+    piece = 4096  # small, because damaged bytes can ask for a thousand times their size
+    try:
+        for start in range(0, len(stored), piece):
+            data += decoder.decompress(stored[start : start + piece])
+            if len(data) > chunk.uncompressed_bytes:
+                break
+    except (zstandard.ZstdError, RuntimeError, EOFError):
+        pass
+    return bytes(data)
+
+
+def _records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
+    """(opcode, start, stop) of the content of each whole record of a chunk, up to the first that is none."""
+    offset = 0
+    while offset + _HEADER.size <= len(data):
+        opcode, length = _HEADER.unpack_from(data, offset)
+        start, stop = offset + _HEADER.size, offset + _HEADER.size + length
+        known = opcode in (Opcode.SCHEMA, Opcode.CHANNEL) or (opcode == Opcode.MESSAGE and length >= _MESSAGE.size)
+        if not known or stop > len(data):
+            return
+        yield opcode, start, stop
+        offset = stop
+
+
+def _end_of_records(data: bytes) -> int:
+    end = 0
+    for _, _, end in _records_in(data):  # noqa: B007
+        pass
+    return end
+
+
+def _index_of(data: bytes) -> dict[int, list[tuple[int, int]]]:
+    """Sorted (log time, offset) of the messages of a chunk, by channel."""
+    index: dict[int, list[tuple[int, int]]] = {}
+    for opcode, start, _ in _records_in(data):
+        if opcode == Opcode.MESSAGE:
+            channel, _, log_ns, _ = _MESSAGE.unpack_from(data, start)
+            index.setdefault(channel, []).append((log_ns, start - _HEADER.size))
+    return {channel: sorted(entries) for channel, entries in index.items()}
+
+
+def _message(content: bytes) -> records.Message:
+    channel, sequence, log_ns, publish_ns = _MESSAGE.unpack_from(content)
+    return records.Message(channel, log_ns, content[_MESSAGE.size :], publish_ns, sequence)
+
+
+def _summary_start(file: RawFile) -> int | None:
+    """Where the summary at the end begins, None unless its checksum is right, or left out by its writer."""
+    footer = file.size - len(MAGIC) - _FOOTER.size
+    end = file.read(footer, _FOOTER.size + len(MAGIC)) if footer > 0 else b""
+    if end[_FOOTER.size :] != MAGIC:
+        return None
+    opcode, length, start, _, expected = _FOOTER.unpack_from(end)
+    if (opcode, length) != (Opcode.FOOTER, _FOOTER.size - _HEADER.size) or not 0 < start <= footer:
+        return None
+    crc, stop = 0, footer + _FOOTER.size - 4
+    for offset in range(start, stop, _SEARCH_BYTES):
+        crc = zlib.crc32(file.read(offset, min(_SEARCH_BYTES, stop - offset)), crc)
+    return start if not expected or crc == expected else None
