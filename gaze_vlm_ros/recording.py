@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import struct
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from gaze_vlm_ros.bag_writer import BagWriter, TopicTotals
 
@@ -27,23 +28,23 @@ class TopicTally:
     overflowed: int = 0  # dropped by our own full queue
     missed: int = 0  # numbered by the publisher, and never received
     max_gap_s: float = 0.0  # between two consecutive acquisition stamps
-    _sequence: int | None = None
+    _sequences: dict[bytes, int] = field(default_factory=dict)  # the newest of each publisher
     _stamp_ns: int | None = None
-    _reported: int = 0
 
     @property
     def lost(self) -> int:
         return self.missed + self.overflowed
 
-    def count(self, data: bytes, sequence: int) -> None:
-        """Take note of one received message. `sequence`: the publisher's number of it, one higher each time.
+    def count(self, data: bytes, sequence: int, publisher: bytes = b"") -> None:
+        """Take note of one received message. `sequence`: its `publisher`'s number of it, one higher each time.
 
         A number that does not rise means that the publisher was started anew; what was lost in between is unknown.
         """
         self.received += 1
-        if self._sequence is not None and sequence > self._sequence:
-            self.missed += sequence - self._sequence - 1
-        self._sequence = sequence
+        before = self._sequences.get(publisher)
+        if before is not None and sequence > before:
+            self.missed += sequence - before - 1
+        self._sequences[publisher] = sequence
         if self.stamped and len(data) >= 12 and data[1] == 1:
             seconds, nanoseconds = _CDR_STAMP.unpack_from(data, 4)
             stamp_ns = seconds * 1_000_000_000 + nanoseconds
@@ -51,13 +52,43 @@ class TopicTally:
                 self.max_gap_s = max(self.max_gap_s, (stamp_ns - self._stamp_ns) / 1e9)
             self._stamp_ns = stamp_ns
 
-    def received_since_last_call(self) -> int:
-        fresh = self.received - self._reported
-        self._reported = self.received
-        return fresh
-
     def totals(self) -> TopicTotals:
         return TopicTotals(self.received, self.written, self.lost)
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One topic as it is shown while recording."""
+
+    name: str
+    rate_hz: float  # over the last report period
+    tally: TopicTally
+    note: str = ""  # e.g. the share of valid gaze
+
+
+def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
+    """What is going on, a line for each topic; seconds_left: until the disk has no room, infinite = not known yet."""
+    width = max([len("topic"), *(len(topic.name) for topic in topics)])
+    lines = [f"{'topic':<{width}}      rate  longest gap  received   written      lost"]
+    for topic in topics:
+        tally = topic.tally
+        gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
+        counts = f"{tally.received:8d}  {tally.written:8d}  {tally.lost:8d}"
+        lines.append(f"{topic.name:<{width}}  {topic.rate_hz:5.0f} Hz  {gap}  {counts}  {topic.note}".rstrip())
+    left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
+    return "\n".join([*lines, f"{doing}; {free_bytes / 1e9:.1f} GB free{left}"])
+
+
+def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
+    """The same in one line, for a log; topics that are silent from the start are left out."""
+    parts = [
+        f"{topic.name} {topic.tally.received} ({topic.rate_hz:.0f} Hz, {topic.tally.lost} lost"
+        + (f", {topic.note})" if topic.note else ")")
+        for topic in topics
+        if topic.tally.received
+    ]
+    left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
+    return f"{doing}: {', '.join(parts) or 'no message yet'}; {free_bytes / 1e9:.1f} GB free{left}"
 
 
 def totals_table(tallies: Mapping[str, TopicTally]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gaze_vlm_ros.episodes import is_discarded
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session import Session, load_session, require_labels
 
@@ -24,7 +25,8 @@ class MixedSizes(GazeVlmError):
 def find_bags(arguments: Sequence[str | Path]) -> list[Path]:
     """Bags that the arguments name: bag folders, .mcap files, folders of bags at any depth, or globs of these.
 
-    Sorted, each once. Raises NoSuchBag for an argument that leads to none.
+    Sorted, each once. Discarded episodes are passed over unless they are named themselves.
+    Raises NoSuchBag for an argument that leads to none.
     """
     found: dict[Path, Path] = {}  # resolved -> as given
     for argument in arguments:
@@ -42,7 +44,8 @@ def _bags_under(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     # A bag's folder holds its .mcap file, or files, directly.
-    return sorted({file.parent for file in path.rglob("*.mcap")})
+    bags = {file.parent for file in path.rglob("*.mcap")}
+    return sorted(bag for bag in bags if bag == path or not is_discarded(bag))
 
 
 def load_sessions(bags: Sequence[Path]) -> list[Session]:

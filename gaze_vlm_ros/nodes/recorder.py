@@ -1,6 +1,7 @@
 """ROS 2 node: writes camera, gaze and labels into a training bag, undecoded, and says what it lost.
 
-Subscribes the topics of its parameters; publishes ~/status. See config/record.yaml.
+Subscribes the topics of its parameters; publishes ~/status; serves ~/start_episode, ~/stop_episode and ~/add_label.
+See config/record.yaml and docs/recorder.md.
 """
 
 from __future__ import annotations
@@ -12,25 +13,36 @@ import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
+from rclpy.event_handler import (
+    QoSRequestedIncompatibleQoSInfo,
+    QoSSubscriptionMatchedInfo,
+    SubscriptionEventCallbacks,
+)
 from rclpy.node import Node
-from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSPolicyKind, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message, serialize_message
 from rclpy.subscription import MessageInfo
 
-from gaze_vlm_msgs.msg import RecorderStatus, TopicStatus
-from gaze_vlm_ros.bag_writer import BagExists, BagNotWritable, BagWriter
+from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus, TopicStatus
+from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
+from gaze_vlm_ros.bag_writer import BagExists, BagNotWritable, BagWriter, Split
+from gaze_vlm_ros.episodes import episode_folder, is_bag, set_aside
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.keyboard import Keyboard
 from gaze_vlm_ros.message_types import UnknownMessageType, describe_type, known_types
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
-from gaze_vlm_ros.recording import BagThread, TopicTally, totals_table
+from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
 from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
+from gaze_vlm_ros.topic_watch import TopicWatch
 
 # DDS keeps as many for us while Python is busy. Images are large; 200 Hz gaze fills 2000 in ten seconds.
 IMAGE_DEPTH = 100
 SAMPLE_DEPTH = 2000
+CAMERA_INFO_TYPES = ("sensor_msgs/msg/CameraInfo",)
 
 
 class BadParameter(GazeVlmError):
@@ -39,6 +51,10 @@ class BadParameter(GazeVlmError):
 
 class TopicMissing(GazeVlmError):
     """A topic that is to be recorded did not appear in time."""
+
+
+class DiskFull(GazeVlmError):
+    """There is too little room to begin."""
 
 
 class WrongTopicType(GazeVlmError):
@@ -54,28 +70,58 @@ class _Wanted(NamedTuple):
 
 
 class Recorder(Node):
-    """One executor thread receives serialized messages; a BagThread writes them."""
+    """One executor thread receives serialized messages; a BagThread writes them.
+
+    Without `episodes` one bag from start to end. With them each episode is a bag of its own below the folder `bag`, and
+    what comes between two episodes is received and not kept.
+    """
 
     def __init__(self) -> None:
         super().__init__("recorder")
         self._declare_parameters()
         self._folder = Path(self._text("bag")).expanduser()
+        self._in_episodes = bool(self.get_parameter("episodes").value)
+        self._labels = [text for text in self.get_parameter("labels").value if text]
         if not self._text("bag"):
             raise BadParameter("parameter bag is empty, expected the folder to write to, e.g. -p bag:=bags/session_1")
-        if self._folder.exists():
+        if len(self._labels) > 9:
+            raise BadParameter(
+                f"labels has {len(self._labels)} texts, expected at most 9: one for each of the keys 1 to 9"
+            )
+        if self._folder.exists() and not self._in_episodes:
             raise BagExists(f"{self._folder} exists already, and bags are never overwritten; give another name")
+        if self._in_episodes and is_bag(self._folder):
+            raise BagExists(f"{self._folder} is a bag, expected a folder for the bags of episodes; give another name")
         self._roles = {role: self._resolved(role) for role in ("camera_topic", "gaze_topic", "label_topic")}
         self._wanted = self._topics_to_record()
-        self._tallies: dict[str, TopicTally] = {}
+        self._types: dict[str, str] = {}  # of the topics that are recorded, once they are known
+        self._watches: dict[str, TopicWatch] = {}
+        self._arrived: dict[str, int] = {}  # messages since the last report, recorded or not
+        self._arrived_bytes = 0
+        self._gaze_seen = [0, 0]  # samples since the last report: valid ones, all
+        self._tallies: dict[str, TopicTally] = {}  # of the bag being written, or of the last one
         self._bag: BagThread | None = None
+        self._bag_folder: Path | None = None  # of the bag being written
+        self._bag_started = 0.0  # time.monotonic()
+        self._lost = 0  # messages, in the bags that are closed
+        self._matched: dict[str, int] = {}  # publishers that a subscription is connected with
+        self._unmatched: list[str] = []  # what a publisher offered, and could not be taken
         self._started = time.monotonic()
         self._last_message = math.inf  # time.monotonic(); infinite before the first message
         self._last_report = self._started
+        self._bytes_per_s = 0.0
         self._state = RecorderStatus.STATE_WAITING
         self._status = self.create_publisher(RecorderStatus, "~/status", 10)
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, or run fast
-        self._waiting = self.create_timer(0.1, self._start_when_all_are_there, clock=steady)
-        self.create_timer(1.0, self._report, clock=steady)
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, or run fast
+        self._waiting = self.create_timer(0.1, self._start_when_all_are_there, clock=self._steady)
+        self.create_timer(self._number("report_s"), self._report, clock=self._steady)
+        self.create_timer(0.05, self._take_keys, clock=self._steady)
+        self.create_service(AddLabel, "~/add_label", self._on_add_label)
+        if self._in_episodes:
+            self.create_service(StartEpisode, "~/start_episode", self._on_start_episode)
+            self.create_service(StopEpisode, "~/stop_episode", self._on_stop_episode)
+        self._shown_lines = 0
+        self._keyboard = Keyboard()
 
     def _declare_parameters(self) -> None:
         def text(name: str, default: str, description: str) -> None:
@@ -86,7 +132,7 @@ class Recorder(Node):
             descriptor = ParameterDescriptor(description=description, floating_point_range=[bounds], read_only=True)
             self.declare_parameter(name, default, descriptor)
 
-        text("bag", "", "folder of the new bag; must not exist")
+        text("bag", "", "folder of the new bag; must not exist; with episodes: folder of their bags")
         text("camera_topic", "camera/image_raw/compressed", "Image or CompressedImage")
         text("camera_info_topic", "camera/camera_info", "empty = not recorded")
         text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped, or geometry_msgs/PointStamped; empty = not recorded")
@@ -96,12 +142,20 @@ class Recorder(Node):
         self.declare_parameter("extra_topics", [""], ParameterDescriptor(description="more topics, of any type"))
         for name in ("session", "person", "task", "scene", "tracker"):
             text(name, "", f"written into the bag: {name}; splits between training and test go by these")
+        self.declare_parameter("episodes", False, ParameterDescriptor(description="a bag for each episode"))
+        self.declare_parameter("labels", [""], ParameterDescriptor(description="texts of the label keys 1 to 9"))
         number("wait_s", 10.0, 0.0, 3600.0, "s to wait for all topics before giving up")
         number("stop_when_silent_s", 0.0, 0.0, 3600.0, "s without any message after which recording ends; 0 = never")
         # Shorter costs file size (an index per chunk), longer costs data in a kill.
         number("flush_s", 0.2, 0.01, 60.0, "s between flushes: what a kill can cost")
         # 2 s of raw 720p at 100 Hz: longer stalls of a disk are rare, and memory is finite.
         number("queue_mb", 512.0, 1.0, 65536.0, "MB that may wait for the disk")
+        # 4 GB files can be copied to any disk and are opened by any tool; 0 = one file.
+        number("split_mb", 4000.0, 0.0, 1e6, "MB after which the bag goes on in another file; 0 = never")
+        number("split_s", 0.0, 0.0, 86400.0, "s after which the bag goes on in another file; 0 = never")
+        # What waits in memory, the index, and room for the system to go on living.
+        number("min_free_mb", 1000.0, 0.0, 1e6, "MB of free disk below which recording ends")
+        number("report_s", 1.0, 0.1, 60.0, "s between two reports on screen and on ~/status")
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)
@@ -116,7 +170,7 @@ class Recorder(Node):
     def _topics_to_record(self) -> list[_Wanted]:
         wanted = [
             _Wanted(self._roles["camera_topic"], CAMERA_TYPES, True),
-            _Wanted(self._resolved("camera_info_topic"), ("sensor_msgs/msg/CameraInfo",), False),
+            _Wanted(self._resolved("camera_info_topic"), CAMERA_INFO_TYPES, False),
             _Wanted(self._roles["gaze_topic"], (GAZE_TYPE, POINT_TYPE), True),
             _Wanted(self._roles["label_topic"], (LABEL_TYPE,), False),
             _Wanted(self._resolved("imu_topic"), ("sensor_msgs/msg/Imu",), False),
@@ -151,9 +205,10 @@ class Recorder(Node):
                 f"{', '.join(there) or 'no topics at all'}; start the source, or set the topic's parameter"
             )
         self._waiting.cancel()
-        self._start(types)
+        self._prepare(types)
 
-    def _start(self, types: dict[str, str]) -> None:
+    def _prepare(self, types: dict[str, str]) -> None:
+        """Everything that can be refused is refused here, before there is a bag; then subscribe."""
         coordinates = self._text("gaze_coordinates")
         if types.get(self._roles["gaze_topic"]) == POINT_TYPE and coordinates not in GAZE_COORDINATES:
             raise BadParameter(
@@ -161,21 +216,74 @@ class Recorder(Node):
                 f"expected one of {', '.join(GAZE_COORDINATES)}: where its origin is and what its unit"
             )
         for type_name in types.values():
-            describe_type(type_name)  # before there is a bag: an unknown type must leave none behind
-        metadata = {name: self._text(name) for name in ("session", "person", "task", "scene", "tracker")}
-        metadata["session"] = metadata["session"] or self._folder.name
-        metadata["gaze_coordinates"] = coordinates
-        writer = BagWriter(self._folder, {**metadata, **self._roles})
+            describe_type(type_name)  # an unknown type must leave no bag behind
+        self._refuse_a_full_disk()
+        self._types = types
         for name, type_name in types.items():
+            self._arrived[name] = 0
+            if type_name not in (LABEL_TYPE, *CAMERA_INFO_TYPES):  # labels come when they come
+                self._watches[name] = TopicWatch(name)
+        # The bag first: what arrives with the first match belongs into it.
+        if self._in_episodes:
+            self._state = RecorderStatus.STATE_PAUSED
+        else:
+            self._open_bag(self._folder)
+        for name, type_name in types.items():
+            self._subscribe(name, type_name)
+        self._waiting = self.create_timer(0.02, self._announce_when_matched, clock=self._steady)
+
+    def _announce_when_matched(self) -> None:
+        """Say that recording has begun once data can flow: a publisher that is known is not yet one that is heard."""
+        unmatched = [topic.name for topic in self._wanted if topic.required and not self._matched.get(topic.name)]
+        if unmatched and time.monotonic() - self._started < self._number("wait_s"):
+            return
+        if unmatched:
+            raise TopicMissing(
+                f"{', '.join(unmatched)} announced publishers, and none of them connected within "
+                f"{self._number('wait_s'):g} s; let DDS traffic pass between the machines, or restart the source"
+            )
+        self._waiting.cancel()
+        types = self._types
+        if self._in_episodes:
+            print(f"ready for episodes of {', '.join(types)} in {self._folder}", flush=True)
+        else:
+            print(f"recording {', '.join(types)} to {self._folder}", flush=True)
+        if self._keyboard.is_there:
+            print(self._keys_help(), flush=True)
+
+    def _refuse_a_full_disk(self) -> None:
+        free_bytes, least_mb = _free_bytes(self._folder), self._number("min_free_mb")
+        if free_bytes < least_mb * 1e6:
+            raise DiskFull(
+                f"only {free_bytes / 1e6:.0f} MB are free where {self._folder} would be, expected at least "
+                f"{least_mb:.0f} (min_free_mb); make room or give another place"
+            )
+
+    def _open_bag(self, folder: Path, **metadata: str) -> None:
+        described = {name: self._text(name) for name in ("session", "person", "task", "scene", "tracker")}
+        described["session"] = described["session"] or folder.name
+        described["gaze_coordinates"] = self._text("gaze_coordinates")
+        split = Split(int(self._number("split_mb") * 1e6), self._number("split_s"))
+        writer = BagWriter(folder, {**described, **self._roles, **metadata}, split)
+        self._tallies = {}
+        for name, type_name in self._types.items():
             publishers = self.get_publishers_info_by_topic(name)
             profiles = [_qos_as_rosbag2_writes_it(info.qos_profile) for info in publishers]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
             self._tallies[name] = TopicTally(type_name, stamped=_begins_with_header(type_name))
         self._bag = BagThread(writer, self._tallies, int(self._number("queue_mb") * 1e6), self._number("flush_s"))
-        for name, type_name in types.items():
-            self._subscribe(name, type_name)
+        self._bag_folder, self._bag_started = folder, time.monotonic()
         self._state = RecorderStatus.STATE_RECORDING
-        print(f"recording {', '.join(types)} to {self._folder}", flush=True)
+
+    def _close_bag(self) -> str:
+        """Write what waits, totals and index; the table of totals. Raises OSError when the disk does not take them."""
+        assert self._bag is not None
+        bag, self._bag = self._bag, None
+        try:
+            bag.close()
+        finally:
+            self._lost += sum(tally.lost for tally in self._tallies.values())
+        return totals_table(self._tallies)
 
     def _subscribe(self, name: str, type_name: str) -> None:
         offered = [info.qos_profile for info in self.get_publishers_info_by_topic(name)]
@@ -188,69 +296,239 @@ class Recorder(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        assert self._bag is not None
-        tally, bag = self._tallies[name], self._bag
+        message_class = _message_module_class(type_name)
+        is_gaze = type_name == GAZE_TYPE
 
         def on_message(data: bytes, info: MessageInfo) -> None:
             self._last_message = time.monotonic()
+            self._arrived[name] += 1
+            self._arrived_bytes += len(data)
+            if is_gaze:
+                self._note_validity(deserialize_message(data, message_class))
+            if self._bag is None:
+                return
             sequence = info["publication_sequence_number"] or 0
-            tally.count(data, sequence)
+            # Each publisher numbers its own messages; older rclpy does not tell them apart.
+            publisher = bytes((info.get("publisher_gid") or {}).get("data", b""))
+            self._tallies[name].count(data, sequence, publisher)
             # Sequence numbers are 32 bit in MCAP.
-            bag.put(name, data, info["received_timestamp"], info["source_timestamp"], sequence & 0xFFFFFFFF)
+            self._bag.put(name, data, info["received_timestamp"], info["source_timestamp"], sequence & 0xFFFFFFFF)
 
-        self.create_subscription(_message_module_class(type_name), name, on_message, qos, raw=True)
+        def on_incompatible(event: QoSRequestedIncompatibleQoSInfo) -> None:
+            policy = QoSPolicyKind(event.last_policy_kind).name.lower()
+            text = f"a publisher of {name} that came later offers another {policy}, and nothing of it is recorded"
+            self._unmatched.append(text)
+            self._say(f"recorder: error: {text}; start the recorder after it", sys.stderr)
+
+        def on_matched(event: QoSSubscriptionMatchedInfo) -> None:
+            self._matched[name] = event.current_count
+
+        callbacks = SubscriptionEventCallbacks(incompatible_qos=on_incompatible, matched=on_matched)
+        self.create_subscription(message_class, name, on_message, qos, raw=True, event_callbacks=callbacks)
+
+    def _note_validity(self, sample: GazeStamped) -> None:
+        on_image = not sample.image_width or (
+            0 <= sample.x < sample.image_width and 0 <= sample.y < sample.image_height
+        )
+        is_valid = sample.worn != GazeStamped.WORN_NO and math.isfinite(sample.x) and on_image
+        self._gaze_seen[0] += is_valid
+        self._gaze_seen[1] += 1
+
+    # Episodes and labels.
+
+    def _on_start_episode(self, request: StartEpisode.Request, response: StartEpisode.Response) -> Any:
+        response.success, response.message, response.episode_id = self._start_episode(request.episode_id, request.task)
+        return response
+
+    def _on_stop_episode(self, request: StopEpisode.Request, response: StopEpisode.Response) -> Any:
+        response.success, response.message, response.episode_id = self._stop_episode(request.keep)
+        return response
+
+    def _on_add_label(self, request: AddLabel.Request, response: AddLabel.Response) -> Any:
+        response.success, response.message = self._add_label(request.label)
+        return response
+
+    def _start_episode(self, episode_id: str = "", task: str = "") -> tuple[bool, str, str]:
+        """(whether it began, what to tell, its id)."""
+        if self._state == RecorderStatus.STATE_WAITING:
+            return False, "still waiting for topics; start an episode when the recorder says it is ready", ""
+        if self._bag is not None:
+            return False, f"episode {self._episode_id()} is being recorded; stop it first", self._episode_id()
+        try:
+            self._refuse_a_full_disk()
+            folder = episode_folder(self._folder, episode_id)
+            self._open_bag(folder, **({"task": task} if task else {}), session=self._text("session") or folder.name)
+        except GazeVlmError as error:
+            return False, str(error), ""
+        self._say(f"episode {folder.name} began")
+        return True, "", folder.name
+
+    def _stop_episode(self, keep: bool) -> tuple[bool, str, str]:
+        """(whether it is closed, what to tell, its id)."""
+        if self._bag is None:
+            return False, "no episode is being recorded", ""
+        assert self._bag_folder is not None
+        folder = self._bag_folder
+        self._state = RecorderStatus.STATE_PAUSED
+        try:
+            table = self._close_bag()
+        except OSError as error:
+            text = f"the end of episode {folder.name} was not written: {error.strerror}"
+            self._say(f"recorder: error: {text}", sys.stderr)
+            return False, text, folder.name
+        if not keep:
+            aside = set_aside(folder)
+            self._say(f"episode {folder.name} discarded; it is kept aside as {aside}")
+            return True, "", folder.name
+        self._say(f"{table}\nepisode {folder.name} kept: {folder}")
+        lost = sum(tally.lost for tally in self._tallies.values())
+        return True, f"{lost} messages were lost" if lost else "", folder.name
+
+    def _episode_id(self) -> str:
+        return self._bag_folder.name if self._in_episodes and self._bag is not None and self._bag_folder else ""
+
+    def _add_label(self, label: ActionLabel) -> tuple[bool, str]:
+        """Write a label into the bag; (whether it is in, what to tell)."""
+        topic = self._roles["label_topic"]
+        if self._bag is None:
+            return False, "nothing is being recorded"
+        if topic not in self._tallies:
+            return False, "labels are not recorded: parameter label_topic is empty"
+        now_ns = self.get_clock().now().nanoseconds
+        if not label.header.stamp.sec and not label.header.stamp.nanosec:
+            label.header.stamp.sec, label.header.stamp.nanosec = divmod(now_ns, 1_000_000_000)
+        tally = self._tallies[topic]
+        data = serialize_message(label)
+        tally.count(data, 0, b"recorder")
+        self._bag.put(topic, data, now_ns, now_ns, 0)
+        self._say(f"label: {label.text or '(none from here on)'}")
+        return True, ""
+
+    def _keys_help(self) -> str:
+        episodes = "s start, k keep, d discard an episode; " if self._in_episodes else ""
+        labels = "".join(f"{number} {text!r}, " for number, text in enumerate(self._labels, 1))
+        return f"keys: {episodes}{labels}0 no label from here on, q quit"
+
+    def _take_keys(self) -> None:
+        for key in self._keyboard.pressed():
+            told = ""
+            if key == "q":
+                raise NodeFinished()
+            if key == "s" and self._in_episodes:
+                _, told, _ = self._start_episode()
+            elif key in "kd" and self._in_episodes:
+                _, told, _ = self._stop_episode(keep=key == "k")
+            elif key.isdigit() and int(key) <= len(self._labels):
+                _, told = self._add_label(ActionLabel(text=self._labels[int(key) - 1] if key != "0" else ""))
+            else:
+                told = self._keys_help()
+            if told:
+                self._say(told)
+
+    # What is going on.
+
+    def _say(self, text: str, stream: TextIO | None = None) -> None:
+        """Print a line that stays, above the table that is drawn anew each second."""
+        self._shown_lines = 0
+        print(text, file=stream or sys.stdout, flush=True)
 
     def _report(self) -> None:
         if self._bag is not None and self._bag.error is not None:
             raise BagNotWritable(
-                f"cannot write to {self._folder} any more: {os.strerror(self._bag.error.errno or 0)}; "
+                f"cannot write to {self._bag_folder} any more: {os.strerror(self._bag.error.errno or 0)}; "
                 "what was written is kept; make room or give another place"
             )
         now = time.monotonic()
         period_s, self._last_report = now - self._last_report, now
-        status = RecorderStatus(state=self._state, bag=str(self._folder), clock_offset=math.nan)
-        status.header.stamp = self.get_clock().now().to_msg()
-        status.free_bytes = _free_bytes(self._folder)
-        for name, tally in self._tallies.items():
-            rate = tally.received_since_last_call() / period_s
-            status.topics.append(
-                TopicStatus(
-                    name=name,
-                    type=tally.type_name,
-                    received=tally.received,
-                    written=tally.written,
-                    dropped=tally.lost,
-                    rate=rate,
-                    max_gap=tally.max_gap_s,
-                )
+        free_bytes = _free_bytes(self._folder)
+        states = self._topic_states(period_s, now)
+        self._publish_status(states, free_bytes)
+        if self._types:
+            self._show(states, free_bytes)
+        if self._bag is not None and free_bytes < self._number("min_free_mb") * 1e6:
+            self._say(
+                f"recorder: error: only {free_bytes / 1e6:.0f} MB are free, less than min_free_mb, "
+                f"{self._number('min_free_mb'):.0f}; recording ends here, and what was recorded is whole",
+                sys.stderr,
             )
-        self._status.publish(status)
-        if self._state == RecorderStatus.STATE_RECORDING:
-            parts = [f"{t.name} {t.received} ({t.rate:.0f} Hz, {t.dropped} lost)" for t in status.topics if t.received]
-            print(f"{', '.join(parts) or 'no message yet'}; {status.free_bytes / 1e9:.1f} GB free", flush=True)
+            raise NodeFinished(1)
         silence_s = self._number("stop_when_silent_s")
         if silence_s and now - self._last_message > silence_s:
             raise NodeFinished()
 
+    def _topic_states(self, period_s: float, now: float) -> list[TopicState]:
+        states = []
+        for name in self._types:
+            count, self._arrived[name] = self._arrived[name], 0
+            if name in self._watches and (change := self._watches[name].report(count, period_s, now)):
+                self._say(f"recorder: warning: {change}", sys.stderr)
+            tally = self._tallies.get(name) or TopicTally(self._types[name], stamped=False)
+            note = ""
+            if name == self._roles["gaze_topic"] and self._gaze_seen[1]:
+                note = f"{self._gaze_seen[0] / self._gaze_seen[1]:.0%} valid"
+            states.append(TopicState(name, count / period_s, tally, note))
+        self._gaze_seen = [0, 0]
+        self._bytes_per_s += (self._arrived_bytes / period_s - self._bytes_per_s) / 5  # over about five reports
+        self._arrived_bytes = 0
+        return states
+
+    def _show(self, states: list[TopicState], free_bytes: int) -> None:
+        usable = free_bytes - self._number("min_free_mb") * 1e6
+        seconds_left = usable / self._bytes_per_s if self._bytes_per_s > 1 else math.inf
+        doing = "between episodes"
+        if self._bag is not None:
+            doing = f"recording {self._episode_id()}".rstrip() + f" for {time.monotonic() - self._bag_started:.0f} s"
+        if not sys.stdout.isatty():
+            print(live_line(states, free_bytes, seconds_left, doing), flush=True)
+            return
+        table = live_table(states, free_bytes, seconds_left, doing)
+        # Over the last one: so many lines up, and clear from there.
+        up = f"\033[{self._shown_lines}A\033[J" if self._shown_lines else ""
+        print(up + table, flush=True)
+        self._shown_lines = table.count("\n") + 1
+
+    def _publish_status(self, states: list[TopicState], free_bytes: int) -> None:
+        status = RecorderStatus(
+            state=self._state, bag=str(self._bag_folder or self._folder), clock_offset=math.nan, free_bytes=free_bytes
+        )
+        status.episode_id = self._episode_id()
+        status.header.stamp = self.get_clock().now().to_msg()
+        status.topics = [
+            TopicStatus(
+                name=topic.name,
+                type=topic.tally.type_name,
+                received=topic.tally.received,
+                written=topic.tally.written,
+                dropped=topic.tally.lost,
+                rate=topic.rate_hz,
+                max_gap=topic.tally.max_gap_s,
+            )
+            for topic in states
+        ]
+        self._status.publish(status)
+
     def close(self) -> int:
-        """Write what waits and the index; print the totals. Returns 1 when anything was lost, or a topic was silent."""
-        if self._bag is None:
-            return 0
-        bag, self._bag = self._bag, None
-        try:
-            bag.close()
-        except OSError as error:
-            print(f"recorder: error: the end of {self._folder} was not written: {error.strerror}", file=sys.stderr)
-            return 1
-        print(totals_table(self._tallies), flush=True)
-        lost = sum(tally.lost for tally in self._tallies.values())
-        empty = [topic.name for topic in self._wanted if topic.required and not self._tallies[topic.name].received]
-        if empty:
-            print(f"recorder: error: no message came on {', '.join(empty)}", file=sys.stderr)
-        if lost:
-            print(f"recorder: error: {lost} messages were lost, see the table", file=sys.stderr)
-        print(f"closed {self._folder}", flush=True)
-        return 1 if lost or empty else 0
+        """Close the bag; print the totals. Returns 1 when anything was lost, or a topic was silent.
+
+        An episode that is being recorded is kept.
+        """
+        self._keyboard.close()
+        if self._bag is not None:
+            try:
+                print(self._close_bag(), flush=True)
+            except OSError as error:
+                print(
+                    f"recorder: error: the end of {self._bag_folder} was not written: {error.strerror}", file=sys.stderr
+                )
+                return 1
+            empty = [t.name for t in self._wanted if t.required and not self._tallies[t.name].received]
+            if empty:
+                print(f"recorder: error: no message came on {', '.join(empty)}", file=sys.stderr)
+                self._unmatched += empty
+            print(f"closed {self._bag_folder}", flush=True)
+        if self._lost:
+            print(f"recorder: error: {self._lost} messages were lost, see the table", file=sys.stderr)
+        return 1 if self._lost or self._unmatched else 0
 
 
 def _message_module_class(type_name: str) -> Any:
