@@ -31,9 +31,11 @@ def carry(
     """Where `points` (N, 2) px of frame `earlier` are on frame `later`, and which of them can be trusted (N,).
 
     A point is trusted when following the flow there and back ends within max_disagreement_px of it, and it is still on
-    the image; none is when too much of the frame disagrees, or when the frames do not show the same scene. Frames are
-    (H, W, 3) uint8 RGB of one size.
+    the image; none is when too much of the frame disagrees, or when the frames do not show the same scene or differ in
+    size. Frames are (H, W, 3) uint8 RGB.
     """
+    if earlier.shape != later.shape:  # a camera that was started anew with other settings
+        return points.copy(), np.zeros(len(points), bool)
     height, width = earlier.shape[:2]
     scale = min(1.0, settings.width_px / width)
     before, after = _small_grey(earlier, scale), _small_grey(later, scale)

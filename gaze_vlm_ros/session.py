@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import RGB, to_rgb
+from gaze_vlm_ros.images import RGB, DamagedImage, to_rgb
 
 CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
 GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
@@ -54,15 +55,23 @@ class FrameStream:
         # Two frames of one stamp are one frame, sent twice.
         self.stamps_ns, self._arrival = np.unique(stamps_ns, return_index=True)
         self._decoded: OrderedDict[int, RGB] = OrderedDict()
+        self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
     @property
     def size(self) -> tuple[int, int]:
-        """(width, height) of the first frame, px."""
-        height, width, _ = self.rgb(0).shape
-        return width, height
+        """(width, height) of the first frame that is not damaged, px. Raises DamagedImage where all are."""
+        if self._size is None:
+            for index in range(len(self)):
+                with contextlib.suppress(DamagedImage):
+                    height, width, _ = self.rgb(index).shape
+                    self._size = width, height
+                    break
+            else:
+                raise DamagedImage(f"{self._bag.path}: no frame of {self.topic} decodes; record again")
+        return self._size
 
     def rgb(self, index: int) -> RGB:
         """(H, W, 3) uint8 RGB of frame `index`. Do not write into it: it may be handed out again."""

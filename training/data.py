@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.labels import LabelSet
 from gaze_vlm_ros.session import Session, require_gaze
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
@@ -149,10 +150,14 @@ def prepare(
         dropped["with an answer that is not in the label set"] += sum(w.answer not in labels.texts for w in cut)
     dropped = +dropped
     if not windows:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in dropped.items()) or "no action in any bag"
+        reasons = _reasons(dropped) or "no action in any bag"
         raise NoWindows(f"{len(sessions)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
 
-    images, gaze_points = _encode(sessions, windows, settings, processor, cache)
+    images, gaze_points, problems = _encode(sessions, windows, settings, processor, cache)
+    dropped += Counter(problem for problem in problems if problem)
+    windows = [window for window, problem in zip(windows, problems, strict=True) if not problem]
+    if not windows:
+        raise NoWindows(f"{len(sessions)} bags give no window: {_reasons(dropped)}")
     size = sessions[0].frames.size
     frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
     sigma_px = settings.gaze_sigma * size[0]
@@ -176,30 +181,47 @@ def prepare(
     )
 
 
+def _reasons(dropped: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items())
+
+
 def _encode(
     sessions: Sequence[Session], windows: Sequence[Window], settings: Settings, processor: Any, cache: Path | None
-) -> tuple[PackedInputs, list[list[FrameGaze]]]:
-    """Image tensors of every window, and the gaze on each of its frames; from `cache` where it has them."""
+) -> tuple[PackedInputs, list[list[FrameGaze]], list[str]]:
+    """Image tensors of every usable window, the gaze on each of its frames, and for each window what is wrong, or "".
+
+    From `cache` where it has them.
+    """
     kept = cache / f"{_key(sessions, windows, settings, processor)}.pt" if cache else None
     if kept and kept.is_file():
         state = torch.load(kept, weights_only=True)
         points = [[(p.numpy(), w.numpy()) for p, w in window] for window in state["gaze"]]
-        return PackedInputs.from_state(state["images"]), points
+        return PackedInputs.from_state(state["images"]), points, state["problems"]
     images = PackedInputs()
     gaze: list[list[FrameGaze]] = []
+    problems: list[str] = []
     for window in tqdm(windows, desc="windows", unit="window", mininterval=0.5):
         session = sessions[window.session]
-        frames = [session.frames.rgb(index) for index in window.frames]
+        try:
+            frames = [session.frames.rgb(index) for index in window.frames]
+            on_frames = [frame_gaze(session, index, settings) for index in window.frames]
+        except DamagedImage:
+            problems.append("with a damaged frame")
+            continue
+        if any(frame.shape[1::-1] != session.frames.size for frame in frames):
+            problems.append("with a frame of another size")  # the camera was started anew with other settings
+            continue
+        problems.append("")
         inputs = encode(processor, frames, settings.question).inputs
         images.append({name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS})
-        gaze.append([frame_gaze(session, index, settings) for index in window.frames])
+        gaze.append(on_frames)
     if kept:
         kept.parent.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(f".{id(images)}.part")
         tensors = [[(torch.from_numpy(p), torch.from_numpy(w)) for p, w in window] for window in gaze]
-        torch.save({"images": images.state(), "gaze": tensors}, unfinished)
+        torch.save({"images": images.state(), "gaze": tensors, "problems": problems}, unfinished)
         unfinished.replace(kept)
-    return images, gaze
+    return images, gaze, problems
 
 
 def _key(sessions: Sequence[Session], windows: Sequence[Window], settings: Settings, processor: Any) -> str:

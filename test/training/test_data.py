@@ -1,0 +1,74 @@
+"""Windows made ready for a model: what cannot be used is left out and counted."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_bags import COLOURS, HEIGHT, WIDTH, write_small_bag
+
+from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.labels import collect_labels
+from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.vlm.tiny import build_tiny
+from training.data import Dataset, prepare
+from training.settings import Settings
+from training.windows import NoWindows
+
+SETTINGS = Settings(frames=2, observation_s=1.0, leads_s=(0.4, 1.0), gaze_window_s=0.1)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return build_tiny("tiny:smolvlm", [SETTINGS.question, *COLOURS], image_size=32, hidden=32)
+
+
+def prepared(bag: Path, tiny, cache: Path | None = None, settings: Settings = SETTINGS) -> Dataset:
+    labels = collect_labels((text, "take", "") for text in COLOURS)
+    return prepare([load_session(bag)], labels, settings, *tiny, cache)
+
+
+def test_windows_with_damaged_or_odd_frames_are_left_out_and_counted(
+    tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = prepared(write_small_bag(tmp_path / "whole", 0, takes=6), tiny)
+    import small_bags
+
+    pictures = 0
+
+    def sometimes_damaged(picture: np.ndarray) -> bytes:
+        nonlocal pictures
+        pictures += 1
+        if pictures == 2:  # of the second take
+            return b"no picture"
+        return encode_jpeg(np.zeros((HEIGHT // 2, WIDTH // 2, 3), np.uint8) if pictures == 4 else picture)
+
+    monkeypatch.setattr(small_bags, "encode_jpeg", sometimes_damaged)
+    bag = write_small_bag(tmp_path / "odd", 0, takes=6)
+    for _ in range(2):  # prepared anew, then from the cache
+        data = prepared(bag, tiny, tmp_path / "cache")
+        # The damaged picture is in both windows before the second take, the odd one in both before the fourth.
+        assert data.dropped["with a damaged frame"] == 2
+        assert data.dropped["with a frame of another size"] == 2
+        left = [w for i, w in enumerate(whole.windows) if i not in (2, 3, 6, 7)]
+        assert [(w.at_ns, w.answer) for w in data.windows] == [(w.at_ns, w.answer) for w in left]
+        assert data.gaze.shape[0] == len(data.images) == len(left)
+        np.testing.assert_allclose(data.gaze, whole.gaze[[i for i in range(12) if i not in (2, 3, 6, 7)]], atol=1e-6)
+
+
+def test_a_damaged_first_frame_costs_its_windows_alone(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import small_bags
+
+    pictures = iter([False, True, True, True])
+    monkeypatch.setattr(small_bags, "encode_jpeg", lambda picture: encode_jpeg(picture) if next(pictures) else b"no")
+    bag = write_small_bag(tmp_path / "bag", 0, takes=4)
+    assert load_session(bag).frames.size == (WIDTH, HEIGHT)
+    data = prepared(bag, tiny)
+    assert (len(data.windows), data.dropped["with a damaged frame"]) == (6, 2)
+
+
+def test_nothing_but_damaged_frames_is_one_line(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import small_bags
+
+    monkeypatch.setattr(small_bags, "encode_jpeg", lambda _: b"no")
+    with pytest.raises(NoWindows, match=r"1 bags give no window: 6 with a damaged frame"):
+        prepared(write_small_bag(tmp_path / "bag", 0, takes=3), tiny)
