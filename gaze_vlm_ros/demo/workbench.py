@@ -45,8 +45,6 @@ class DemoSettings:
     held_out_sessions: int
     misleading_sessions: int
     session_s: float
-    training_persons: list[str]
-    held_out_persons: list[str]
     tasks: list[str]
     speed: float
     fit_config: str
@@ -96,18 +94,18 @@ def run_workbench(out: Path, seed: int) -> int:
 
 
 def plan_sessions(settings: DemoSettings) -> list[SessionPlan]:
-    """Training sessions, held-out ones and misleading ones; no person of training is in the others."""
+    """Training sessions, held-out ones and misleading ones; each is of a person of its own."""
     kinds = [
-        ("train", settings.training_sessions, settings.training_persons, "workbench"),
-        ("held_out", settings.held_out_sessions, settings.held_out_persons, "workbench"),
-        ("misleading", settings.misleading_sessions, settings.held_out_persons, "misleading"),
+        ("train", settings.training_sessions, "workbench"),
+        ("held_out", settings.held_out_sessions, "workbench"),
+        ("misleading", settings.misleading_sessions, "misleading"),
     ]
     plans: list[SessionPlan] = []
-    for kind, count, persons, scene in kinds:
+    for kind, count, scene in kinds:
         for number in range(count):
             seed = settings.seed * 10_000 + len(plans)
-            person, task = persons[number % len(persons)], settings.tasks[number % len(settings.tasks)]
-            plans.append(SessionPlan(f"{kind}_{number:02d}", seed, person, task, scene))
+            task = settings.tasks[number % len(settings.tasks)]
+            plans.append(SessionPlan(f"{kind}_{number:02d}", seed, f"person_{len(plans):02d}", task, scene))
     return plans
 
 
@@ -300,6 +298,7 @@ def run_side_by_side(
                 elif time.monotonic() > deadline:
                     raise StepFailed(f"{name} did not end within {timeout_s:.0f} s; see {children[0].log}")
             doing = "  |  ".join(f"{name}: {describe(children[0])}" for name, children, _ in running)
+            doing = doing.replace("(no output)", "starting")
             status.show(f"{done} of {len(jobs)} done; {doing}")
             time.sleep(0.3)
     finally:
