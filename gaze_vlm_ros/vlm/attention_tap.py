@@ -67,8 +67,8 @@ class AttentionTap:
         """(B, L * H, R, V) log attention of each head of each layer."""
         if missing := [layer for layer in self.layers if layer not in self.by_layer]:
             raise CannotTap(
-                f"decoder layers {missing} gave no attention: the model does not hand keyword arguments of forward on "
-                "to its attention, or is not prepared (enable_tap); it cannot be led by gaze"
+                f"decoder layers {missing} gave no attention: the model has no such layers, is not prepared "
+                "(enable_tap), or does not hand keyword arguments on to its attention and cannot be led by gaze"
             )
         return torch.cat([self.by_layer[layer] for layer in self.layers], dim=1)
 

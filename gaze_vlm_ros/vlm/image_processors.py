@@ -30,7 +30,7 @@ def images_only(processor_class: Any) -> Any:
         def from_pretrained(cls, name: str, **options: Any) -> Any:
             processor = super().from_pretrained(name, **options)
             if "video_processor" in processor_class.get_attributes():
-                processor.video_settings = _saved_video_settings(name)
+                processor.video_settings = _saved_video_settings(name, options.get("local_files_only", False))
             return processor
 
         @classmethod
@@ -47,9 +47,9 @@ def images_only(processor_class: Any) -> Any:
     return ImagesOnly
 
 
-def _saved_video_settings(name: str) -> dict[str, Any] | None:
+def _saved_video_settings(name: str, local_only: bool) -> dict[str, Any] | None:
     try:
-        settings, _ = BaseVideoProcessor.get_video_processor_dict(name)
+        settings, _ = BaseVideoProcessor.get_video_processor_dict(name, local_files_only=local_only)
     except OSError:  # saved without
         return None
     return dict(settings)

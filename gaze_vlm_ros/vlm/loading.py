@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
+from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
 from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
@@ -70,13 +72,40 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
             raise UnknownModel(f"{what} a {config.model_type} model; expected one that answers questions about images")
         options = {"local_files_only": local_only}
-        model = AutoModelForImageTextToText.from_pretrained(name, dtype=dtype, config=config, **options)
+        model, found = AutoModelForImageTextToText.from_pretrained(
+            name,
+            dtype=dtype,
+            config=config,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # else it raises without a name
+            adapter_kwargs=dict(options),  # else it looks for adapters on the hub
+            **options,
+        )
+        _require_all_weights(what, found)
         known = type(config) in PROCESSOR_MAPPING
         processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
         processor = processor_class.from_pretrained(name, backend="pil", **options)
-    except (ValueError, KeyError, ImportError, RuntimeError) as error:
+    except (OSError, UnknownModel):
+        raise
+    except SafetensorError as error:
+        raise UnknownModel(f"the weights of {name} are damaged ({_first_line(error)}); get them again") from None
+    except (ValueError, ImportError, RuntimeError, StrictDataclassError) as error:
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
+    except Exception as error:  # transformers takes files on trust, and over damaged ones it stumbles anywhere
+        raise UnknownModel(f"{what} no vision-language model that loads; damaged files, perhaps: {error!r}") from error
+    if not getattr(processor, "chat_template", None):
+        raise UnknownModel(f"{what} a model without a chat template, as base models are; use its instruction-tuned one")
     return model.to(device), processor
+
+
+def _require_all_weights(what: str, found: dict[str, Any]) -> None:
+    """transformers draws at random what a checkpoint lacks, and goes on. Raises UnknownModel."""
+    unfit = sorted(found["missing_keys"] | {name for name, *_ in found["mismatched_keys"]})
+    if unfit:
+        raise UnknownModel(
+            f"{what} no vision-language model that loads: of the weights that its config.json asks for, {len(unfit)} "
+            f"missing or of another shape, first {unfit[0]}; get weights and config.json of the same model"
+        )
 
 
 def _looks_like_path(name: str) -> bool:
@@ -96,6 +125,8 @@ def _quiet_hub() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """transformers explains at length; the first line says what it is."""
+    """transformers explains at length; the first line says what it is, or leads to the second by a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0] if lines else type(error).__name__
+    if not lines:
+        return type(error).__name__
+    return " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]

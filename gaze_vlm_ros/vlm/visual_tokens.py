@@ -114,8 +114,8 @@ def _pixel_sources(processor: Any, frame_size: tuple[int, int], frames: int) -> 
 
     black, white = _picture(np.zeros((height, width))), _picture(np.full((height, width), 255.0))
     dark, bright = shown([black] * frames), shown([white] * frames)
-    span = bright - dark  # 0 where the processor fills in padding
-    inside = np.abs(span) > 1e-6
+    span = bright - dark  # 0 where the processor fills in padding, and little where it blends padding with the frame
+    inside = np.abs(span) > max(0.5 * np.abs(span).max(), 1e-6)
 
     def level(grey: Floats) -> Floats:
         """0 to 1: how bright each entry is when all frames show `grey`."""
@@ -211,7 +211,7 @@ def _decode_signs(features: torch.Tensor, pixels: torch.Tensor) -> NDArray[np.in
     score = features @ direction  # (V,) one number per token; a random direction misses none
 
     def gradient(signs: torch.Tensor) -> Floats:
-        (result,) = torch.autograd.grad((score * signs).sum(), pixels, retain_graph=True)
+        (result,) = torch.autograd.grad((score * signs).sum(), pixels, retain_graph=True, materialize_grads=True)
         return result.double().flatten().cpu().numpy()
 
     numbers = torch.arange(count, device=features.device)

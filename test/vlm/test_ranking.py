@@ -1,0 +1,149 @@
+"""Ranking against each answer scored alone, by one whole pass without a cache and with eager attention."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from gaze_vlm_ros.vlm.attention_tap import CannotTap
+from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
+from gaze_vlm_ros.vlm.ranking import rank
+
+QUESTION = "What will the person do next?"
+ANSWERS = [
+    "take the red mug",
+    "take the red mug from the box",  # begins as the one before
+    "go",
+    "take the yellow screwdriver from the box",
+    "open the drawer",
+]
+LAYERS = (1, 2)
+
+
+@pytest.fixture
+def sharp(tiny) -> Any:
+    """The answers of a fresh tiny model hardly depend on what it is shown; its decoder is enlarged so that they do."""
+    model = copy.deepcopy(tiny[0])
+    with torch.no_grad():
+        for layer in model.get_decoder().layers:
+            for name, factor in (("q_proj", 6), ("k_proj", 6), ("v_proj", 4), ("o_proj", 4)):
+                getattr(layer.self_attn, name).weight.mul_(factor)
+    return model
+
+
+@pytest.fixture
+def asked(tiny, pictures) -> Encoded:
+    return encode(tiny[1], pictures(2, (64, 48)), QUESTION)
+
+
+@pytest.fixture
+def answers(tiny) -> list[list[int]]:
+    return [answer_tokens(tiny[1], answer) for answer in ANSWERS]
+
+
+def with_answer(encoded: Encoded, answer: list[int]) -> dict[str, torch.Tensor]:
+    """Inputs of the question and one answer to it."""
+    ids = encoded.inputs["input_ids"]
+    tails = {"input_ids": torch.tensor([answer]), "attention_mask": torch.ones(1, len(answer), dtype=torch.long)}
+    nothing = torch.zeros(1, len(answer), dtype=torch.long)
+    return {
+        name: torch.cat([tensor, tails.get(name, nothing)], dim=1) if tensor.shape == ids.shape else tensor
+        for name, tensor in encoded.inputs.items()
+    }
+
+
+def alone(model: Any, encoded: Encoded, answer: list[int], layers: tuple[int, ...]) -> tuple[float, np.ndarray]:
+    """Log-likelihood of one answer, and (V,) the attention of the rows that predict it."""
+    model = copy.deepcopy(model)
+    model.set_attn_implementation("eager")
+    inputs = with_answer(encoded, answer)
+    with torch.inference_mode():
+        output = model(**inputs, use_cache=False, output_attentions=True)
+    rows = slice(encoded.length - 1, encoded.length - 1 + len(answer))
+    likelihoods = output.logits[0, rows].double().log_softmax(dim=-1)
+    total = sum(likelihoods[number, token].item() for number, token in enumerate(answer))
+    attention = torch.cat([output.attentions[layer][0][:, rows][:, :, encoded.visual] for layer in layers]).double()
+    attention = attention / attention.sum(dim=-1, keepdim=True)
+    return total, attention.mean(dim=(0, 1)).numpy()
+
+
+def assert_is_brute_force(model: Any, encoded: Encoded, answers: list[list[int]]) -> None:
+    ranking = rank(model, encoded, answers, LAYERS)
+    expected = [alone(model, encoded, answer, LAYERS) for answer in answers]
+    np.testing.assert_allclose(ranking.log_likelihoods, [total for total, _ in expected], rtol=0, atol=1e-5)
+    assert ranking.attention is not None
+    assert ranking.attention.shape == (len(answers), len(encoded.visual))
+    np.testing.assert_allclose(ranking.attention, [attention for _, attention in expected], rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(ranking.attention.sum(axis=1), 1, rtol=1e-6)
+
+
+def test_it_is_brute_force(sharp, asked, answers):
+    assert len({len(answer) for answer in answers}) > 2
+    assert answers[0][:-1] == answers[1][: len(answers[0]) - 1]
+    assert_is_brute_force(sharp, asked, answers)
+
+
+def test_one_answer_one_token_and_the_same_answer_twice(sharp, asked, answers):
+    assert_is_brute_force(sharp, asked, answers[3:4])
+    assert_is_brute_force(sharp, asked, [answers[0][-1:]])  # nothing but the end
+    assert_is_brute_force(sharp, asked, [answers[0], answers[2], answers[0]])
+
+
+def test_what_is_seen_and_asked_decides(tiny, sharp, asked, answers, pictures):
+    """Were pictures or question ignored, or left over from the ranking before, brute force would still agree above."""
+    first = rank(sharp, asked, answers, LAYERS)
+    others = [
+        encode(tiny[1], pictures(2, (64, 48), seed=1), QUESTION),
+        encode(tiny[1], pictures(2, (64, 48))[::-1], QUESTION),
+        encode(tiny[1], pictures(3, (96, 48)), "Next?"),
+    ]
+    for other in others:
+        assert_is_brute_force(sharp, other, answers)
+        moved = rank(sharp, other, answers).log_likelihoods - first.log_likelihoods
+        assert np.abs(moved).max() > 0.01
+    again = rank(sharp, asked, answers, LAYERS)
+    assert (again.log_likelihoods == first.log_likelihoods).all()
+    assert (again.attention == first.attention).all()
+
+
+def test_the_order_of_the_answers_does_not_matter(sharp, asked, answers):
+    straight = rank(sharp, asked, answers, LAYERS)
+    order = np.array([3, 0, 4, 2, 1])
+    shuffled = rank(sharp, asked, [answers[index] for index in order], LAYERS)
+    np.testing.assert_allclose(shuffled.log_likelihoods, straight.log_likelihoods[order], rtol=1e-6)
+    np.testing.assert_allclose(shuffled.attention, straight.attention[order], rtol=1e-5, atol=1e-7)
+
+
+def test_without_layers_there_is_no_attention_and_the_same_likelihoods(sharp, asked, answers):
+    plain = rank(sharp, asked, answers)
+    assert plain.attention is None
+    assert (plain.log_likelihoods == rank(sharp, asked, answers, LAYERS).log_likelihoods).all()
+
+
+def test_the_question_and_the_model_are_left_as_they_were(sharp, asked, answers):
+    inputs = {name: tensor.clone() for name, tensor in asked.inputs.items()}
+    with torch.inference_mode():
+        before = sharp(**asked.inputs).logits
+        rank(sharp, asked, answers, LAYERS)
+        assert torch.equal(sharp(**asked.inputs).logits, before)
+    assert all(torch.equal(asked.inputs[name], tensor) for name, tensor in inputs.items())
+
+
+def test_likelihoods_are_the_losses_that_transformers_trains_with(sharp, asked, answers):
+    losses = []
+    for answer in answers:
+        inputs = with_answer(asked, answer)
+        labels = inputs["input_ids"].clone()
+        labels[:, : asked.length] = -100
+        with torch.inference_mode():
+            losses.append(sharp(**inputs, labels=labels).loss.item() * len(answer))
+    np.testing.assert_allclose(rank(sharp, asked, answers).log_likelihoods, -np.array(losses), rtol=1e-5)
+
+
+def test_a_layer_that_does_not_exist_is_named(sharp, asked, answers):
+    with pytest.raises(CannotTap, match=r"decoder layers \[7\] gave no attention: the model has no such layers"):
+        rank(sharp, asked, answers, (1, 7))
