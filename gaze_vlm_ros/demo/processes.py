@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ import yaml
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.shared_files import shared_file
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.transport import unused_domain, use_tested_transport
 
 
 class StepFailed(GazeVlmError):
@@ -31,8 +30,7 @@ def private_ros_environment(threads: int = 1) -> dict[str, str]:
     """
     environment = dict(os.environ)
     use_tested_transport(environment)
-    # Fast DDS maps domains 0 to 101 to ports that Linux does not hand out; 0 is where a user's own robot is.
-    environment["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    environment["ROS_DOMAIN_ID"] = str(unused_domain())
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     environment["OMP_NUM_THREADS"] = str(threads)
     environment["PYTHONUNBUFFERED"] = "1"  # logs are read while they grow

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -12,13 +14,19 @@ from typing import Any
 
 import yaml
 
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.transport import (
+    FIRST_PORT,
+    PORTS_PER_DOMAIN,
+    SHARED_MEMORY,
+    unused_domain,
+    use_tested_transport,
+)
 
 
 def isolated_environment() -> dict[str, str]:
     environment = dict(os.environ)
     use_tested_transport(environment)
-    environment["ROS_DOMAIN_ID"] = str(random.SystemRandom().randint(1, 101))
+    environment["ROS_DOMAIN_ID"] = str(unused_domain())
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     environment["OMP_NUM_THREADS"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
@@ -37,6 +45,25 @@ def start_node(
 
 def start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
     return subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def stop(process: subprocess.Popen[str]) -> None:
+    """End it as Ctrl-C would: a killed one leaves locks of its domain in shared memory."""
+    process.send_signal(signal.SIGINT)
+    try:
+        process.communicate(timeout=20.0)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def remove_leftovers(environment: Mapping[str, str]) -> None:
+    """What killed processes of a test's own domain left in shared memory."""
+    first = FIRST_PORT + PORTS_PER_DOMAIN * int(environment["ROS_DOMAIN_ID"])
+    for path in SHARED_MEMORY.glob("*fastdds_port*"):
+        match = re.search(r"port(\d+)", path.name)
+        if match and first <= int(match[1]) < first + PORTS_PER_DOMAIN:
+            path.unlink(missing_ok=True)
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> tuple[int, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ros_processes import finish, isolated_environment, start, start_node
+from ros_processes import finish, isolated_environment, start, start_node, stop
 from small_bags import write_small_bag
 
 from gaze_vlm_ros.bag_reader import open_bag
@@ -122,8 +122,7 @@ def test_what_is_no_camera_is_refused(
     command = [sys.executable, SOURCE, str(small_bags / "s3"), str(tmp_path / "noted.json"), json.dumps(phases)]
     planner = start(command, environment)
     code, output = finish(predictor, 60)
-    planner.kill()
-    planner.wait()
+    stop(planner)
     assert code == 1
     (error,) = [text for text in output.splitlines() if text.startswith("predictor: error:")]
     assert line in error

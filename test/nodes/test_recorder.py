@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start, start_node
+from ros_processes import finish, isolated_environment, start, start_node, stop
 
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.session import load_session
@@ -57,8 +57,7 @@ def test_a_signal_closes_the_bag(tmp_path: Path, signal_number: int) -> None:
         time.sleep(0.05)
     recorder.send_signal(signal_number)
     code, output = finish(recorder, timeout_s=10)
-    source.kill()
-    finish(source)
+    stop(source)
     assert code == 0, output
     assert "closed" in output
     session = load_session(folder)
@@ -75,8 +74,7 @@ def refusal(tmp_path: Path, parameters: dict[str, object], *source_arguments: st
     source = start([sys.executable, SOURCE, *source_arguments], environment) if source_arguments else None
     code, output = finish(recorder)
     if source:
-        source.kill()
-        finish(source)
+        stop(source)
     assert code == 1
     assert "Traceback" not in output
     errors = [line for line in output.splitlines() if "recorder: error:" in line]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from ros_processes import finish, isolated_environment, start, start_node
+from ros_processes import finish, isolated_environment, start, start_node, stop
 
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.session import load_session
@@ -45,8 +45,7 @@ def test_episodes_by_service(tmp_path: Path) -> None:
     answers = json.loads(said.splitlines()[-1])
     recorder.send_signal(2)
     code, output = finish(recorder, 20)
-    source.kill()
-    finish(source)
+    stop(source)
     assert code == 0, output
     assert [success for success, _, _ in answers] == [
         False, False, True, False, True, True, True, True, False, False, True,
@@ -98,8 +97,7 @@ def test_episodes_and_labels_by_key(tmp_path: Path) -> None:
         wait_for(lambda said=said: said in output.read_text())
     os.write(ours, b"q")
     assert recorder.wait(20) == 0, output.read_text()
-    source.kill()
-    finish(source)
+    stop(source)
     os.close(ours)
     os.close(theirs)
     labels = load_session(root / "episode_0000").labels

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start, start_node
+from ros_processes import finish, isolated_environment, remove_leftovers, start, start_node, stop
 
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.bag_recover import recover
@@ -61,8 +61,8 @@ def test_a_kill_at_any_moment_costs_what_was_not_flushed(tmp_path: Path) -> None
                 with open_bag(recovered) as bag:
                     lost_s.append(killed_s - max(bag.log_times_ns("/gaze")) / 1e9)
     finally:
-        source.kill()
-        finish(source)
+        stop(source)
+        remove_leftovers(environment)
     assert len(lost_s) == 20
     # On top of the flush period: the flush itself, and the time between the kill and its note on a busy machine.
     assert max(lost_s) < FLUSH_S + 0.8, lost_s
@@ -86,8 +86,7 @@ def test_two_recorders_on_one_path(tmp_path: Path) -> None:
     time.sleep(1.0)
     winner.send_signal(signal.SIGINT)
     code, output = finish(winner, 20)
-    source.kill()
-    finish(source)
+    stop(source)
     assert code == 0, output
     numbers = gaze_numbers(folder)
     np.testing.assert_array_equal(numbers, np.arange(numbers[0], numbers[0] + len(numbers)))
@@ -115,8 +114,7 @@ def recorded_until_the_end(folder: Path, tmp_path: Path, **parameters: float) ->
     )
     source = start([sys.executable, SOURCE, "60", "--raw"], environment)
     code, output = finish(recorder, 40)
-    source.kill()
-    finish(source)
+    stop(source)
     assert "Traceback" not in output, output
     return code, output
 
