@@ -7,8 +7,9 @@ import queue
 import struct
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from gaze_vlm_ros.bag_writer import BagWriter, TopicTotals
 
@@ -115,6 +116,8 @@ class BagThread:
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self.error: OSError | None = None  # why it gave up writing
+        self.most_waiting_bytes = 0
+        self.longest_write_s = 0.0  # of one message or flush: how long the disk, or a split, held up writing
         self._thread = threading.Thread(target=self._run, name="bag")
         self._thread.start()
 
@@ -124,6 +127,7 @@ class BagThread:
             full = self._waiting_bytes + len(data) > self._queue_bytes
             if not full:
                 self._waiting_bytes += len(data)
+                self.most_waiting_bytes = max(self.most_waiting_bytes, self._waiting_bytes)
         if full or self.error is not None:
             self._tallies[topic].overflowed += 1
             return
@@ -149,10 +153,15 @@ class BagThread:
                 if item is None:
                     stopping = True
                 else:
-                    self._write(*item)
+                    self._timed(self._write, *item)
             if time.monotonic() >= next_flush:
-                self._flush()
+                self._timed(self._flush)
                 next_flush = time.monotonic() + self._flush_s
+
+    def _timed(self, work: Callable[..., None], *arguments: Any) -> None:
+        began = time.monotonic()
+        work(*arguments)
+        self.longest_write_s = max(self.longest_write_s, time.monotonic() - began)
 
     def _write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
         with self._lock:

@@ -283,7 +283,11 @@ class Recorder(Node):
             bag.close()
         finally:
             self._lost += sum(tally.lost for tally in self._tallies.values())
-        return totals_table(self._tallies)
+        waiting_mb = bag.most_waiting_bytes / 1e6
+        return (
+            f"{totals_table(self._tallies)}\n"
+            f"at most {waiting_mb:.1f} MB waited for the disk; the longest write took {bag.longest_write_s:.3f} s"
+        )
 
     def _subscribe(self, name: str, type_name: str) -> None:
         offered = [info.qos_profile for info in self.get_publishers_info_by_topic(name)]

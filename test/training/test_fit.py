@@ -197,6 +197,23 @@ def test_bad_input_is_one_line_and_writes_nothing(
     assert not out.exists()
 
 
+def test_a_bag_that_was_cut_off_is_one_line_that_says_what_to_do(
+    small_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from gaze_vlm_ros.errors import exit_code
+
+    bag = write_small_bag(tmp_path / "bag", 0, takes=4)
+    (file,) = bag.glob("*.mcap")
+    file.write_bytes(file.read_bytes()[:-5000])
+    arguments = [*small_settings, "--out", str(tmp_path / "out"), str(bag)]
+    assert exit_code("fit.py", lambda: fit.main(arguments)) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert line.startswith("fit.py: error: ")
+    assert "was cut off while it was written" in line
+    assert "`gaze-vlm bag recover`" in line
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_folder_that_holds_something_is_left_alone(
     small_bags: Path, small_settings: list[str], tmp_path: Path
 ) -> None:

@@ -1,0 +1,117 @@
+"""What the recorder costs and loses: raw 1280x720 and JPEG 1600x1200 at several rates, with gaze at 200 Hz beside it.
+
+python benchmark/recorder.py [--seconds 20] [--out FOLDER]
+
+Camera, tracker and recorder are processes of their own. Losses are counted from the bag by the publishers' sequence
+numbers; CPU and memory are the recorder's, from /proc, between its first and its last message.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.demo.processes import private_ros_environment
+
+LOADS = [("raw", 30), ("raw", 60), ("raw", 120), ("raw", 180), ("jpeg", 30), ("jpeg", 120)]
+TOPICS = {"raw": "camera/image_raw", "jpeg": "camera/image_raw/compressed"}
+HEADER = (
+    f"{'load':<22}{'published':>10}{'in bag':>8}{'lost':>6}{'gaze':>7}{'lost':>6}"
+    f"{'MB/s':>8}{'cores':>7}{'peak MB':>9}{'waiting MB':>12}{'stall s':>9}"
+)
+
+
+def cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def peak_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+def missing(sequences: np.ndarray) -> int:
+    """Numbers between the first and the last that are not there."""
+    return int(sequences.max() - sequences.min() + 1 - len(np.unique(sequences)))
+
+
+def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
+    """One line of the table. The bag is removed."""
+    environment = private_ros_environment()
+    bag = folder / f"{kind}_{rate_hz}"
+    parameters = {"bag": str(bag), "camera_topic": TOPICS[kind], "wait_s": 60.0, "split_mb": 0.0}
+    (folder / "parameters.yaml").write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
+    load = str(Path(__file__).with_name("camera_load.py"))
+    sources = [
+        subprocess.Popen(
+            [sys.executable, load, *arguments, str(seconds)], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for arguments in ((kind, str(rate_hz)), ("gaze", "200"))
+    ]
+    recorder = subprocess.Popen(
+        [sys.executable, "-m", "gaze_vlm_ros.nodes.recorder", "--ros-args", "--params-file",
+         str(folder / "parameters.yaml")],
+        env=environment, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert recorder.stdout is not None
+    while "recording" not in recorder.stdout.readline():
+        pass
+    before_s, began = cpu_s(recorder.pid), time.monotonic()
+    said = [source.communicate()[0].strip() for source in sources]
+    cores = (cpu_s(recorder.pid) - before_s) / (time.monotonic() - began)
+    peak = peak_mb(recorder.pid)
+    recorder.send_signal(signal.SIGINT)
+    output, _ = recorder.communicate()
+    words = next(line for line in output.splitlines() if line.startswith("at most")).split()
+    waiting_mb, stall_s = float(words[2]), float(words[-2])
+    with open_bag(bag) as opened:
+        counts, lost = [], []
+        for topic in ("/" + TOPICS[kind], "/gaze"):
+            sequences = np.array([opened.sequence(topic, i) for i in range(opened.topics[topic].count)])
+            counts.append(len(sequences))
+            lost.append(missing(sequences))
+        times_ns = opened.log_times_ns("/" + TOPICS[kind])
+        rate = opened.size_bytes / 1e6 / ((times_ns[-1] - times_ns[0]) / 1e9)
+    shutil.rmtree(bag)
+    published = said[0].split()[0]
+    late = int(said[0].rpartition(",")[2].split()[0])
+    note = f"  the source was late {late} times" if late else ""
+    size = {"raw": "1280x720 rgb8", "jpeg": "1600x1200 JPEG"}[kind]
+    return (
+        f"{f'{size} {rate_hz} Hz':<22}{published:>10}{counts[0]:>8}{lost[0]:>6}{counts[1]:>7}{lost[1]:>6}"
+        f"{rate:>8.0f}{cores:>7.2f}{peak:>9.0f}{waiting_mb:>12.1f}{stall_s:>9.3f}{note}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=20.0, help="of each load (default: 20)")
+    parser.add_argument("--out", type=Path, help="folder on the disk to be measured (default: a temporary one)")
+    parser.add_argument("--load", help="one load alone, e.g. raw:30")
+    arguments = parser.parse_args()
+    loads = LOADS
+    if arguments.load:
+        kind, _, rate = arguments.load.partition(":")
+        loads = [(kind, int(rate))]
+    print(HEADER, flush=True)
+    with tempfile.TemporaryDirectory(dir=arguments.out) as folder:
+        for kind, rate_hz in loads:
+            print(run(kind, rate_hz, arguments.seconds, Path(folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
