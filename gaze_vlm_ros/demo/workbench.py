@@ -64,9 +64,13 @@ class SessionPlan:
     scene: str
 
 
-def run_workbench(out: Path, seed: int) -> int:
-    """The whole demo into folder `out`. Raises StepFailed, NotOurs and what the steps raise."""
-    settings = DemoSettings(**yaml.safe_load(shared_file("config/demo.yaml").read_text()), seed=seed)
+def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
+    """The whole demo into folder `out`. Raises StepFailed, NotOurs and what the steps raise.
+
+    config: sizes of everything; None = config/demo.yaml.
+    """
+    config = config or shared_file("config/demo.yaml")
+    settings = DemoSettings(**yaml.safe_load(config.read_text()), seed=seed)
     fresh_folder(out, asdict(settings))
     began = time.monotonic()
     print(f"gaze_vlm_ros demo: a simulated person at a bench. Everything goes into {out}; logs into {out / 'logs'}.")

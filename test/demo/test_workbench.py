@@ -1,0 +1,80 @@
+"""The whole demo, small: every program of it runs, and every figure of its summary is one of that run."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.checkpoint import read_card
+from gaze_vlm_ros.demo.output_folder import NotOurs
+from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_workbench
+
+FIT = {
+    "model": "tiny:smolvlm",
+    "model_options": {"image_size": 32, "hidden": 32, "text_layers": 3, "vision_layers": 1},
+    "horizon_s": 1.5, "observation_s": 1.0, "frames": 2, "leads_s": [0.2, 0.6], "gaze_window_s": 0.1,
+    "gaze_flow": False, "steps": 20, "batch_size": 4, "check_every": 10, "validation": ["train_00"],
+}  # fmt: skip
+DEMO = {
+    "training_sessions": 3, "held_out_sessions": 1, "misleading_sessions": 2, "session_s": 12.0,
+    "tasks": ["tidy", "sort"], "speed": 4.0, "live_s": 8.0, "live_rate_hz": 5.0,
+}  # fmt: skip
+ARMS = ["gaze", "no gaze (λ = 0)", "shuffled gaze"]
+
+
+@pytest.mark.timeout(600)
+def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "fit.yaml").write_text(yaml.safe_dump(FIT))
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(DEMO | {"fit_config": str(tmp_path / "fit.yaml")}))
+    out = tmp_path / "demo"
+    assert run_workbench(out, 3, tmp_path / "demo.yaml") == 0
+    printed = capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+
+    assert summary["settings"]["seed"] == summary["fit_settings"]["seed"] == 3
+    recorded = summary["recorded"]
+    counted = 0
+    for bag in sorted((out / "bags").iterdir()):
+        with open_bag(bag) as opened:
+            assert opened.topics["/camera/image_raw/compressed"].count == 120
+            counted += sum(topic.count for topic in opened.topics.values())
+    assert (recorded["sessions"], recorded["messages"], recorded["lost"]) == (6, counted, 0)
+    assert f"{counted} messages, 0 lost" in printed
+
+    assert list(summary["held_out"]) == ARMS
+    for arm, folder in zip(ARMS, ("fit_real", "fit_none", "fit_shuffled"), strict=True):
+        scores = json.loads((out / f"{folder}_scores.json").read_text())
+        for scene in ("workbench", "misleading", "all"):
+            figures = summary["held_out"][arm][scene]
+            assert figures["accuracy"] == scores["groups"][scene]["top1"]["value"]
+            assert f"{figures['accuracy']:.3f}" in printed
+        assert len(read_card(out / folder).trained_on) == 3
+    assert summary["held_out"]["gaze"]["all"]["sessions"] == 3
+
+    live = summary["live"]
+    noted = json.loads((out / "live.json").read_text())
+    assert live["predictions"] == len(noted["predictions"]) > 10
+    assert live["status_counts"]["OK"] > 5
+    assert 0 < live["latency_ms"]["p50"] <= live["latency_ms"]["p95"]
+    assert live["actions"] == len(noted["actions"]) > 0
+
+    page = (out / "report.html").read_text()
+    assert page.count("data:image/png;base64,") >= 4
+    assert not re.search(r"(src|href)=\"https?:", page)
+
+    # A second run begins anew in its own folder, and leaves others' alone.
+    with pytest.raises(NotOurs, match="no demo wrote it"):
+        run_workbench(tmp_path, 3, tmp_path / "demo.yaml")
+
+
+def test_no_person_is_in_two_parts() -> None:
+    settings = DemoSettings(**DEMO, fit_config="")
+    plans = plan_sessions(settings)
+    assert [plan.name for plan in plans] == [
+        "train_00", "train_01", "train_02", "held_out_00", "misleading_00", "misleading_01",
+    ]  # fmt: skip
+    assert len({plan.person for plan in plans}) == len({plan.seed for plan in plans}) == 6
+    assert [plan.scene for plan in plans] == ["workbench"] * 4 + ["misleading"] * 2
