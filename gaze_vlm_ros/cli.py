@@ -34,7 +34,28 @@ def _parser() -> argparse.ArgumentParser:
     recover = bag_commands.add_parser("recover", help="save what is whole in a damaged bag into a new one")
     recover.add_argument("bag", type=Path, help="bag folder or .mcap file; it is not changed")
     recover.add_argument("--out", type=Path, metavar="FOLDER", help="the new bag (default: BAG_recovered)")
+
+    importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
+    _add_import_arguments(importing)
     return parser
+
+
+def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", choices=("neon", "neon-cloud", "ego4d", "egtea"), help="format of the recording")
+    parser.add_argument("source", type=Path, help="its folder (neon, neon-cloud) or video (ego4d, egtea)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new bag")
+    parser.add_argument(
+        "--gaze", type=Path, metavar="FILE", help="ego4d, egtea: the gaze file (default: where the data set has it)"
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="ego4d, egtea: the annotations (default: no labels)"
+    )
+    parser.add_argument("--events-as-labels", action="store_true", help="neon, neon-cloud: the events are actions")
+    parser.add_argument("--cut", action="store_true", help="leave out what goes on beyond the video, do not refuse")
+    for name in ("session", "person", "task", "scene"):
+        parser.add_argument(f"--{name}", default="", help="written into the bag (default: what the recording says)")
+    parser.add_argument("--max-rate-hz", type=float, default=0.0, help="of frames; more are left out (default: all)")
+    parser.add_argument("--size", metavar="WxH", help="shrink frames to this, in px (default: as they are)")
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -48,6 +69,15 @@ def _run(arguments: argparse.Namespace) -> int:
         from gaze_vlm_ros.bag_info import describe, describe_as_json
 
         print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
+        return 0
+    if arguments.command == "import":
+        from gaze_vlm_ros.importers.importing import import_recording, parse_size
+
+        options = {
+            key: value for key, value in vars(arguments).items() if key not in ("command", "kind", "source", "out")
+        }
+        options["size"] = parse_size(arguments.size) if arguments.size else None
+        print(import_recording(arguments.kind, arguments.source, arguments.out, **options).table())
         return 0
     if arguments.device_replay is not None:
         from gaze_vlm_ros.demo.device_replay import run_device_replay

@@ -1,0 +1,99 @@
+"""`gaze-vlm import`: a recording in another format to a training bag."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from gaze_vlm_ros.bag_writer import BagExists
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.importers.session_writer import BadFrameSize, ImportedSession, ImportSummary, write_session
+from gaze_vlm_ros.importers.tables import FileMissing
+
+# What each format takes besides its source.
+OPTIONS = {
+    "neon": ("events_as_labels",),
+    "neon-cloud": ("events_as_labels", "cut"),
+    "ego4d": ("gaze", "labels", "cut"),
+    "egtea": ("gaze", "labels", "cut"),
+}
+KINDS = tuple(OPTIONS)
+
+
+class UnknownKind(GazeVlmError):
+    """There is no importer of this name."""
+
+
+class OptionNotTaken(GazeVlmError):
+    """The format has no use for an option."""
+
+
+def import_recording(
+    kind: str,
+    source: Path,
+    out: Path,
+    *,
+    gaze: Path | None = None,  # ego4d, egtea: the gaze file; None = where the data set has it
+    labels: Path | None = None,  # ego4d, egtea: the annotation file; None = no labels
+    events_as_labels: bool = False,  # neon, neon-cloud: the recording's events are actions
+    cut: bool = False,  # leave out what goes on beyond the video, rather than refuse
+    session: str = "",  # these four: "" = what the recording itself says, if it does
+    person: str = "",
+    task: str = "",
+    scene: str = "",
+    max_rate_hz: float = 0.0,  # of frames; 0 = all
+    size: tuple[int, int] | None = None,  # (width, height) px to shrink frames to; None = as they are
+    progress: bool = True,  # a bar on stderr
+) -> ImportSummary:
+    """Write the bag `out` of one recording. `source`: a recording's folder (neon, neon-cloud) or video (ego4d, egtea).
+
+    Raises UnknownKind, OptionNotTaken, BagExists, and what the format's reader and `write_session` raise.
+    """
+    if kind not in OPTIONS:
+        raise UnknownKind(f"there is no importer {kind!r}, expected one of {', '.join(KINDS)}")
+    given = {"gaze": gaze, "labels": labels, "events_as_labels": events_as_labels, "cut": cut}
+    options = {name: value for name, value in given.items() if name in OPTIONS[kind]}
+    if useless := [name for name, value in given.items() if value and name not in options]:
+        raise OptionNotTaken(f"{kind} takes no --{useless[0].replace('_', '-')}; leave it out")
+    if out.exists():  # before minutes of reading
+        raise BagExists(f"{out} exists already, and bags are never overwritten; give another name")
+    if not source.exists():
+        raise FileMissing(f"{source} is missing: expected a recording's {'folder' if 'neon' in kind else 'video'}")
+    imported = _reader(kind)(source, **options)
+    described = {"session": session, "person": person, "task": task, "scene": scene}
+    imported.metadata = {
+        **dict.fromkeys(described, ""),
+        **imported.metadata,
+        **{name: value for name, value in described.items() if value},
+        "source": source.name,
+        "source_format": kind,
+    }
+    return write_session(imported, out, max_rate_hz=max_rate_hz, size=size, progress=progress)
+
+
+def _reader(kind: str) -> Callable[..., ImportedSession]:
+    # Each imports its own part only: the data sets need nothing of Pupil Labs.
+    if kind == "neon":
+        from gaze_vlm_ros.importers.neon import read_neon
+
+        return read_neon
+    if kind == "neon-cloud":
+        from gaze_vlm_ros.importers.neon_cloud import read_neon_cloud
+
+        return read_neon_cloud
+    if kind == "ego4d":
+        from gaze_vlm_ros.importers.ego4d import read_ego4d
+
+        return read_ego4d
+    from gaze_vlm_ros.importers.egtea import read_egtea
+
+    return read_egtea
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(width, height) of "640x480". Raises BadFrameSize."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    if match is None:
+        raise BadFrameSize(f"the frame size is {text!r}, expected WIDTHxHEIGHT in px, such as 640x480")
+    return int(match[1]), int(match[2])

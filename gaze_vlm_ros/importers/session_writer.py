@@ -1,0 +1,336 @@
+"""Frames, gaze, labels and IMU of one imported session to a training bag, streamed in the order of their time."""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import math
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, _gaze_summary, instant_text
+from gaze_vlm_ros.bag_writer import BagNotWritable, BagWriter
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import RGB, encode_jpeg
+from gaze_vlm_ros.importers.video import BadVideo, Video
+from gaze_vlm_ros.message_types import message_class
+from gaze_vlm_ros.neon_recording import ImuSamples
+from gaze_vlm_ros.session import GAZE_TYPE, LABEL_TYPE, GazeTrack, LabelTrack
+
+CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
+    "/camera/image_raw/compressed", "/camera/camera_info", "/gaze", "/label", "/imu"
+)  # fmt: skip
+FRAME_ID, IMU_FRAME_ID = "scene_camera_optical_frame", "neon_imu"  # as the eye_tracker node's
+STANDARD_GRAVITY_M_S2 = 9.80665
+IMPORT_RECORD = "gaze_vlm_import"  # in an imported bag: what was left out, by reason
+# Data sets that give no date start here: ROS takes the time 0 for "not set", and none should look like a real date.
+UNDATED_START_NS = 86_400 * 1_000_000_000
+
+
+class BadFrameSize(GazeVlmError):
+    """Frames cannot be shrunk to this size."""
+
+
+class BadRate(GazeVlmError):
+    """Frames cannot be thinned out to this rate."""
+
+
+class BadStamps(GazeVlmError):
+    """Times that ROS cannot express."""
+
+
+class CameraModel(NamedTuple):
+    """A pinhole camera as OpenCV has it."""
+
+    matrix: NDArray[np.float64]  # (3, 3)
+    distortion: NDArray[np.float64]  # (4,), (5,) or (8,): k1, k2, p1, p2, k3, k4, k5, k6
+
+
+@dataclass(frozen=True)
+class TimedVideo:
+    """A video, and the acquisition time of each of its frames. Frames without one, at the end, are left out."""
+
+    video: Video
+    stamps_ns: NDArray[np.int64]  # (M,), M <= len(video), ascending
+
+
+@dataclass
+class ImportedSession:
+    """What the reader of a format found. Arrays are in the order of their time."""
+
+    metadata: dict[str, str]
+    videos: Sequence[TimedVideo]  # of one size
+    gaze: GazeTrack
+    device_ns: NDArray[np.int64]  # (N,) of gaze, on the tracker's own clock; 0 = unknown
+    labels: LabelTrack
+    imu: ImuSamples | None = None
+    camera: CameraModel | None = None
+    left_out: Counter[str] = field(default_factory=Counter)  # by what it is and why it is not in the bag
+
+
+@dataclass(frozen=True)
+class ImportSummary:
+    """What is in the bag, and what is not."""
+
+    bag: Path
+    frames: int
+    size: tuple[int, int]  # (width, height) px
+    frame_span_ns: tuple[int, int]  # first and last
+    longest_gap_s: float  # between two frames
+    gaze: GazeSummary
+    gaze_without_video: int  # samples in the bag at times that no video covers
+    actions: int
+    distinct_actions: int
+    imu: int
+    left_out: dict[str, int]
+
+    def table(self) -> str:
+        """For a person, one line each."""
+        first_ns, last_ns = self.frame_span_ns
+        span_s = (last_ns - first_ns) / 1e9
+        rate = f"{(self.frames - 1) / span_s:.1f} Hz, " if span_s > 0 else ""
+        gaze = "none"
+        if self.gaze.samples:
+            gaze = f"{self.gaze.samples} samples, {self.gaze.valid / self.gaze.samples:.1%} valid{self._invalid()}"
+            gaze += f"; {self.gaze_without_video} at times without video" if self.gaze_without_video else ""
+        rows = [
+            ("bag", str(self.bag)),
+            ("frames", f"{self.frames}, {self.size[0]}x{self.size[1]}, {rate}longest gap {self.longest_gap_s:.3f} s"),
+            ("gaze", gaze),
+            ("labels", f"{self.actions} actions, {self.distinct_actions} different" if self.actions else "none"),
+            ("imu", f"{self.imu} samples" if self.imu else "none"),
+            ("span", f"{span_s:.3f} s of frames from {instant_text(first_ns)}"),
+        ]
+        left_out = [f"{count} {what}" for what, count in sorted(self.left_out.items())] or ["nothing"]
+        rows += [("left out" if number == 0 else "", line) for number, line in enumerate(left_out)]
+        return "\n".join(f"{name:<10}{value}" for name, value in rows)
+
+    def _invalid(self) -> str:
+        gaze = self.gaze
+        reasons = {
+            "not worn": gaze.not_worn, "unsure": gaze.unsure, "off the image or none": gaze.off_image,
+            "blink or saccade": gaze.blink_or_saccade,
+        }  # fmt: skip
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        return f" ({told})" if told else ""
+
+
+def write_session(
+    session: ImportedSession,
+    out: Path,
+    *,
+    max_rate_hz: float = 0.0,  # frames that make it more are left out; 0 = keep all
+    size: tuple[int, int] | None = None,  # (width, height) to shrink frames to; None = as they are
+    progress: bool = True,
+) -> ImportSummary:
+    """Write the bag `out`: the topics of the recorder, JPEG of quality 90. Only one frame is held in memory.
+
+    Gaze keeps its coordinates, and names the size of the image that they refer to. Nothing stays of a bag that could
+    not be finished. Raises BadFrameSize, BadRate, BadStamps, BadVideo, BagExists, BagNotWritable.
+    """
+    original = session.videos[0].video.size
+    size = size or original
+    if not all(0 < wanted <= there for wanted, there in zip(size, original, strict=True)):
+        raise BadFrameSize(
+            f"the frames are to be {size[0]}x{size[1]} px, expected more than 0 and at most the video's "
+            f"{original[0]}x{original[1]}"
+        )
+    if not max_rate_hz >= 0 or math.isinf(max_rate_hz):
+        raise BadRate(f"the highest frame rate is {max_rate_hz} Hz, expected 0 (keep all) or more")
+    stamps_ns = np.concatenate([timed.stamps_ns for timed in session.videos])
+    _require_ros_times(session, stamps_ns)
+    kept = thinned(stamps_ns, max_rate_hz)
+    left_out = Counter(session.left_out)
+    left_out[f"frames above {max_rate_hz:g} Hz"] = int((~kept).sum())
+    writer = BagWriter(out, {"camera_topic": CAMERA, "gaze_topic": GAZE, "label_topic": LABEL, **session.metadata})
+    written_ns: list[int] = []
+    try:
+        _add_topics(writer, session)
+        with tqdm(total=int(kept.sum()), desc="frames", unit="frame", mininterval=0.5, disable=not progress) as bar:
+            # A label that starts with a frame comes before it, as do gaze samples.
+            streams = (_labels(session.labels), _gaze(session), _imu(session.imu), _frames(session, kept, size))
+            for stamp_ns, topic, message in heapq.merge(*streams, key=lambda item: item[0]):
+                writer.write_message(topic, message, stamp_ns)
+                if topic == CAMERA:
+                    written_ns.append(stamp_ns)
+                    bar.update()
+        if not written_ns:
+            raise BadVideo(
+                f"{session.videos[0].video.path}: none of its {len(stamps_ns)} frames decodes; copy it again"
+            )
+        left_out["frames that do not decode"] = int(kept.sum()) - len(written_ns)
+        writer.add_record(IMPORT_RECORD, {reason: str(count) for reason, count in left_out.items() if count})
+        writer.close()
+    except BaseException as error:
+        with contextlib.suppress(OSError):  # a full disk takes no last bytes either
+            writer.discard()
+        shutil.rmtree(out, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise BagNotWritable(f"cannot write a bag to {out}: {error.strerror}; give another place") from None
+        raise
+    return _summary(session, out, size, written_ns, left_out)
+
+
+def _require_ros_times(session: ImportedSession, frames_ns: NDArray[np.int64]) -> None:
+    imu_ns = session.imu.stamps_ns if session.imu is not None else np.empty(0, np.int64)
+    streams = {"frames": frames_ns, "gaze": session.gaze.stamps_ns, "labels": session.labels.starts_ns, "imu": imu_ns}
+    for name, stamps_ns in streams.items():
+        if len(stamps_ns) and not 0 <= stamps_ns.min() <= stamps_ns.max() < 2**31 * 1_000_000_000:
+            raise BadStamps(
+                f"the times of {name} run from {stamps_ns.min()} to {stamps_ns.max()} ns, expected ns since 1970 and "
+                "before 2038, as ROS has them; give the files as they were recorded"
+            )
+
+
+def thinned(stamps_ns: NDArray[np.int64], max_rate_hz: float) -> NDArray[np.bool_]:
+    """(N,) which of the ascending frames to keep, so that there are at most max_rate_hz of them a second; 0 = all."""
+    if not max_rate_hz:
+        return np.ones(len(stamps_ns), np.bool_)
+    period_ns = 1e9 / max_rate_hz
+    kept = np.zeros(len(stamps_ns), np.bool_)
+    due_ns = -math.inf
+    for index, stamp_ns in enumerate(stamps_ns.tolist()):
+        if stamp_ns >= due_ns:
+            kept[index] = True
+            # On a grid, so that 30 Hz with jitter gives 10 Hz and not 7.5; after a gap the grid starts anew.
+            due_ns = due_ns + period_ns if stamp_ns - due_ns < period_ns else stamp_ns + period_ns
+    return kept
+
+
+def _add_topics(writer: BagWriter, session: ImportedSession) -> None:
+    writer.add_topic(CAMERA, "sensor_msgs/msg/CompressedImage")
+    writer.add_topic(GAZE, GAZE_TYPE)
+    writer.add_topic(LABEL, LABEL_TYPE)
+    if session.camera is not None:
+        writer.add_topic(CAMERA_INFO, "sensor_msgs/msg/CameraInfo")
+    if session.imu is not None:
+        writer.add_topic(IMU, "sensor_msgs/msg/Imu")
+
+
+_Stamped = Iterator[tuple[int, str, Any]]  # (stamp ns, topic, message)
+
+
+def _time(stamp_ns: int) -> Any:
+    return message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 1_000_000_000))
+
+
+def _header(stamp_ns: int, frame_id: str) -> Any:
+    return message_class("std_msgs/msg/Header")(_time(stamp_ns), frame_id)
+
+
+def _frames(session: ImportedSession, kept: NDArray[np.bool_], size: tuple[int, int]) -> _Stamped:
+    image_class = message_class("sensor_msgs/msg/CompressedImage")
+    original = session.videos[0].video.size
+    first = 0
+    for timed in session.videos:
+        count = len(timed.stamps_ns)
+        wanted = np.zeros(len(timed.video), np.bool_)
+        wanted[:count] = kept[first : first + count]
+        first += count
+        for number, rgb in timed.video.frames(wanted, size):
+            stamp_ns = int(timed.stamps_ns[number])
+            header = _header(stamp_ns, FRAME_ID)
+            if session.camera is not None:
+                yield stamp_ns, CAMERA_INFO, _camera_info(session.camera, header, original, size)
+            yield stamp_ns, CAMERA, image_class(header, "rgb8; jpeg compressed bgr8", _jpeg(rgb))
+
+
+def _jpeg(rgb: RGB) -> NDArray[np.uint8]:
+    return np.frombuffer(encode_jpeg(rgb), np.uint8)
+
+
+def _camera_info(camera: CameraModel, header: Any, original: tuple[int, int], size: tuple[int, int]) -> Any:
+    scale_x, scale_y = (new / old for new, old in zip(size, original, strict=True))
+    # A pixel's centre is at a whole number: the image starts half a pixel before 0.
+    to_size = np.array([[scale_x, 0, 0.5 * scale_x - 0.5], [0, scale_y, 0.5 * scale_y - 0.5], [0, 0, 1]])
+    matrix = to_size @ camera.matrix
+    return message_class("sensor_msgs/msg/CameraInfo")(
+        header,
+        size[1],
+        size[0],
+        "rational_polynomial" if len(camera.distortion) == 8 else "plumb_bob",
+        np.asarray(camera.distortion, np.float64),
+        matrix.ravel(),
+        np.eye(3).ravel(),
+        np.hstack([matrix, np.zeros((3, 1))]).ravel(),
+        0,
+        0,
+        message_class("sensor_msgs/msg/RegionOfInterest")(0, 0, 0, 0, False),
+    )
+
+
+def _gaze(session: ImportedSession) -> _Stamped:
+    gaze_class, gaze = message_class(GAZE_TYPE), session.gaze
+    columns = (gaze.stamps_ns, gaze.xy, gaze.confidence, gaze.worn, gaze.eye_state, session.device_ns)
+    for stamp_ns, (x, y), confidence, worn, eye_state, device_ns in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
+        header, device_stamp = _header(stamp_ns, FRAME_ID), _time(device_ns)
+        yield stamp_ns, GAZE, gaze_class(header, x, y, *gaze.image_size, confidence, worn, eye_state, device_stamp)
+
+
+def _labels(labels: LabelTrack) -> _Stamped:
+    label_class = message_class(LABEL_TYPE)
+    for stamp_ns, *words in zip(
+        labels.starts_ns.tolist(), labels.texts, labels.verbs, labels.object_classes, strict=True
+    ):
+        yield stamp_ns, LABEL, label_class(_header(stamp_ns, ""), *words)
+
+
+def _imu(imu: ImuSamples | None) -> _Stamped:
+    """In SI units and in the sensor's own axes; covariances by REP-145: all zeros = unknown, -1 = no estimate."""
+    if imu is None:
+        return
+    imu_class, vector_class, quaternion_class = (
+        message_class(name)
+        for name in ("sensor_msgs/msg/Imu", "geometry_msgs/msg/Vector3", "geometry_msgs/msg/Quaternion")
+    )
+    unknown, no_estimate = np.zeros(9), np.array([-1.0] + [0.0] * 8)
+    velocities, accelerations = np.radians(imu.angular_velocity_deg_s), imu.acceleration_g * STANDARD_GRAVITY_M_S2
+    for stamp_ns, rotation, velocity, acceleration in zip(
+        imu.stamps_ns.tolist(), imu.quaternion_xyzw, velocities.tolist(), accelerations.tolist(), strict=True
+    ):
+        norm = float(np.linalg.norm(rotation))
+        settled = abs(norm - 1) < 0.1  # all zeros before the sensor's fusion has settled
+        yield stamp_ns, IMU, imu_class(
+            _header(stamp_ns, IMU_FRAME_ID),
+            quaternion_class(*(rotation / norm).tolist()) if settled else quaternion_class(0.0, 0.0, 0.0, 1.0),
+            unknown if settled else no_estimate,
+            vector_class(*velocity), unknown, vector_class(*acceleration), unknown,
+        )  # fmt: skip
+
+
+def _summary(
+    session: ImportedSession,
+    out: Path,
+    size: tuple[int, int],
+    frames_ns: Sequence[int],
+    left_out: Mapping[str, int],
+) -> ImportSummary:
+    gaze, stamps_ns = session.gaze, np.sort(np.array(frames_ns, np.int64))
+    covered = np.zeros(len(gaze), np.bool_)
+    for timed in session.videos:
+        start_ns, end_ns = int(timed.stamps_ns[0]), int(timed.stamps_ns[-1]) + timed.video.frame_ns
+        covered |= (gaze.stamps_ns >= start_ns) & (gaze.stamps_ns < end_ns)
+    texts = [text for text in session.labels.texts if text]
+    return ImportSummary(
+        bag=out,
+        frames=len(stamps_ns),
+        size=size,
+        frame_span_ns=(int(stamps_ns[0]), int(stamps_ns[-1])) if len(stamps_ns) else (0, 0),
+        longest_gap_s=float(np.diff(stamps_ns).max(initial=0)) / 1e9,
+        gaze=_gaze_summary(gaze, CameraSummary(*session.videos[0].video.size, "")),
+        gaze_without_video=int((~covered).sum()),
+        actions=len(texts),
+        distinct_actions=len(set(texts)),
+        imu=len(session.imu.stamps_ns) if session.imu is not None else 0,
+        left_out={reason: count for reason, count in left_out.items() if count},
+    )

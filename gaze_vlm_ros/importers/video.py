@@ -1,0 +1,116 @@
+"""Frames of a video file with the time of each, decoded one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.images import RGB
+from gaze_vlm_ros.importers.tables import require_file
+
+# Trackers run on for a moment after the camera has stopped; more means that another video was given.
+LONGEST_TAIL_S = 1.0
+
+
+class BadVideo(GazeVlmError):
+    """The file is no video, or its frames have no times."""
+
+
+class VideoTooShort(GazeVlmError):
+    """Gaze or labels go on after the video has ended."""
+
+
+@dataclass(frozen=True)
+class Video:
+    """What is known of a video without decoding it."""
+
+    path: Path
+    size: tuple[int, int]  # (width, height) px
+    pts: NDArray[np.int64]  # (N,) presentation times in units of time_base, ascending
+    time_base: Fraction  # s
+
+    def __len__(self) -> int:
+        return len(self.pts)
+
+    @cached_property
+    def times_ns(self) -> NDArray[np.int64]:
+        """(N,) presentation times after that of the first frame."""
+        tick_ns = self.time_base * 1_000_000_000
+        return np.array([round(pts * tick_ns) for pts in (self.pts - self.pts[0]).tolist()], np.int64)
+
+    @cached_property
+    def frame_ns(self) -> int:
+        """Median time from a frame to the next; 0 where there is only one."""
+        return int(np.median(np.diff(self.times_ns))) if len(self) > 1 else 0
+
+    def frames(self, wanted: NDArray[np.bool_], size: tuple[int, int]) -> Iterator[tuple[int, RGB]]:
+        """(number, (H, W, 3) RGB) of the `wanted` frames (N,), scaled to `size` (width, height), one at a time.
+
+        Damaged frames do not come. Raises BadVideo where the file ends being one.
+        """
+        try:
+            with av.open(str(self.path)) as container:
+                stream = container.streams.video[0]
+                stream.thread_type = "AUTO"
+                for packet in container.demux(stream):
+                    for frame in _decoded(packet):
+                        number = int(np.searchsorted(self.pts, frame.pts)) if frame.pts is not None else len(self)
+                        if number < len(self) and self.pts[number] == frame.pts and wanted[number]:
+                            if size != self.size:
+                                frame = frame.reformat(*size, format="rgb24", interpolation="AREA")
+                            yield number, np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
+        except (OSError, av.FFmpegError) as error:
+            raise BadVideo(f"{self.path} can no longer be read ({error}); copy or download it again") from None
+
+
+def _decoded(packet: Any) -> list[Any]:
+    try:
+        return list(packet.decode())
+    except av.FFmpegError:
+        return []
+
+
+def read_video(path: Path) -> Video:
+    """Size and frame times of a video, from its packets. Raises FileMissing, BadVideo."""
+    require_file(path, "a video")
+    try:
+        with av.open(str(path)) as container:
+            stream = container.streams.video[0]
+            # Discarded packets are there for the decoder alone; nobody sees them.
+            pts = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
+            size, time_base = (stream.codec_context.width, stream.codec_context.height), stream.time_base
+    except IndexError:
+        raise BadVideo(f"{path} has no video stream; give the scene video") from None
+    except (OSError, av.FFmpegError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise BadVideo(f"{path} cannot be read as a video ({reason}); copy or download it again") from None
+    if not pts or None in pts or not all(size) or time_base is None:
+        raise BadVideo(
+            f"{path} holds {len(pts)} frames, not all with a time; give a video with frame times, such as mp4"
+        )
+    return Video(path, size, np.unique(np.array(pts, np.int64)), time_base)
+
+
+def within_video(video: Video, times_ns: NDArray[np.int64], what: str, cut: bool) -> NDArray[np.bool_]:
+    """(N,) which of `what` come before the video's end.
+
+    times_ns: (N,) from the video's first frame on. Raises VideoTooShort, unless `cut`, where they go on for more than
+    LONGEST_TAIL_S after its end.
+    """
+    end_ns = int(video.times_ns[-1]) + video.frame_ns
+    last_ns = int(times_ns.max(initial=0))
+    if last_ns > end_ns + LONGEST_TAIL_S * 1e9 and not cut:
+        raise VideoTooShort(
+            f"{video.path} ends at {end_ns / 1e9:.2f} s and its {what} go on to {last_ns / 1e9:.2f} s; "
+            "give the whole video, or --cut to leave out what has none"
+        )
+    return times_ns < end_ns
