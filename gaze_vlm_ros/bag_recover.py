@@ -92,7 +92,7 @@ def recover(path: Path, out: Path | None = None) -> Recovery:
         scans = [scan(stack.enter_context(closing(_opened(file)))) for file in files]
         records = [record for found in scans for record in found.metadata]
         totals, totals_right = _totals(records)
-        if all(found.whole for found in scans) and totals_right and _can_be_played(path):
+        if all(found.whole for found in scans) and totals_right and _can_be_played(path, files):
             raise BagIsWhole(f"{path} is whole; nothing to recover")
         if not any(entry.message and entry.topic for found in scans for entry in _by_topic(found)):
             begins = [found.file.read(0, len(MAGIC)) for found in scans]
@@ -156,15 +156,16 @@ def _totals(records: list[tuple[str, dict[str, str]]]) -> tuple[dict[str, TopicT
     return totals, right
 
 
-def _can_be_played(path: Path) -> bool:
-    """Has a bag folder the metadata.yaml without which `ros2 bag` does not open it? A single file needs none."""
+def _can_be_played(path: Path, files: list[Path]) -> bool:
+    """Has a bag folder a metadata.yaml of these files? Without, `ros2 bag` does not open it. A file needs none."""
     if path.is_file():
         return True
     try:
         content = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError):
+        listed = content["rosbag2_bagfile_information"]["relative_file_paths"]
+        return sorted(listed) == sorted(file.name for file in files)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
         return False
-    return isinstance(content, Mapping) and "rosbag2_bagfile_information" in content
 
 
 def _by_topic(found: Scan) -> Iterator[_Entry]:

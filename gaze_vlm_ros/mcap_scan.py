@@ -116,74 +116,96 @@ class Scan:
 
 def scan(file: RawFile) -> Scan:
     """Walk through a file from its begin to its end, over damage to the next chunk. Raises FileUnreadable."""
-    found = Scan(file)
-    summary_start = _summary_start(file)
-    sound = file.read(0, len(MAGIC)) == MAGIC
-    offset = len(MAGIC) if sound else _resumption(file, 0, summary_start)
-    found.unused_bytes = 0 if sound else offset
-    # What the message indexes behind a chunk must say: sorted (log time, offset) by channel. None: a damaged chunk's.
-    expected: dict[int, list[tuple[int, int]]] | None = {}
-    # Behind the data comes the summary, and one without an end, or with a wrong checksum, is not to be believed.
-    believed, ended = True, False
-    chunk_indexes = 0
-    metadata_at: set[tuple[int, str]] = set()  # (offset, name)
-    while offset < file.size:
-        if ended and offset == file.size - len(MAGIC) and file.read(offset, len(MAGIC)) == MAGIC:
-            break
-        ended = False
-        chunk = _chunk_at(file, offset)
-        record = None if chunk else _record_at(file, offset)
-        if expected and not (record and record.opcode == Opcode.MESSAGE_INDEX):
-            sound, expected = False, {}
-        if chunk:
-            data = _trusted(file, chunk)
-            offset = min(chunk.stop, file.size)
-            expected = _index_of(data) if data or not chunk.uncompressed_bytes else None
-            times_ns = [log_ns for entries in (expected or {}).values() for log_ns, _ in entries]
-            span = (min(times_ns), max(times_ns)) if times_ns else (chunk.first_ns, chunk.last_ns)
-            sound &= len(data) == chunk.uncompressed_bytes and span == (chunk.first_ns, chunk.last_ns)
-            if data:
-                found.chunks.append(chunk)
-                found.unused_bytes += 0 if chunk.compression else offset - chunk.data_start - len(data)
+    return _Walk(file).run()
+
+
+class _Walk:
+    def __init__(self, file: RawFile) -> None:
+        self._file = file
+        self._found = Scan(file)
+        self._summary_start = _summary_start(file)
+        self._sound = True  # nothing contradicts anything so far
+        # What the message indexes behind a chunk must say: sorted (log time, offset) by channel. None: a damaged one's.
+        self._expected: dict[int, list[tuple[int, int]]] | None = {}
+        self._metadata_at: set[tuple[int, str]] = set()  # (offset, name)
+        self._chunk_indexes = 0
+        self._data_ended = self._ended = False
+
+    def run(self) -> Scan:
+        file, found = self._file, self._found
+        offset = len(MAGIC) if file.read(0, len(MAGIC)) == MAGIC else self._over_damage(0, 0)
+        while offset < file.size:
+            if self._ended and offset == file.size - len(MAGIC) and file.read(offset, len(MAGIC)) == MAGIC:
+                break
+            self._ended = False
+            chunk = _chunk_at(file, offset)
+            record = None if chunk else _record_at(file, offset)
+            if self._expected and not (record and record.opcode == Opcode.MESSAGE_INDEX):
+                self._sound, self._expected = False, {}
+            if chunk:
+                offset = self._take_chunk(chunk)
+            elif record:
+                self._take_record(offset, record)
+                offset = record.stop
             else:
-                found.unused_bytes += offset - chunk.start
-            continue
-        if record is None:
-            resumed = _resumption(file, offset + 1, summary_start)
-            found.unused_bytes += resumed - offset
-            sound, offset = False, resumed
-            continue
-        content = record.content
+                offset = self._over_damage(offset, offset + 1)
+        indexed = self._summary_start is not None and self._chunk_indexes == len(found.chunks)
+        found.whole = self._sound and self._data_ended and indexed and not self._expected and not found.bare
+        if found.chunks and found.bare:
+            # A file has either; a single changed bit makes a message of an index.
+            found.unused_bytes += sum(stop - start for start, stop in found.bare)
+            found.bare = []
+        return found
+
+    def _over_damage(self, start: int, search_from: int) -> int:
+        """Where to go on; everything from `start` to there is unusable."""
+        resumed = _resumption(self._file, search_from, self._summary_start)
+        self._found.unused_bytes += resumed - start
+        self._sound = False
+        return resumed
+
+    def _take_chunk(self, chunk: Chunk) -> int:
+        """Where the next record begins."""
+        data = _trusted(self._file, chunk)
+        stop = min(chunk.stop, self._file.size)
+        self._expected = _index_of(data) if data or not chunk.uncompressed_bytes else None
+        times_ns = [log_ns for entries in (self._expected or {}).values() for log_ns, _ in entries]
+        span = (min(times_ns), max(times_ns)) if times_ns else (chunk.first_ns, chunk.last_ns)
+        self._sound &= len(data) == chunk.uncompressed_bytes and span == (chunk.first_ns, chunk.last_ns)
+        if data:
+            self._found.chunks.append(chunk)
+            self._found.unused_bytes += 0 if chunk.compression else stop - chunk.data_start - len(data)
+        else:
+            self._found.unused_bytes += stop - chunk.start
+        return stop
+
+    def _take_record(self, offset: int, record: _Record) -> None:
+        found, content = self._found, record.content
+        # A summary without an end, or with a wrong checksum, is not to be believed.
+        believed = not self._data_ended or self._summary_start is not None
+        self._sound &= offset > len(MAGIC) or record.opcode == Opcode.HEADER
         if record.opcode == Opcode.MESSAGE:
             begin = found.bare.pop()[0] if found.bare and found.bare[-1][1] == offset else offset
             found.bare.append((begin, record.stop))
-        elif isinstance(content, (records.Schema, records.Channel)):
-            found.definitions += [content] if believed else []
-        elif isinstance(content, records.Metadata):
-            found.metadata.append((content.name, content.metadata))
-            metadata_at.add((offset, content.name))
-        elif isinstance(content, records.MetadataIndex):
-            sound &= (content.offset, content.name) in metadata_at
-        elif isinstance(content, records.Statistics):
-            found.written = content.channel_message_counts if believed else None
-        elif isinstance(content, records.MessageIndex):
-            if expected is None:
-                found.lost[content.channel_id] += len(content.records)
-            else:
-                sound &= sorted(content.records) == expected.pop(content.channel_id, [])
         elif content is None:
             found.unused_bytes += record.stop - offset
-        chunk_indexes += record.opcode == Opcode.CHUNK_INDEX
-        ended = record.opcode == Opcode.FOOTER
-        believed &= record.opcode != Opcode.DATA_END or summary_start is not None
-        offset = record.stop
-    indexed = summary_start is not None and chunk_indexes == len(found.chunks)
-    found.whole = sound and indexed and not expected and not found.bare
-    if found.chunks and found.bare:
-        # A file has either; a single changed bit makes a message of an index.
-        found.unused_bytes += sum(stop - start for start, stop in found.bare)
-        found.bare, found.whole = [], False
-    return found
+        elif isinstance(content, (records.Schema, records.Channel)):
+            found.definitions += [content] if believed else []
+        elif isinstance(content, records.Statistics):
+            found.written = content.channel_message_counts if believed else None
+        elif isinstance(content, records.Metadata):
+            found.metadata.append((content.name, content.metadata))
+            self._metadata_at.add((offset, content.name))
+        elif isinstance(content, records.MetadataIndex):
+            self._sound &= (content.offset, content.name) in self._metadata_at
+        elif isinstance(content, records.MessageIndex):
+            if self._expected is None:
+                found.lost[content.channel_id] += len(content.records)
+            else:
+                self._sound &= sorted(content.records) == self._expected.pop(content.channel_id, [])
+        self._chunk_indexes += record.opcode == Opcode.CHUNK_INDEX
+        self._data_ended |= record.opcode == Opcode.DATA_END
+        self._ended = record.opcode == Opcode.FOOTER
 
 
 def contents(found: Scan) -> Iterator[records.Schema | records.Channel | records.Message]:

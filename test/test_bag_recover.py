@@ -29,6 +29,7 @@ from gaze_vlm_ros.bag_writer import (
     RECOVERY_RECORD,
     BagExists,
     BagWriter,
+    Split,
     TopicTotals,
 )
 from gaze_vlm_ros.errors import GazeVlmError
@@ -178,6 +179,11 @@ def try_to_recover(
     return recovery, saved
 
 
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)  # a thousand bags; no test here loses power
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_bag(tmp_path_factory.mktemp("whole") / "bag", made_messages(60, seed=1), flush_every=16)
@@ -199,7 +205,7 @@ def test_a_cut_anywhere_saves_exactly_the_whole_messages(
 ) -> None:
     data = whole.read_bytes()
     at_boundaries = {end + by for end in layout.ends for by in (-1, 0, 1)}
-    anywhere = random.Random(2).sample(range(len(data)), 150)
+    anywhere = random.Random(2).sample(range(len(data)), 80)
     cuts = sorted(cut for cut in {*at_boundaries, *anywhere} if cut < len(data))
     for cut in cuts:
         expected = [message for end, message in layout.messages if end <= cut]
@@ -211,7 +217,7 @@ def test_a_cut_anywhere_saves_exactly_the_whole_messages(
             with open_bag(recovery.folder) as bag:  # totals of what is not in the bag would be taken for the truth
                 assert bag.totals == {} or len(expected) == len(layout.messages)
     print(f"{len(cuts)} cuts of a file of {len(data)} bytes")
-    assert len(cuts) > 500
+    assert len(cuts) > 400
 
 
 @pytest.mark.parametrize("cut_at", [0.35, 0.6, 0.999])
@@ -286,7 +292,7 @@ def test_changed_bits_never_become_data(tmp_path: Path, whole: Path, layout: Lay
     generator = random.Random(3)
     # Lengths, opcodes and ids are few among all the bytes, and do the most harm.
     near_boundaries = [end + by for end in layout.ends for by in range(12) if end + by < len(data)]
-    positions = generator.sample(range(len(data)), 150) + generator.sample(near_boundaries, 250)
+    positions = generator.sample(range(len(data)), 100) + generator.sample(near_boundaries, 150)
     recovered = 0
     for position in positions:
         bit = 1 << generator.randrange(8)
@@ -298,6 +304,30 @@ def test_changed_bits_never_become_data(tmp_path: Path, whole: Path, layout: Lay
         )
     print(f"{len(positions)} files with one changed bit, {recovered} of them recovered, the others whole")
     assert recovered > len(positions) // 2
+
+
+def test_a_record_that_turns_into_another_kind_never_becomes_data(tmp_path: Path, whole: Path, layout: Layout) -> None:
+    data = whole.read_bytes()
+    outside_chunks = [end for end in layout.ends if not any(start < end < stop for start, stop, _ in layout.chunks)]
+    for position in (end for end in outside_chunks if end < layout.summary_start):
+        for bit in (1, 2, 128):  # 2 makes a message of a message index, 128 anything private
+            changed = bytearray(data)
+            changed[position] ^= bit
+            what = f"opcode {data[position]} at {position} became {changed[position]}"
+            at = (position, position + 1)
+            assert assert_nothing_wrong_and_the_rest_saved(tmp_path, whole, bytes(changed), layout, *at, what), what
+
+
+def test_a_message_of_another_time_discredits_a_chunk_without_checksum(
+    tmp_path: Path, whole: Path, layout: Layout
+) -> None:
+    start, stop, of_chunk = layout.chunks[2]
+    data = bytearray(whole.read_bytes()[: stop - 1])
+    before = [message for _, _, chunk in layout.chunks[:2] for message in chunk]
+    assert try_to_recover(tmp_path, bytes(data))[1] == in_order([*before, *of_chunk[:-1]])
+    position = data.index(struct.pack("<Q", of_chunk[3].log_ns), start)
+    data[position + 6] ^= 64
+    assert try_to_recover(tmp_path, bytes(data))[1] == in_order(before)
 
 
 @pytest.mark.parametrize("filling", ["zeros", "noise"])
@@ -383,17 +413,18 @@ class TestFilesOfOthers:
             chunks = make_reader(stream).get_summary().chunk_indexes
         assert len(chunks) > 3
         generator = random.Random(6)
-        for cut in generator.sample(range(len(data)), 100):
+        for cut in generator.sample(range(len(data)), 60):
             _, saved = try_to_recover(tmp_path, data[:cut])
             assert saved == messages[: len(saved)]
             complete = [c for c in chunks if c.chunk_start_offset + c.chunk_length <= cut]
             newest_ns = max((c.message_end_time for c in complete), default=0)
             assert len(saved) >= sum(message.log_ns <= newest_ns for message in messages), f"cut at {cut}"
-        for _ in range(100):
+        for _ in range(60):
             changed = bytearray(data)
             changed[generator.randrange(len(data))] ^= 1 << generator.randrange(8)
             try:
-                _, saved = try_to_recover(tmp_path, bytes(changed), "rosbag2_bagfile_information: {}")
+                listed = "rosbag2_bagfile_information: {relative_file_paths: [bag_0.mcap]}"
+                _, saved = try_to_recover(tmp_path, bytes(changed), listed)
             except BagIsWhole:
                 continue
             assert not Counter(saved) - Counter(messages)
@@ -459,14 +490,28 @@ class TestFilesOfOthers:
 
 def test_a_split_bag_is_recovered_as_one(tmp_path: Path) -> None:
     messages = made_messages(60, seed=9)
-    first = write_bag(tmp_path / "one", messages[:40], flush_every=10).read_bytes()
-    second = write_bag(tmp_path / "two", messages[40:], flush_every=10).read_bytes()
     folder = tmp_path / "split"
-    folder.mkdir()
-    (folder / "split_0.mcap").write_bytes(first)
-    (folder / "split_1.mcap").write_bytes(second[: layout_of(second).chunks[1][1]])
+    writer = BagWriter(folder, SESSION, Split(max_s=0.1))  # of 0.3 s
+    for name, type_name in TOPICS.items():
+        writer.add_topic(name, type_name)
+    for message in messages:
+        writer.write(message.topic, message.data, message.log_ns, message.publish_ns, message.sequence)
+    writer.close()
+    files = sorted(folder.glob("*.mcap"))
+    assert len(files) == 3
+    with pytest.raises(BagIsWhole):
+        recover(folder)
+    data = files[2].read_bytes()
+    layout = layout_of(data)
+    files[2].write_bytes(data[: layout.messages[-2][0]])
     recovery = recover(folder)
-    assert stored_in(recovery.folder / "split_recovered_0.mcap") == in_order(messages[:60])
+    assert recovery.source_bytes == sum(file.stat().st_size for file in files)
+    assert stored_in(recovery.folder / "split_recovered_0.mcap") == in_order(messages[:-1])
+
+    # A kill between two files leaves the new one empty, and metadata.yaml without it.
+    files[2].write_bytes(b"")
+    recovery = recover(folder, tmp_path / "again")
+    assert stored_in(recovery.folder / "again_0.mcap") == in_order(messages[: -len(layout.messages)])
 
 
 def test_without_metadata_yaml_a_folder_is_not_whole_and_a_file_is(tmp_path: Path, whole: Path, layout: Layout) -> None:
