@@ -73,8 +73,9 @@ class DeviceClock:
     """Follows the offset while the device runs.
 
     The drift is the slope of a line through the estimates of the last `memory`, once they span `min_drift_span_s`;
-    before that the newest estimate holds. An estimate that lies farther from the prediction than the two clocks can
-    drift apart is a step (a phone sets its clock by NTP): what came before it is then forgotten, and counted.
+    before that the estimate holds that is the most certain by now. An estimate that lies farther from the prediction
+    than the two clocks can drift apart is a step (a phone sets its clock by NTP): what came before it is then
+    forgotten, and counted.
     """
 
     memory: int = 120  # estimates: ten minutes at one each five seconds, over which a phone's drift is steady
@@ -106,17 +107,23 @@ class DeviceClock:
         """A device stamp on the host's clock. Raises LookupError before the first estimate."""
         return device_ns + self.offset_ns(device_ns)
 
-    def add(self, estimate: OffsetEstimate) -> None:
-        """Take a new estimate into account."""
-        if self._estimates and self._is_step(estimate):
+    def add(self, estimate: OffsetEstimate) -> int:
+        """Take a new estimate into account; by how many ns host minus device has jumped, 0 = it has not."""
+        step_ns = 0
+        if self._estimates and self.is_step(estimate):
+            step_ns = estimate.offset_ns - self.offset_ns(estimate.device_ns)
             self.steps += 1
             self._estimates.clear()
         self._estimates.append(estimate)
         while len(self._estimates) > self.memory:
             self._estimates.popleft()
         self._fit()
+        return step_ns
 
-    def _is_step(self, estimate: OffsetEstimate) -> bool:
+    def is_step(self, estimate: OffsetEstimate) -> bool:
+        """Whether one of the clocks was set since the newest estimate. Raises LookupError before the first."""
+        if not self._estimates:
+            raise LookupError("the offset of the device's clock has not been estimated yet")
         previous = self._estimates[-1]
         apart_ns = abs(estimate.device_ns - previous.device_ns)
         allowed_ns = estimate.uncertainty_ns + previous.uncertainty_ns + apart_ns * self.max_drift_ppm * 1e-6
@@ -127,7 +134,13 @@ class DeviceClock:
         newest = self._estimates[-1]
         span_ns = newest.device_ns - self._estimates[0].device_ns
         if span_ns < self.min_drift_span_s * 1e9:
-            self._anchor, self._drift = (newest.device_ns, float(newest.offset_ns)), 0.0
+            # A bound of an older estimate has widened by what the clocks may have drifted since.
+            widening = self.max_drift_ppm * 1e-6
+            best = min(
+                reversed(self._estimates),
+                key=lambda e: e.uncertainty_ns + widening * abs(newest.device_ns - e.device_ns),
+            )
+            self._anchor, self._drift = (best.device_ns, float(best.offset_ns)), 0.0
             return
         # Relative to the newest: a float cannot hold Unix time to the nanosecond.
         at_s = np.array([(e.device_ns - newest.device_ns) / 1e9 for e in self._estimates])
@@ -138,20 +151,59 @@ class DeviceClock:
         self._anchor = (newest.device_ns, newest.offset_ns + float(intercept))
 
 
+# Why a stamp is refused.
+FUTURE, OLD, BACKWARDS = "future", "old", "backwards"
+
+
 @dataclass
 class StampGuard:
-    """Refuses stamps that no sample can have, and counts them.
+    """Judges whether the samples of one stream can have been acquired when their stamps say.
 
-    A sample cannot be acquired after it arrived, nor lie seconds back on a live stream. Such stamps come from a clock
-    that is being set, or from the wrap of a 32-bit RTP timestamp before the next sender report.
+    A sample cannot be acquired after it arrived, nor before the one that came before it; and a stream must have been
+    seen live, after it was opened, before one may lie seconds back: otherwise a clock that is seconds off would look
+    like a slow network.
     """
 
     max_future_ns: int = 50 * MILLISECOND_NS  # the offset's own error is far below
-    max_age_ns: int = 10_000 * MILLISECOND_NS  # as long as a stream may stall before its connection is given up
-    refused: int = 0
+    max_age_ns: int = 10_000 * MILLISECOND_NS  # a network that stalls longer has lost its connection
+    live_age_ns: int = 1_000 * MILLISECOND_NS  # of a stream that is live: far above a phone's and a network's delay
+    early_ns: int = 5 * MILLISECOND_NS  # below the shortest delay so far is odd, though not impossible
+    refused: dict[str, int] = field(default_factory=lambda: dict.fromkeys((FUTURE, OLD, BACKWARDS), 0))
+    _newest_ns: int | None = None
+    _live: bool = False
+    _shortest_delay_ns: int | None = None
 
-    def accepts(self, stamp_ns: int, now_ns: int) -> bool:
-        """Whether a stamp, carried to the host's clock, is possible for a sample that arrives now."""
-        possible = now_ns - self.max_age_ns <= stamp_ns <= now_ns + self.max_future_ns
-        self.refused += not possible
-        return possible
+    def begin(self) -> None:
+        """The stream was opened."""
+        self._live, self._shortest_delay_ns = False, None
+
+    def forget_order(self) -> None:
+        """This host's clock was set: stamps may go back once."""
+        self._newest_ns = None
+
+    def trouble(self, stamp_ns: int, arrival_ns: int) -> str | None:
+        """FUTURE, OLD or BACKWARDS where the stamp, on the host's clock like the arrival, is impossible."""
+        if stamp_ns > arrival_ns + self.max_future_ns:
+            return FUTURE
+        if stamp_ns < arrival_ns - (self.max_age_ns if self._live else self.live_age_ns):
+            return OLD
+        if self._newest_ns is not None and stamp_ns <= self._newest_ns:
+            return BACKWARDS
+        return None
+
+    def is_early(self, stamp_ns: int, arrival_ns: int) -> bool:
+        """Whether the sample took less time to come than any before: perhaps the device's clock was set ahead."""
+        delay_ns = arrival_ns - stamp_ns
+        return self._shortest_delay_ns is not None and delay_ns < self._shortest_delay_ns - self.early_ns
+
+    def accept(self, stamp_ns: int, arrival_ns: int) -> None:
+        """A sample without trouble is used."""
+        delay_ns = arrival_ns - stamp_ns
+        self._live |= delay_ns <= self.live_age_ns
+        self._newest_ns = stamp_ns
+        if self._shortest_delay_ns is None or delay_ns < self._shortest_delay_ns:
+            self._shortest_delay_ns = delay_ns
+
+    def refuse(self, why: str) -> None:
+        """A sample with trouble is thrown away."""
+        self.refused[why] += 1

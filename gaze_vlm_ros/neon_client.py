@@ -8,32 +8,44 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
+import functools
+import json
 import socket
 import struct
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import aiohttp
-import av
 import websockets
 from pupil_labs.realtime_api import Device, Network
 from pupil_labs.realtime_api.device import DeviceError
-from pupil_labs.realtime_api.models import ConnectionType, Sensor, SensorName, Status
-from pupil_labs.realtime_api.streaming import RTSPGazeStreamer, RTSPImuStreamer, RTSPVideoFrameStreamer
+from pupil_labs.realtime_api.models import (
+    APIPath,
+    ConnectionType,
+    Sensor,
+    SensorName,
+    Status,
+    parse_component,
+)
 
 from gaze_vlm_ros.device_clock import DeviceClock, TimeEcho, estimate_offset
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.h264 import frame_size
+from gaze_vlm_ros.neon_stream import CLOCK_SET, EVENTS_MISSING, MOVED_NS, ClockState, NeonStream
+from gaze_vlm_ros.rtsp_client import follow_stream
 
-STREAMS = {"world": RTSPVideoFrameStreamer, "gaze": RTSPGazeStreamer, "imu": RTSPImuStreamer}
+STREAMS = ("world", "gaze", "imu")
+EYE_EVENTS = "eye_events"
 REQUEST_TIMEOUT_S = 3.0
-SILENT_S = 5.0  # without a packet, a stream counts as dead
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 8.0  # between attempts to connect
+CHECK_PAUSE_S = 0.1  # between estimates of the offset while it is in doubt
+LARGEST_FRAME_PX = 16384  # a side; a description that says more is wrong
+SILENT_FACTOR_OF_EVENTS = 12  # eyes that rest, and seldom a message that only keeps the stream alive
 ANOTHER_DEVICE_S = 1.0  # a second pair of glasses has this long to answer after the first
 ECHOES = 40
+FIRST_ESTIMATES = 5  # before the first sample, until one is certain enough
+QUICK_ECHOES = 5  # tell whether a clock was set, though not by how much to the tenth of a millisecond
 # Not a divisor of a millisecond: the echoes then meet the device's clock at all phases of its milliseconds.
 ECHO_PAUSE_S = 0.0017
 
@@ -46,7 +58,6 @@ CONNECTION_ERRORS = (
     DeviceError,
     aiohttp.ClientError,
     websockets.WebSocketException,
-    av.FFmpegError,
 )
 
 
@@ -109,44 +120,67 @@ async def discover(timeout_s: float) -> Address:
 
 
 @dataclass
+class StreamState:
+    """How one stream fares."""
+
+    stream: NeonStream
+    lost: str = ""  # why, until it delivers again
+    connections: int = 0  # that have ended
+    wake: asyncio.Event = field(default_factory=asyncio.Event)  # connect again without waiting
+
+
+@dataclass
 class NeonClient:
     """Follows one device; `run` until cancelled.
 
-    `receive(stream, datum, device_ns)` gets what the vendor's client delivers, as it delivers it, with the acquisition
-    time on the phone's clock; it is called in the event loop and should be quick.
-    `notice(is_good, text)` gets one line when something is lost or back.
+    `receive(stream, datum, device_ns, host_ns)` gets what is known to be right, with its acquisition time on the
+    phone's clock and on this host's, as neon_stream.NeonStream delivers it; it is called in the event loop and should
+    be quick. `notice(is_good, text)` gets one line when something is lost or back.
     """
 
     address: Address
-    streams: tuple[str, ...]
-    receive: Callable[[str, Any, int], None]
+    streams: tuple[str, ...]  # of STREAMS; EYE_EVENTS too, which is left out where the device has none
+    receive: Callable[[str, Any, int, int], None]
     notice: Callable[[bool, str], None]
     clock: DeviceClock = field(default_factory=DeviceClock)
     clock_period_s: float = 5.0
     connect_timeout_s: float = 15.0
+    silent_s: float = 5.0  # without a packet, a stream counts as dead
+    pauses_s: tuple[float, float] = (0.5, 8.0)  # between attempts to connect: the first, the longest
+    hold_s: float = 10.0  # a sample's longest wait for its time
     transport: str = "auto"  # of RTP: "udp", "tcp" (interleaved), "auto" = what the device announces
+    now_ns: Callable[[], int] = time.time_ns  # this host's clock
     calibration: Any = None  # pupil_labs Calibration, once connected; None where the device has none
     frame_size: tuple[int, int] | None = None  # (width, height) px of the scene video, once known
     time_echo_port: int | None = None
-    reconnections: int = 0
+    states: dict[str, StreamState] = field(default_factory=dict)
     _world_described: asyncio.Event = field(default_factory=asyncio.Event)
+    _asked: asyncio.Event = field(default_factory=asyncio.Event)  # to look at the phone's clock at once
+    _estimating: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def __post_init__(self) -> None:
         for name in self.streams:
-            if name not in STREAMS:
+            if name not in (*STREAMS, EYE_EVENTS):
                 raise UnknownStream(f"stream '{name}' is none of {', '.join(STREAMS)}")
+        self._clock_state = ClockState(self.clock, self.now_ns, self._asked.set)
+        for name in self.streams:
+            opened = functools.partial(self._opened, name)
+            self.states[name] = StreamState(NeonStream(name, self._clock_state, self._take, opened, self.hold_s))
 
     async def run(self) -> None:
         """Connect and follow the device. Raises DeviceUnreachable or ClockUnknown when the first connection fails."""
         async with Device(self.address.host, self.address.port) as device:
             status = await self._first_status(device)
             self.notice(True, f"connected to {status.phone.device_name} at {self.address}")
-            self.time_echo_port = status.phone.time_echo_port
+            self.time_echo_port = _port(status.phone.time_echo_port)
             await self._first_offset()
             await self._fetch_calibration(device)
-            if "world" not in self.streams:
+            if EYE_EVENTS in self.states and not any(sensor.sensor == EYE_EVENTS for sensor in status.sensors):
+                del self.states[EYE_EVENTS]
+                self.notice(True, "the device offers no eye events: the eye state stays unknown")
+            if "world" not in self.states:
                 self._world_described.set()
-            following = [self._follow(name, device) for name in self.streams]
+            following = [self._follow(name, device) for name in self.states]
             await asyncio.gather(self._follow_clock(), self._follow_status(device), *following)
 
     async def _first_status(self, device: Device) -> Status:
@@ -160,15 +194,22 @@ class NeonClient:
                         f"no glasses answer at {self.address} ({_reason(error)}); is the app open, and is this the "
                         "address shown in its menu, 'Streaming'?"
                     ) from None
-                await asyncio.sleep(FIRST_PAUSE_S)
+                await asyncio.sleep(self.pauses_s[0])
 
     async def _first_offset(self) -> None:
         if not self.time_echo_port:
             raise ClockUnknown(f"the phone at {self.address} has no time echo; update the Companion app")
-        for _ in range(3):
-            if await self._estimate_offset():
+        for _ in range(FIRST_ESTIMATES):
+            if not await self._estimate_offset():
+                await asyncio.sleep(self.pauses_s[0])
+            elif self.clock.latest is not None and self.clock.latest.uncertainty_ns <= MOVED_NS:
                 return
-            await asyncio.sleep(FIRST_PAUSE_S)
+        if (latest := self.clock.latest) is not None:
+            uncertain_ms = latest.uncertainty_ns / 1e6
+            self.notice(
+                False, f"time echoes are slow: stamps may be off by {uncertain_ms:.1f} ms until they are faster"
+            )
+            return
         raise ClockUnknown(
             f"the phone at {self.address} does not answer time echoes on port {self.time_echo_port}; "
             "let TCP to that port pass"
@@ -181,77 +222,131 @@ class NeonClient:
             self.notice(False, f"no camera calibration from the device ({_reason(error)}): camera_info has none")
 
     async def _estimate_offset(self) -> bool:
-        """Update the clock; whether the phone answered."""
+        """Update the clock, and let the samples go that waited for it; whether the phone answered."""
         if not self.time_echo_port:
             return False
+        async with self._estimating:
+            return await self._estimate()
+
+    async def _estimate(self) -> bool:
+        began_ns = self.now_ns()
         try:
-            echoes = await take_echoes(self.address.host, self.time_echo_port)
+            if self._clock_state.doubted and await self._is_unchanged():
+                self._clock_state.checked(began_ns, found_step=False)
+            else:
+                await self._estimate_well(began_ns)
         except CONNECTION_ERRORS:
             return False
-        estimate = estimate_offset(echoes)
-        if estimate is None:
-            return False
-        steps = self.clock.steps
-        self.clock.add(estimate)
-        if self.clock.steps > steps:
-            ahead_s = -estimate.offset_ns / 1e9
-            self.notice(False, f"the phone's clock was set: it is now {ahead_s:+.4f} s off this host's")
+        for state in self.states.values():
+            state.stream.pump()
         return True
+
+    async def _is_unchanged(self) -> bool:
+        """A quick look at the phone's clock: samples wait for it. Raises one of CONNECTION_ERRORS."""
+        estimate = estimate_offset(await self._take_echoes(QUICK_ECHOES))
+        return estimate is not None and estimate.uncertainty_ns <= MOVED_NS and not self.clock.is_step(estimate)
+
+    async def _estimate_well(self, began_ns: int) -> None:
+        """Update the clock. Raises one of CONNECTION_ERRORS."""
+        estimate = estimate_offset(await self._take_echoes(ECHOES))
+        if estimate is None:
+            raise ConnectionError("the time echoes contradict each other")
+        before = self.clock.latest
+        step_ns = self.clock.add(estimate)
+        host_step_ns = self._clock_state.checked(began_ns, found_step=step_ns != 0)
+        if step_ns and before is not None:
+            since_s = (estimate.device_ns - before.device_ns + step_ns) / 1e9
+            self._clocks_were_set(step_ns, host_step_ns, since_s)
+
+    async def _take_echoes(self, count: int) -> list[TimeEcho]:
+        assert self.time_echo_port
+        return await take_echoes(self.address.host, self.time_echo_port, count, self.now_ns)
+
+    def _clocks_were_set(self, step_ns: int, host_step_ns: int, since_s: float) -> None:
+        """Host minus device has jumped by `step_ns`, of which the host's clock did `host_step_ns`."""
+        device_step_ns = host_step_ns - step_ns
+        streams = [state.stream for state in self.states.values()]
+        if host_step_ns:
+            self.notice(False, f"this host's clock was set by {host_step_ns / 1e9:+.4f} s: so are the stamps from now")
+            for stream in streams:
+                stream.guard.forget_order()
+        if abs(device_step_ns) > MOVED_NS:
+            within = f"within the last {since_s:.1f} s"
+            self.notice(False, f"the phone's clock was set by {device_step_ns / 1e9:+.4f} s {within}")
+            for stream in streams:
+                stream.clock_was_set(device_step_ns)
 
     async def _follow_clock(self) -> None:
         answered = True
         while True:
-            await asyncio.sleep(self.clock_period_s)
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._asked.wait(), self.clock_period_s)
+            self._asked.clear()
             was_answered, answered = answered, await self._estimate_offset()
             if answered != was_answered:
                 lost = "no answer to time echoes: going on with the last offset and drift"
                 self.notice(answered, "time echoes are answered again" if answered else lost)
+            if self._clock_state.doubted:
+                self._asked.set()
+            await asyncio.sleep(CHECK_PAUSE_S)
 
     async def _follow_status(self, device: Device) -> None:
-        """Say when a sensor is unplugged or back, from the phone's websocket."""
-        connected: dict[str, bool] = {}
+        """Say when a sensor is unplugged or back, from the phone's websocket.
+
+        The vendor's `status_updates` fails on the first component that it does not know, which a newer app may send.
+        """
+        plugged: dict[str, bool] = {}
+        url = device.api_url(APIPath.STATUS, protocol="ws")
         while True:
-            # NameError: what the vendor's client runs into when a newer app reports a component that it does not know.
-            with contextlib.suppress(*CONNECTION_ERRORS, ValueError, NameError):
-                async for component in device.status_updates():
-                    if isinstance(component, Sensor) and component.conn_type == ConnectionType.DIRECT.value:
-                        before = connected.setdefault(component.sensor, component.connected)
-                        if component.sensor in self.streams and component.connected != before:
-                            state = "is connected again" if component.connected else "was disconnected from the phone"
-                            self.notice(component.connected, f"sensor {component.sensor} {state}")
-                        connected[component.sensor] = component.connected
-            await asyncio.sleep(LONGEST_PAUSE_S)
+            with contextlib.suppress(*CONNECTION_ERRORS):
+                async for websocket in websockets.connect(url):
+                    with contextlib.suppress(websockets.ConnectionClosed):
+                        async for message in websocket:
+                            self._take_plugged(_plugged(message), plugged)
+            await asyncio.sleep(self.pauses_s[1])
+
+    def _take_plugged(self, change: tuple[str, bool] | None, plugged: dict[str, bool]) -> None:
+        if change is None:
+            return
+        name, is_plugged = change
+        before = plugged.get(name, is_plugged)
+        plugged[name] = is_plugged
+        if name in self.states and is_plugged != before:
+            self.notice(is_plugged, f"sensor {name} {'is connected again' if is_plugged else 'was disconnected'}")
+            if is_plugged:
+                self.states[name].wake.set()
 
     async def _follow(self, name: str, device: Device) -> None:
         """Receive one stream for ever."""
-        pause_s, lost = FIRST_PAUSE_S, False
+        state = self.states[name]
+        first_pause_s, longest_pause_s = self.pauses_s
+        pause_s = first_pause_s
         if name != "world":  # gaze is in pixels of a frame whose size the video's description tells
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._world_described.wait(), REQUEST_TIMEOUT_S)
         while True:
-            received = False
+            delivered = state.stream.delivered
             try:
-                async with contextlib.aclosing(self._stream(name, device, is_again=lost)) as data:
-                    async for datum in data:
-                        if not received:
-                            received, pause_s = True, FIRST_PAUSE_S
-                            if lost:
-                                lost = False
-                                self.notice(True, f"stream {name} is back")
-                        self.receive(name, datum, datum.timestamp_unix_ns)
+                await self._connect(name, device, is_again=state.connections > 0)
             except CONNECTION_ERRORS as error:
                 why = _reason(error)
-            if not lost:
-                lost = True
+            finally:
+                state.stream.closed()
+            if not state.lost:
                 self.notice(False, f"stream {name} lost ({why}); trying to connect again")
-            await asyncio.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
-            self.reconnections += 1
+            state.lost = why
+            state.connections += 1
+            if state.stream.delivered > delivered:
+                pause_s = first_pause_s
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(state.wake.wait(), pause_s)
+            state.wake.clear()
+            pause_s = min(2 * pause_s, longest_pause_s)
 
-    async def _stream(self, name: str, device: Device, is_again: bool) -> AsyncGenerator[Any, None]:
-        """Yield what one connection to a stream delivers. Raises one of CONNECTION_ERRORS when it breaks."""
+    async def _connect(self, name: str, device: Device, is_again: bool) -> NoReturn:
+        """Play a stream until it breaks. Raises one of CONNECTION_ERRORS."""
         status = await _status(device)
-        self.time_echo_port = status.phone.time_echo_port
+        self.time_echo_port = _port(status.phone.time_echo_port)
         if is_again and not await self._estimate_offset():  # the phone may have restarted, with another time
             raise ConnectionError("the phone does not answer time echoes")
         sensor = next(status.matching_sensors(SensorName(name), ConnectionType.DIRECT), None)
@@ -260,39 +355,35 @@ class NeonClient:
         url = sensor.url
         if self.transport != "auto":
             url = ("rtspt" if self.transport == "tcp" else "rtsp") + url[url.index("://") :]
-        # Its own log would repeat, as errors with tracebacks, what this module reports.
-        async with STREAMS[name](url, timeout=SILENT_S, log_level=logging.CRITICAL) as streamer:
-            if isinstance(streamer, RTSPVideoFrameStreamer):
-                await self._learn_frame_size(streamer)
-            last_s = time.monotonic()
-            async for datum in streamer.receive():
-                last_s = time.monotonic()
-                yield datum
-            runner = getattr(streamer.reader, "_runner", None)  # the iterator just ends; only this task knows why
-            if runner is not None and runner.done() and not runner.cancelled() and runner.exception():
-                raise ConnectionError(_reason(runner.exception()))
-            silent_s = time.monotonic() - last_s
-            raise ConnectionError(
-                f"nothing came for {silent_s:.0f} s" if silent_s > SILENT_S / 2 else "the phone ended it"
-            )
+        silent_s = self.silent_s * (SILENT_FACTOR_OF_EVENTS if name == EYE_EVENTS else 1)
+        await follow_stream(url, self.states[name].stream, silent_s, is_video=name == "world")
 
-    async def _learn_frame_size(self, streamer: RTSPVideoFrameStreamer) -> None:
+    def _opened(self, name: str) -> None:
         """The size of the frames from the stream's description, before the first frame."""
-        for _ in range(int(REQUEST_TIMEOUT_S / 0.01)):
-            if streamer.reader.session is not None:
-                break
-            await asyncio.sleep(0.01)
-        with contextlib.suppress(Exception):  # whatever is unusual in the description: the first frame will tell
-            parameter_sets = streamer.sprop_parameter_set_payloads or []
-            self.frame_size = frame_size(bytes(parameter_sets[0])[4:])  # behind a start code
-        self._world_described.set()
+        if name == "world":
+            with contextlib.suppress(IndexError):  # none there, or an unusual one: the first frame will tell
+                size = frame_size(self.states[name].stream.decoder.parameter_sets[0])
+                if size is not None and all(0 < side <= LARGEST_FRAME_PX for side in size):
+                    self.frame_size = size
+            self._world_described.set()
+
+    def _take(self, name: str, datum: Any, device_ns: int, host_ns: int) -> None:
+        state = self.states[name]
+        if state.lost and datum not in (EVENTS_MISSING, CLOCK_SET):
+            state.lost = ""
+            self.notice(True, f"stream {name} is back")
+        if name == "world":
+            self.frame_size = (datum.av_frame.width, datum.av_frame.height)
+        self.receive(name, datum, device_ns, host_ns)
 
 
-async def take_echoes(host: str, port: int, count: int = ECHOES) -> list[TimeEcho]:
+async def take_echoes(
+    host: str, port: int, count: int = ECHOES, now_ns: Callable[[], int] = time.time_ns
+) -> list[TimeEcho]:
     """Ask the phone for its time by the Time Echo protocol.
 
     The vendor's estimator does the same in whole milliseconds of this host's clock too, which costs the precision that
-    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer.
+    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer, or wrongly.
     """
     reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), REQUEST_TIMEOUT_S)
     try:
@@ -300,11 +391,14 @@ async def take_echoes(host: str, port: int, count: int = ECHOES) -> list[TimeEch
             writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         echoes = []
         for _ in range(count):
-            sent_ns = time.time_ns()
+            sent_ns = now_ns()
             writer.write(struct.pack("!Q", sent_ns // 1_000_000))
             answer = await asyncio.wait_for(reader.readexactly(16), REQUEST_TIMEOUT_S)
-            received_ns = time.time_ns()
-            echoes.append(TimeEcho(sent_ns, received_ns, struct.unpack("!QQ", answer)[1]))
+            received_ns = now_ns()
+            asked_ms, device_ms = struct.unpack("!QQ", answer)
+            if asked_ms != sent_ns // 1_000_000:
+                raise ConnectionError("what answers on the time echo port is no time echo")
+            echoes.append(TimeEcho(sent_ns, received_ns, device_ms))
             await asyncio.sleep(ECHO_PAUSE_S)
         return echoes
     finally:
@@ -314,8 +408,24 @@ async def take_echoes(host: str, port: int, count: int = ECHOES) -> list[TimeEch
 async def _status(device: Device) -> Status:
     try:
         return await asyncio.wait_for(device.get_status(), REQUEST_TIMEOUT_S)
-    except (KeyError, ValueError, TypeError) as error:  # something else listens there
+    except (KeyError, ValueError, TypeError, RecursionError) as error:  # something else listens there
         raise DeviceError(f"what answers is no Companion app: {_reason(error)}") from None
+
+
+def _port(value: Any) -> int | None:
+    return value if isinstance(value, int) and 0 < value < 65536 else None
+
+
+def _plugged(message: str | bytes) -> tuple[str, bool] | None:
+    """Which sensor is connected to the phone or not, by a message of the status websocket; None where it is of none."""
+    try:
+        component = parse_component(json.loads(message))
+    except (ValueError, KeyError, TypeError, RecursionError):  # also what a newer app has and this client does not know
+        return None
+    if not isinstance(component, Sensor) or not isinstance(component.sensor, str):
+        return None
+    is_direct = component.conn_type == ConnectionType.DIRECT.value
+    return (component.sensor, bool(component.connected)) if is_direct else None
 
 
 def _reason(error: BaseException) -> str:

@@ -10,8 +10,8 @@ import json
 import math
 import queue
 import threading
-import time
 from array import array
+from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,19 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 
 from gaze_vlm_msgs.msg import GazeStamped
-from gaze_vlm_ros.device_clock import StampGuard
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.eye_states import EyeStates
 from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.neon_client import Address, NeonClient, discover
+from gaze_vlm_ros.neon_client import EYE_EVENTS, Address, NeonClient, StreamState, discover
+from gaze_vlm_ros.neon_samples import EyeEvent
+from gaze_vlm_ros.neon_stream import CLOCK_SET
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.rtsp_client import untested_versions
 
 STANDARD_GRAVITY_M_S2 = 9.80665
 # Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.
 FRAMES_WAITING = 60
+LONGEST_EYE_STATE_DELAY_S = 5.0  # eye_states remembers events for twice as long
 
 
 class BadParameter(GazeVlmError):
@@ -56,8 +60,11 @@ class EyeTracker(Node):
         self._imu = self.create_publisher(Imu, "imu", sample_qos)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
-        self._guard = StampGuard()
         self._delivered: dict[str, int] = dict.fromkeys(self._streams, 0)
+        self._lost_before: dict[str, int] = {}  # of each stream, at the last diagnostics
+        self._eye_states = EyeStates()
+        self._event_delay_ms = 0.0  # longest from the gaze that an eye event ends with to the event's arrival
+        self._held_gaze: deque[tuple[float, GazeStamped]] = deque()  # until that time of the loop, for its eye state
         self._delivered_stamps: dict[str, dict[str, list[int]]] = {
             name: {"device_ns": [], "header_ns": []} for name in self._streams
         }
@@ -70,6 +77,8 @@ class EyeTracker(Node):
         self._receiver = threading.Thread(target=self._loop.run_forever, name="receive")
         self._receiver.start()
         self._running: Future[None] | None = None
+        if untested := untested_versions():
+            self.get_logger().warning(f"not tested with these libraries: {untested}")
         self.create_timer(0.1, self._supervise)
         self.create_timer(1.0, self._publish_diagnostics)
 
@@ -94,6 +103,10 @@ class EyeTracker(Node):
         self._frame_id = parameter("frame_id", "scene_camera_optical_frame")
         self._imu_frame_id = parameter("imu_frame_id", "neon_imu")
         self._clock_period_s = parameter("clock_period_s", 5.0)
+        self._silent_s = parameter("stream_timeout_s", 5.0)
+        self._hold_s = parameter("hold_s", 10.0)
+        self._eye_events = parameter("eye_events", True)
+        self._eye_state_delay_s = parameter("eye_state_delay_s", 0.0)
         self._jpeg_quality = parameter("jpeg_quality", 90)
         self._delivered_log = parameter("delivered_log", "")
         self._wanted_subscribers = [topic for topic in parameter("wait_for_subscribers", [""]) if topic]
@@ -103,8 +116,21 @@ class EyeTracker(Node):
             raise BadParameter("use_sim_time is set, but glasses run in real time; unset it for this node")
         if not 1 <= self._jpeg_quality <= 100:
             raise BadParameter(f"jpeg_quality is {self._jpeg_quality}, expected 1 to 100")
-        if self._clock_period_s <= 0:
-            raise BadParameter(f"clock_period_s is {self._clock_period_s:g}, expected more than 0")
+        seconds = {
+            "clock_period_s": self._clock_period_s,
+            "stream_timeout_s": self._silent_s,
+            "hold_s": self._hold_s,
+            "discovery_timeout_s": self._discovery_timeout_s,
+            "connect_timeout_s": self._connect_timeout_s,
+        }
+        for name, value in seconds.items():
+            if not 0 < value < math.inf:
+                raise BadParameter(f"{name} is {value:g}, expected a number of seconds above 0")
+        if EYE_EVENTS in self._streams:
+            raise BadParameter(f"streams has {EYE_EVENTS}, expected some of world, gaze, imu; set eye_events instead")
+        if not 0 <= self._eye_state_delay_s <= LONGEST_EYE_STATE_DELAY_S:
+            longest = f"0 to {LONGEST_EYE_STATE_DELAY_S:g}"
+            raise BadParameter(f"eye_state_delay_s is {self._eye_state_delay_s:g}, expected {longest} s")
         if self._address:
             Address.parse(self._address)  # say so at once
 
@@ -123,30 +149,65 @@ class EyeTracker(Node):
 
     def _publish_diagnostics(self) -> None:
         client = self._client
-        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: glasses", hardware_id=self._address)
-        values: dict[str, object] = {}
-        if client is None or client.clock.latest is None:
-            status.level, status.message = DiagnosticStatus.WARN, "not connected"
-        else:
-            latest = client.clock.latest
-            status.level, status.message = DiagnosticStatus.OK, "receiving"
-            if self._guard.refused or self._frames_dropped or client.reconnections:
-                status.level, status.message = DiagnosticStatus.WARN, "something was lost"
-            values = {
-                "clock offset host - device [ms]": f"{client.clock.offset_ns(latest.device_ns) / 1e6:.3f}",
-                "clock offset uncertainty [ms]": f"{latest.uncertainty_ns / 1e6:.3f}",
-                "round trip [ms]": f"{latest.round_trip_ns / 1e6:.3f}",
-                "clock drift of the device [ppm]": f"{client.clock.drift_ppm:.2f}",
-                "clock steps": client.clock.steps,
-                "impossible stamps refused": self._guard.refused,
-                "frames dropped": self._frames_dropped,
-                "reconnections": client.reconnections,
-            }
-            values |= {f"delivered {name}": count for name, count in self._delivered.items()}
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        message = DiagnosticArray(status=[status])
+        states = dict(client.states) if client is not None else {}
+        message = DiagnosticArray(status=[self._device_status(states)])
+        message.status += [self._stream_status(name, state) for name, state in states.items()]
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
+
+    def _device_status(self, states: dict[str, StreamState]) -> DiagnosticStatus:
+        client = self._client
+        latest = client.clock.latest if client is not None else None
+        if client is None or latest is None:
+            return self._status("glasses", DiagnosticStatus.WARN, "not connected", {})
+        level, text = DiagnosticStatus.OK, "receiving"
+        if lost := ", ".join(name for name, state in states.items() if state.lost):
+            level, text = DiagnosticStatus.ERROR, f"lost: {lost}"
+        values: dict[str, object] = {
+            "clock offset host - device [ms]": f"{latest.offset_ns / 1e6:.3f}",
+            "clock offset uncertainty [ms]": f"{latest.uncertainty_ns / 1e6:.3f}",
+            "round trip [ms]": f"{latest.round_trip_ns / 1e6:.3f}",
+            "clock drift of the device [ppm]": f"{client.clock.drift_ppm:.2f}",
+            "clock steps": client.clock.steps,
+            "impossible stamps refused": sum(sum(state.stream.guard.refused.values()) for state in states.values()),
+            "frames dropped": self._frames_dropped,
+            "reconnections": sum(state.connections for state in states.values()),
+        }
+        if EYE_EVENTS in states:
+            values["longest delay of an eye event [ms]"] = f"{self._event_delay_ms:.0f}"
+            values["eye states that a later event contradicted"] = self._eye_states.contradicted
+        return self._status("glasses", level, text, values)
+
+    def _stream_status(self, name: str, state: StreamState) -> DiagnosticStatus:
+        """ERROR while it is lost, WARN while something of it gets lost or waits for its time, otherwise OK."""
+        stream = state.stream
+        losses = stream.losses()
+        lost = sum(losses.values())
+        lost_now = lost - self._lost_before.get(name, 0)
+        self._lost_before[name] = lost
+        level, text = DiagnosticStatus.OK, "receiving"
+        if state.lost:
+            level, text = DiagnosticStatus.ERROR, f"lost: {state.lost}"
+        elif stream.waiting > 1:
+            level, text = DiagnosticStatus.WARN, f"{stream.waiting} samples wait for their time"
+        elif lost_now:
+            level, text = DiagnosticStatus.WARN, f"{lost_now} packets or samples lost or refused since the last report"
+        elif not stream.delivered:
+            level, text = DiagnosticStatus.WARN, "nothing came yet"
+        values: dict[str, object] = {
+            "delivered": stream.delivered,
+            "connections that ended": state.connections,
+            **losses,
+        }
+        if stream.last_unreadable:
+            values["last that was unreadable"] = stream.last_unreadable
+        return self._status(f"stream {name}", level, text, values)
+
+    def _status(self, part: str, level: bytes, text: str, values: dict[str, object]) -> DiagnosticStatus:
+        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: {part}", hardware_id=self._address)
+        status.level, status.message = level, text
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        return status
 
     # In the asyncio thread.
 
@@ -155,11 +216,13 @@ class EyeTracker(Node):
         self._address = str(address)
         self._client = NeonClient(
             address,
-            self._streams,
+            (*self._streams, *([EYE_EVENTS] if self._eye_events and "gaze" in self._streams else [])),
             self._take,
             self._notice,
             clock_period_s=self._clock_period_s,
             connect_timeout_s=self._connect_timeout_s,
+            silent_s=self._silent_s,
+            hold_s=self._hold_s,
             transport=self._transport,
         )
         await self._client.run()
@@ -168,30 +231,59 @@ class EyeTracker(Node):
         logger = self.get_logger()
         logger.info(text) if is_good else logger.warning(text)
 
-    def _take(self, stream: str, datum: Any, device_ns: int) -> None:
-        assert self._client is not None
-        header_ns = self._client.clock.to_host_ns(device_ns)
-        if not self._guard.accepts(header_ns, time.time_ns()):
-            late_s = (time.time_ns() - header_ns) / 1e9
-            text = f"refused a {stream} stamp that is {late_s:+.3f} s old ({self._guard.refused} refused so far)"
-            self.get_logger().warning(text, throttle_duration_sec=5.0)
+    def _take(self, stream: str, datum: Any, device_ns: int, header_ns: int) -> None:
+        try:
+            if stream == EYE_EVENTS:
+                self._take_eye_event(datum)
+                return
+            self._delivered[stream] += 1
+            if self._delivered_log:
+                self._delivered_stamps[stream]["device_ns"].append(device_ns)
+                self._delivered_stamps[stream]["header_ns"].append(header_ns)
+            if stream == "world":
+                self._queue_frame(datum.av_frame, header_ns)
+            elif stream == "imu":
+                self._imu.publish(self._imu_message(datum, header_ns))
+            else:
+                due_s = self._loop.time() + self._eye_state_delay_s
+                self._held_gaze.append((due_s, self._gaze_message(datum, device_ns, header_ns)))
+                if self._eye_state_delay_s:
+                    self._loop.call_at(due_s, self._publish_gaze, due_s)
+                else:
+                    self._publish_gaze(due_s)
+        except Exception:
+            if self.context.ok():
+                raise  # otherwise it came after the request to stop
+
+    def _take_eye_event(self, event: EyeEvent | str) -> None:
+        if event == CLOCK_SET:
+            self._publish_gaze(math.inf)  # what is held has stamps of the clock as it was
+            self._eye_states.forget()
             return
-        self._delivered[stream] += 1
-        if self._delivered_log:
-            self._delivered_stamps[stream]["device_ns"].append(device_ns)
-            self._delivered_stamps[stream]["header_ns"].append(header_ns)
-        if stream == "world":
-            self._client.frame_size = (datum.av_frame.width, datum.av_frame.height)
-            try:
-                self._frames.put_nowait((datum.av_frame, header_ns))
-            except queue.Full:
-                self._frames_dropped += 1
-                text = f"frames come faster than they are published: {self._frames_dropped} dropped so far"
-                self.get_logger().warning(text, throttle_duration_sec=5.0)
-        elif stream == "gaze":
-            self._gaze.publish(self._gaze_message(datum, device_ns, header_ns))
-        else:
-            self._imu.publish(self._imu_message(datum, header_ns))
+        if isinstance(event, str):
+            self._eye_states.miss()
+            return
+        assert self._client is not None
+        known_ns = event.start_ns if event.end_ns is None else event.end_ns
+        delay_ms = (self._client.now_ns() - self._client.clock.to_host_ns(known_ns)) / 1e6
+        self._event_delay_ms = max(self._event_delay_ms, delay_ms)
+        self._eye_states.add(event)
+
+    def _publish_gaze(self, due_s: float) -> None:
+        """What is held until `due_s` of the loop's time, with the eye state as it is known by now."""
+        while self._held_gaze and self._held_gaze[0][0] <= due_s and self.context.ok():
+            _, message = self._held_gaze.popleft()
+            stamp = message.device_stamp
+            message.eye_state = self._eye_states.at(stamp.sec * 1_000_000_000 + stamp.nanosec)
+            self._gaze.publish(message)
+
+    def _queue_frame(self, frame: Any, header_ns: int) -> None:
+        try:
+            self._frames.put_nowait((frame, header_ns))
+        except queue.Full:
+            self._frames_dropped += 1
+            text = f"frames come faster than they are published: {self._frames_dropped} dropped so far"
+            self.get_logger().warning(text, throttle_duration_sec=5.0)
 
     def _gaze_message(self, gaze: Any, device_ns: int, header_ns: int) -> GazeStamped:
         message = GazeStamped(x=float(gaze.x), y=float(gaze.y), confidence=math.nan)  # the glasses give none
@@ -275,12 +367,24 @@ class EyeTracker(Node):
             self._receiver.join(1.0)
         self._frames.put(None)
         self._publisher.join()
+        streams = [state.stream for state in self._client.states.values()] if self._client else []
+        refused = sum(sum(stream.guard.refused.values()) for stream in streams)
         counts = ", ".join(f"{count} {name}" for name, count in self._delivered.items())
-        lost = f"{self._guard.refused} stamps refused, {self._frames_dropped} frames dropped"
+        lost = f"{refused} stamps refused, {self._frames_dropped} frames dropped"
+        if self._held_gaze:
+            lost += f", {len(self._held_gaze)} gaze samples still held for their eye state"
         # Printed, for after SIGINT the logger's context is gone.
         print(f"eye_tracker: the glasses delivered {counts}; {lost}", flush=True)
+        for stream in streams:
+            if losses := ", ".join(f"{count} {what}" for what, count in stream.losses().items() if count):
+                print(f"eye_tracker: {stream.name} lost {losses}", flush=True)
         if self._delivered_log:
-            log = {"streams": self._delivered_stamps, "refused": self._guard.refused, "dropped": self._frames_dropped}
+            log = {
+                "streams": self._delivered_stamps,
+                "refused": refused,
+                "dropped": self._frames_dropped,
+                "losses": {stream.name: stream.losses() for stream in streams},
+            }
             Path(self._delivered_log).write_text(json.dumps(log))
         return 0
 

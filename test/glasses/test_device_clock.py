@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.device_clock import DeviceClock, OffsetEstimate, StampGuard, TimeEcho, estimate_offset
+from gaze_vlm_ros.device_clock import (
+    BACKWARDS,
+    FUTURE,
+    OLD,
+    DeviceClock,
+    OffsetEstimate,
+    StampGuard,
+    TimeEcho,
+    estimate_offset,
+)
 
 HOST_NS = 1_700_000_000_123_456_789
 MS = 1_000_000
@@ -78,6 +87,19 @@ def test_short_history_gives_the_newest_offset_and_no_drift() -> None:
     assert clock.offset_ns(HOST_NS) == -3_200 * MS - 500_000
 
 
+def test_an_uncertain_estimate_does_not_replace_a_certain_one() -> None:
+    """As when the network is busy; until the certain one is so old that drift makes it no better."""
+    clock = DeviceClock()
+    certain, uncertain = 150_000, 5 * MS
+    clock.add(OffsetEstimate(HOST_NS, 1_000 * MS, certain, 200_000, 40, 40))
+    clock.add(OffsetEstimate(HOST_NS + 5_000 * MS, 1_004 * MS, uncertain, 200_000, 40, 40))
+    assert clock.offset_ns(HOST_NS + 5_000 * MS) == 1_000 * MS
+    clock = DeviceClock(min_drift_span_s=60.0)
+    clock.add(OffsetEstimate(HOST_NS, 1_000 * MS, certain, 200_000, 40, 40))
+    clock.add(OffsetEstimate(HOST_NS + 50_000 * MS, 1_004 * MS, uncertain, 200_000, 40, 40))
+    assert clock.offset_ns(HOST_NS + 50_000 * MS) == 1_004 * MS
+
+
 def test_a_set_clock_is_a_step_that_forgets_what_was_before() -> None:
     clock = DeviceClock()
     follow(clock, 0.0, range(0, 60, 5))
@@ -95,8 +117,46 @@ def test_no_stamp_before_the_first_estimate() -> None:
 def test_impossible_stamps_are_refused_and_counted() -> None:
     guard = StampGuard()
     wrap_ns = 2**32 * 1_000_000_000 // 90_000  # what a wrapped RTP timestamp loses
-    assert guard.accepts(HOST_NS - 40 * MS, HOST_NS)
-    assert guard.accepts(HOST_NS + 1 * MS, HOST_NS)
-    assert not guard.accepts(HOST_NS - wrap_ns, HOST_NS)
-    assert not guard.accepts(HOST_NS + 3_200 * MS, HOST_NS)
-    assert guard.refused == 2
+    guard.begin()
+    assert guard.trouble(HOST_NS - 40 * MS, HOST_NS) is None
+    guard.accept(HOST_NS - 40 * MS, HOST_NS)
+    for stamp_ns, why in {
+        HOST_NS + 1 * MS: None,
+        HOST_NS - wrap_ns: OLD,
+        HOST_NS + 51 * MS: FUTURE,
+        HOST_NS + 3_200 * MS: FUTURE,
+        HOST_NS - 40 * MS: BACKWARDS,  # the same once more
+        HOST_NS - 45 * MS: BACKWARDS,
+    }.items():
+        assert guard.trouble(stamp_ns, HOST_NS) == why
+        if why:
+            guard.refuse(why)
+    assert guard.refused == {FUTURE: 2, OLD: 1, BACKWARDS: 2}
+
+
+def test_samples_may_come_late_only_once_the_stream_was_live() -> None:
+    guard = StampGuard()
+    guard.begin()
+    assert guard.trouble(HOST_NS - 1_001 * MS, HOST_NS) == OLD
+    guard.accept(HOST_NS - 30 * MS, HOST_NS)
+    later_ns = HOST_NS + 9_000 * MS
+    assert guard.trouble(HOST_NS, later_ns) is None  # a network that stalled for nine seconds
+    guard.begin()  # a clock was set
+    assert guard.trouble(HOST_NS, later_ns) == OLD
+    assert guard.trouble(later_ns - 40 * MS, later_ns) is None
+
+
+def test_a_sample_that_comes_sooner_than_any_before_is_early() -> None:
+    guard = StampGuard()
+    assert not guard.is_early(HOST_NS, HOST_NS)
+    guard.accept(HOST_NS - 60 * MS, HOST_NS)
+    assert not guard.is_early(HOST_NS - 56 * MS, HOST_NS)
+    assert guard.is_early(HOST_NS - 54 * MS, HOST_NS)
+
+
+def test_order_is_forgotten_when_this_hosts_clock_was_set() -> None:
+    guard = StampGuard()
+    guard.accept(HOST_NS, HOST_NS)
+    assert guard.trouble(HOST_NS - 5 * MS, HOST_NS) == BACKWARDS
+    guard.forget_order()
+    assert guard.trouble(HOST_NS - 5 * MS, HOST_NS) is None

@@ -34,3 +34,12 @@ def test_port_that_is_taken(synthetic: Synthetic, option: str) -> None:
     assert result.stderr.startswith("neon_device: error: cannot listen on 127.0.0.1")
     assert str(port) in result.stderr
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_fault_that_there_is_not(synthetic: Synthetic) -> None:
+    result = run(str(synthetic.folder), "--fault", "nose=1@2")
+    assert result.returncode == 1
+    assert result.stderr.startswith(
+        "neon_device: error: fault 'nose=1@2': no such fault; expected NAME[=VALUE][@SECONDS"
+    )
+    assert len(result.stderr.splitlines()) == 1

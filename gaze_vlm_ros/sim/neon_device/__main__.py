@@ -14,6 +14,7 @@ from gaze_vlm_ros.neon_recording import read_recording
 from gaze_vlm_ros.sim.neon_device.announce import announced
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice
+from gaze_vlm_ros.sim.neon_device.faults import FAULT_HELP, Fault
 
 PROGRAM = "neon_device"
 
@@ -33,6 +34,7 @@ def main() -> int:
     parser.add_argument("--transport", choices=("udp", "tcp"), default="udp", help="of RTP, as announced to clients")
     parser.add_argument("--latency-s", type=float, default=0.03, help="from acquisition to sending (%(default)s)")
     parser.add_argument("--once", action="store_true", help="replay once from the first PLAY on, then exit")
+    parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help=f"misbehave: {FAULT_HELP}")
     parser.add_argument("--announce", action="store_true", help="let clients discover it by zeroconf")
     parser.add_argument("--log", type=Path, help="write what was replayed, and the clock's truth, to this JSON file")
     arguments = parser.parse_args()
@@ -50,6 +52,7 @@ async def serve(arguments: argparse.Namespace) -> None:
         transport=arguments.transport,
         once=arguments.once,
         latency_s=arguments.latency_s,
+        schedule=tuple(Fault.parse(text) for text in arguments.fault),
     )
     device = NeonDevice(read_recording(arguments.folder), settings)
     stop = asyncio.Event()

@@ -1,4 +1,4 @@
-"""The phone's clock: off from the host's by an offset that drifts."""
+"""The phone's clock: off from the host's by an offset that drifts, and set ahead or back at times."""
 
 from __future__ import annotations
 
@@ -32,3 +32,24 @@ class SkewedClock:
         elapsed_ns = device_ns - self.epoch_host_ns - round(self.offset_s * 1e9)
         drift = self.drift_ppm * 1e-6
         return self.epoch_host_ns + elapsed_ns - round(elapsed_ns * drift / (1 + drift))
+
+
+@dataclass
+class PhoneClock:
+    """What the phone's user sees: `steady`, and on top of it each time that the clock was set."""
+
+    steady: SkewedClock
+    settings: list[tuple[int, int]] = field(default_factory=list)  # (host time, by how much), ns
+
+    def set_by(self, seconds: float) -> None:
+        """Set the clock ahead, or back where negative, from now on."""
+        self.settings.append((time.time_ns(), round(seconds * 1e9)))
+
+    def now_ns(self) -> int:
+        """The phone's time now."""
+        return self.device_ns(time.time_ns())
+
+    def device_ns(self, host_ns: int) -> int:
+        """What the phone showed at a moment of the host's clock."""
+        set_ns = sum(step_ns for at_ns, step_ns in self.settings if at_ns <= host_ns)
+        return self.steady.device_ns(host_ns) + set_ns

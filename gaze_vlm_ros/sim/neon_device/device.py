@@ -7,22 +7,27 @@ import base64
 import contextlib
 import logging
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from gaze_vlm_ros.neon_recording import NativeRecording
 from gaze_vlm_ros.sim.neon_device import rtp
-from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
+from gaze_vlm_ros.sim.neon_device.clock import PhoneClock, SkewedClock
+from gaze_vlm_ros.sim.neon_device.eye_events import EyeEvent, Kind, read_eye_events
+from gaze_vlm_ros.sim.neon_device.faults import ALL, Fault, Faults
 from gaze_vlm_ros.sim.neon_device.http_api import HttpApi
 from gaze_vlm_ros.sim.neon_device.rtsp_server import RtspServer, Stream
 from gaze_vlm_ros.sim.neon_device.time_echo import start_time_echo
 
 logger = logging.getLogger(__name__)
 
-Samples = Iterator[tuple[int, list[bytes]]]  # recorded stamp in ns, RTP payloads
+# Recorded stamp in ns, and what makes the RTP payloads, given the device's stamp.
+Samples = Iterator[tuple[int, Callable[[int], list[bytes]]]]
 
-START_DELAY_S = 1.0  # from the last PLAY to the first sample, so that a client's streams all start with the recording
 FLUSH_S = 0.3  # for the last packets to arrive before the goodbye
+KEEP_ALIVE_S = 1.0  # between messages of the eye event stream that say nothing
 
 
 @dataclass(frozen=True)
@@ -35,28 +40,35 @@ class DeviceSettings:
     clock: SkewedClock = field(default_factory=SkewedClock)
     transport: str = "udp"  # "tcp": the status announces `rtspt`, on which the client asks for interleaved RTP
     once: bool = False  # otherwise the recording starts again when it ends
+    start_delay_s: float = 1.0  # from the last PLAY to the first sample, so that all streams start with the recording
     latency_s: float = 0.03  # from acquisition to sending; a phone needs about as long to encode and to estimate gaze
+    eye_event_latency_s: float = 0.05  # more, from the gaze that completes an event to sending it; an assumption
+    faults: Faults = field(default_factory=Faults)
+    schedule: tuple[Fault, ...] = ()
 
 
 class NeonDevice:
     """Serves one recording; use as `async with NeonDevice(recording, settings) as device`.
 
-    The replay begins START_DELAY_S after the last PLAY before it. A sample that the recording has at r ns after its
+    The replay begins `start_delay_s` after the last PLAY before it. A sample that the recording has at r ns after its
     first one is acquired at `session_starts_ns[-1] + r` on the device's clock, and sent `latency_s` later.
+    `clock` is the device's as it would be had nobody set it; `phone_clock` is what it shows.
     """
 
     def __init__(self, recording: NativeRecording, settings: DeviceSettings) -> None:
         self.recording = recording
         self.settings = settings
         self.clock = settings.clock
+        self.phone_clock = PhoneClock(settings.clock)
         self.session_starts_ns: list[int] = []  # device time of the recording's first sample, one for each pass
         self.finished = asyncio.Event()  # after the last sample of `once`
-        self.streams = _streams(recording)
+        self.eye_events = read_eye_events(recording.folder)
+        self.streams = _streams(recording, bool(self.eye_events))
         self._last_play_s: float | None = None
-        self._rtsp = RtspServer(list(self.streams.values()), self.clock, self._played)
-        self._http = HttpApi(recording, "rtspt" if settings.transport == "tcp" else "rtsp")
+        self._rtsp = RtspServer(list(self.streams.values()), self.phone_clock, settings.faults, self._played)
+        self._http = HttpApi(recording, "rtspt" if settings.transport == "tcp" else "rtsp", settings.faults)
         self._time_echo: asyncio.Server | None = None
-        self._replay: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def port(self) -> int:
@@ -65,25 +77,43 @@ class NeonDevice:
 
     async def __aenter__(self) -> NeonDevice:
         host = self.settings.host
-        self._time_echo = await start_time_echo(self.clock, host)
+        self._time_echo = await start_time_echo(self.phone_clock, host)
         self._http.time_echo_port = self._time_echo.sockets[0].getsockname()[1]
         await self._rtsp.start(host, self.settings.rtsp_port)
         self._http.rtsp_port = self._rtsp.port
         self._http.sensors = dict.fromkeys(self.streams, True)
         await self._http.start(host, self.settings.port)
-        self._replay = asyncio.get_running_loop().create_task(self._run())
+        for fault in self.settings.schedule:
+            if fault.at_s is None:
+                self._start(fault.happen(self))
+        self._start(self._run())
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._replay is not None
         assert self._time_echo is not None
-        self._replay.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._replay
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
         self._time_echo.close()
         await self._http.set_connected(False)
         await self._rtsp.stop()
         await self._http.stop()
+
+    async def plug(self, connected: bool, *names: str) -> None:
+        """Connect or disconnect sensors, all of them unless named."""
+        silent = self.settings.faults.silent
+        for name in names or (ALL,):
+            (silent.discard if connected else silent.add)(name)
+        await self._http.set_connected(connected, *names)
+
+    def abort_connections(self) -> None:
+        """Cut every stream off, without a word."""
+        self._rtsp.abort()
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.append(asyncio.get_running_loop().create_task(work))
 
     def _played(self, stream: Stream) -> None:
         logger.info("%s is being played", stream.name)
@@ -91,49 +121,63 @@ class NeonDevice:
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()
-        while self._last_play_s is None or loop.time() < self._last_play_s + START_DELAY_S:
+        while self._last_play_s is None or loop.time() < self._last_play_s + self.settings.start_delay_s:
             await asyncio.sleep(0.02)
+        for fault in self.settings.schedule:
+            if fault.at_s is not None:
+                self._start(self._at(fault.at_s, fault))
         first_ns, last_ns = self.recording.span_ns
         while True:
             start_ns = self.clock.now_ns()
             self.session_starts_ns.append(start_ns)
             shift_ns = start_ns - first_ns
-            await asyncio.gather(self._replay_video(shift_ns), self._replay_gaze(shift_ns), self._replay_imu(shift_ns))
+            await asyncio.gather(
+                self._replay_video(shift_ns),
+                self._send_all("gaze", _gaze_payloads(self.recording), shift_ns),
+                self._send_all("imu", _imu_payloads(self.recording), shift_ns),
+                self._send_all("eye_events", _eye_event_payloads(self.eye_events, first_ns, last_ns), shift_ns),
+            )
             if self.settings.once:
                 await asyncio.sleep(FLUSH_S)
                 self.finished.set()
                 return
-            await self._wait_until(start_ns + last_ns - first_ns + 33_000_000)  # about a frame between two passes
+            # About a frame between two passes.
+            await self._wait_until(self.clock.host_ns(start_ns + last_ns - first_ns + 33_000_000))
 
-    async def _wait_until(self, device_ns: int) -> None:
-        """Sleep until a moment of the device's clock."""
-        while (wait_ns := device_ns - self.clock.now_ns()) > 0:
-            await asyncio.sleep(min(wait_ns / 1e9, 0.5))  # in short naps: its clock and the loop's drift apart
+    async def _at(self, seconds: float, fault: Fault) -> None:
+        await asyncio.sleep(seconds)
+        await fault.happen(self)
 
-    async def _send_all(self, stream: Stream, samples: Samples, shift_ns: int) -> None:
-        latency_ns = round(self.settings.latency_s * 1e9)
-        for stamp_ns, payloads in samples:
-            await self._wait_until(stamp_ns + shift_ns + latency_ns)
-            await stream.send(stamp_ns + shift_ns, payloads)
+    async def _wait_until(self, host_ns: int) -> None:
+        while (wait_ns := host_ns - time.time_ns()) > 0:
+            await asyncio.sleep(min(wait_ns / 1e9, 0.5))  # in short naps: the host's clock and the loop's drift apart
+
+    async def _send_all(self, name: str, samples: Samples, shift_ns: int) -> None:
+        stream = self.streams.get(name)
+        if stream is None:
+            return
+        faults = self.settings.faults
+        latency_s = self.settings.latency_s + (self.settings.eye_event_latency_s if name == "eye_events" else 0)
+        for index, (stamp_ns, payloads) in enumerate(samples):
+            host_ns = self.clock.host_ns(stamp_ns + shift_ns)
+            await self._wait_until(host_ns + round(latency_s * 1e9))
+            device_ns = self.phone_clock.device_ns(host_ns) if faults.stamps_follow_clock else stamp_ns + shift_ns
+            if faults.stamp_error_s and index % faults.stamp_error_every == faults.stamp_error_every - 1:
+                device_ns += round(faults.stamp_error_s * 1e9)
+            if not faults.silent & {ALL, name}:
+                stream.sent.append((stamp_ns, host_ns))
+                await stream.send(device_ns, payloads(device_ns))
 
     async def _replay_video(self, shift_ns: int) -> None:
         if "world" not in self.streams:
             return
-        await self._send_all(self.streams["world"], _video_payloads(self.recording), shift_ns)
+        await self._send_all("world", _video_payloads(self.recording), shift_ns)
         # A receiver knows that a frame is complete when the next one begins; the last has none.
         for session in self.streams["world"].sessions:
-            session.send_rtp(self.clock.now_ns(), rtp.ACCESS_UNIT_DELIMITER, marker=False)
-
-    async def _replay_gaze(self, shift_ns: int) -> None:
-        if "gaze" in self.streams:
-            await self._send_all(self.streams["gaze"], _gaze_payloads(self.recording), shift_ns)
-
-    async def _replay_imu(self, shift_ns: int) -> None:
-        if "imu" in self.streams:
-            await self._send_all(self.streams["imu"], _imu_payloads(self.recording, shift_ns), shift_ns)
+            session.send_rtp(self.phone_clock.now_ns(), rtp.ACCESS_UNIT_DELIMITER, marker=False)
 
 
-def _streams(recording: NativeRecording) -> dict[str, Stream]:
+def _streams(recording: NativeRecording, with_eye_events: bool) -> dict[str, Stream]:
     """The streams that the recording can fill, by the app's names."""
     streams = {}
     if recording.video:
@@ -146,6 +190,8 @@ def _streams(recording: NativeRecording) -> dict[str, Stream]:
         streams["gaze"] = Stream("gaze", "application", "com.pupillabs.gaze1", payload_type=99)
     if recording.imu.stamps_ns.size:
         streams["imu"] = Stream("imu", "application", "com.pupillabs.imu1", payload_type=100)
+    if with_eye_events:
+        streams["eye_events"] = Stream("eye_events", "application", "com.pupillabs.eye_events1", payload_type=101)
     return streams
 
 
@@ -154,7 +200,8 @@ def _video_payloads(recording: NativeRecording) -> Samples:
         for stamp_ns, is_keyframe, units in part.access_units():
             if is_keyframe:  # parameter sets in band too: a later part may have others, and a late client needs them
                 units = [*part.parameter_sets, *units]
-            yield stamp_ns, [payload for unit in units for payload in rtp.packetize_nal_unit(unit)]
+            payloads = [payload for unit in units for payload in rtp.packetize_nal_unit(unit)]
+            yield stamp_ns, lambda _, payloads=payloads: payloads  # type: ignore[misc]
 
 
 def _gaze_payloads(recording: NativeRecording) -> Samples:
@@ -165,18 +212,30 @@ def _gaze_payloads(recording: NativeRecording) -> Samples:
         eye_state = gaze.eye_state.get(stamp_ns)
         if eye_state is not None:
             payload += eye_state.astype(">f4").tobytes()
-        yield stamp_ns, [payload]
+        yield stamp_ns, lambda _, payload=payload: [payload]  # type: ignore[misc]
 
 
-def _imu_payloads(recording: NativeRecording, shift_ns: int) -> Samples:
+def _imu_payloads(recording: NativeRecording) -> Samples:
     """Protobuf messages that carry their own stamp, which the client uses in place of RTP's."""
     from pupil_labs.neon_recording.timeseries.imu.imu_pb2 import ImuPacket  # type: ignore[attr-defined]  # made at run time
 
     imu = recording.imu
     for index, stamp_ns in enumerate(imu.stamps_ns.tolist()):
-        packet = ImuPacket(tsNs=stamp_ns + shift_ns)
+        packet = ImuPacket()
         packet.accelData.x, packet.accelData.y, packet.accelData.z = imu.acceleration_g[index]
         packet.gyroData.x, packet.gyroData.y, packet.gyroData.z = imu.angular_velocity_deg_s[index]
         rotation = packet.rotVecData
         rotation.x, rotation.y, rotation.z, rotation.w = imu.quaternion_xyzw[index]
-        yield stamp_ns, [packet.SerializeToString()]
+
+        def serialize(device_ns: int, packet: Any = packet) -> list[bytes]:
+            packet.tsNs = device_ns
+            return [packet.SerializeToString()]
+
+        yield stamp_ns, serialize
+
+
+def _eye_event_payloads(events: list[EyeEvent], first_ns: int, last_ns: int) -> Samples:
+    """The events, when they become known, and keep-alive messages all along."""
+    alive = [EyeEvent(Kind.KEEP_ALIVE, stamp_ns) for stamp_ns in range(first_ns, last_ns, round(KEEP_ALIVE_S * 1e9))]
+    for event in sorted([*events, *alive], key=lambda event: event.known_ns):
+        yield event.known_ns, lambda device_ns, event=event: [event.payload(device_ns - event.known_ns)]  # type: ignore[misc]

@@ -9,14 +9,16 @@ from typing import Any
 from aiohttp import WSMsgType, web
 
 from gaze_vlm_ros.neon_recording import NativeRecording
+from gaze_vlm_ros.sim.neon_device.faults import Faults
 
 
 class HttpApi:
     """The REST and websocket side of the simulated device."""
 
-    def __init__(self, recording: NativeRecording, sensor_protocol: str) -> None:
+    def __init__(self, recording: NativeRecording, sensor_protocol: str, faults: Faults) -> None:
         self.recording = recording
         self.sensor_protocol = sensor_protocol
+        self.faults = faults
         self.sensors: dict[str, bool] = {}  # name -> connected
         self.rtsp_port = 0
         self.time_echo_port = 0
@@ -37,9 +39,9 @@ class HttpApi:
             await listener.close()
         await self._runner.cleanup()
 
-    async def set_connected(self, connected: bool) -> None:
-        """Mark every sensor as (un)plugged and tell the websocket's listeners."""
-        self.sensors = dict.fromkeys(self.sensors, connected)
+    async def set_connected(self, connected: bool, *names: str) -> None:
+        """Mark the named sensors, or all, as (un)plugged and tell the websocket's listeners."""
+        self.sensors |= dict.fromkeys(names or self.sensors, connected)
         for listener in list(self._listeners):
             address = _own_address(listener)
             for component in self.components(address):
@@ -81,6 +83,8 @@ class HttpApi:
             for name, connected in self.sensors.items()
         ]
         parts = [("Phone", phone), ("Hardware", hardware), *(("Sensor", sensor) for sensor in sensors)]
+        if self.faults.unknown_component:
+            parts.insert(0, ("Telescope", {"focal_length": 0.5}))
         return [{"model": model, "data": data} for model, data in parts]
 
     async def _status(self, request: web.Request) -> web.StreamResponse:

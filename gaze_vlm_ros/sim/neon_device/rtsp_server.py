@@ -8,19 +8,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import random
 import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gaze_vlm_ros.sim.neon_device import rtp
-from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
+from gaze_vlm_ros.sim.neon_device.clock import PhoneClock
+from gaze_vlm_ros.sim.neon_device.faults import ALL, Faults, Wire
 
 logger = logging.getLogger(__name__)
 
 METHODS = "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"
 REASONS = {200: "OK", 400: "Bad Request", 404: "Not Found", 454: "Session Not Found"}
 REASONS |= {455: "Method Not Valid in This State", 461: "Unsupported Transport", 501: "Not Implemented"}
+REASONS |= {503: "Service Unavailable"}
 SESSION_TIMEOUT_S = 60  # what clients are told; they send a keep-alive before it
 # Seconds between sender reports: one with PLAY, for no sample has a time before it; then as RFC 3550 6.2 allows.
 REPORT_INTERVALS_S = (0.5, 2.5, 5.0)
@@ -41,6 +44,8 @@ class Stream:
     format_parameters: str = ""  # SDP fmtp
     sessions: list[MediaSession] = field(default_factory=list)
     samples_sent: int = 0
+    packets_lost: int = 0  # on purpose
+    sent: list[tuple[int, int]] = field(default_factory=list)  # (recorded stamp, acquisition on the host's clock), ns
 
     async def send(self, device_ns: int, payloads: list[bytes]) -> None:
         """Send one sample, cut into RTP payloads, to everyone who plays the stream."""
@@ -58,22 +63,28 @@ class MediaSession:
     """One client's SETUP of one stream."""
 
     stream: Stream
-    clock: SkewedClock
+    clock: PhoneClock
+    faults: Faults
     write_rtp: Callable[[bytes], None]
     write_rtcp: Callable[[bytes], None]
     transport_header: str = ""  # as answered to SETUP
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     ssrc: int = field(default_factory=lambda: secrets.randbits(32))
     sequence: int = field(default_factory=lambda: secrets.randbits(16))
-    # Random as RFC 3550 5.1 asks, but hours away from the wrap at 2**32, where the client's stamps jump back.
-    first_timestamp: int = field(default_factory=lambda: (1 << 30) + secrets.randbits(30))
+    first_timestamp: int = field(default_factory=lambda: secrets.randbits(32))  # random as RFC 3550 5.1 asks
     epoch_ns: int = 0  # device time of first_timestamp
     packets: int = 0
     octets: int = 0
     reports: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.epoch_ns = self.clock.now_ns()
+        self.epoch_ns = self._time_of_samples_ns()
+        if self.faults.wrap_after_s is not None:
+            self.first_timestamp = (1 << 32) - round(self.faults.wrap_after_s * self.stream.clock_rate_hz)
+        self.wire = Wire(self.faults, random.Random(f"{self.faults.seed} {self.stream.name}"))
+
+    def _time_of_samples_ns(self) -> int:
+        return self.clock.now_ns() if self.faults.stamps_follow_clock else self.clock.steady.now_ns()
 
     def timestamp(self, device_ns: int) -> int:
         """RTP timestamp of a moment of the device's clock."""
@@ -81,27 +92,30 @@ class MediaSession:
         return (self.first_timestamp + (ticks + half) // 1_000_000_000) & 0xFFFFFFFF
 
     def send_rtp(self, device_ns: int, payload: bytes, marker: bool) -> None:
-        self.write_rtp(
-            rtp.rtp_packet(
-                payload,
-                payload_type=self.stream.payload_type,
-                sequence=self.sequence,
-                timestamp=self.timestamp(device_ns),
-                ssrc=self.ssrc,
-                marker=marker,
-            )
+        packet = rtp.rtp_packet(
+            payload,
+            payload_type=self.stream.payload_type,
+            sequence=self.sequence,
+            timestamp=self.timestamp(device_ns),
+            ssrc=self.ssrc,
+            marker=marker,
         )
+        lost = self.wire.lost
+        for leaving in self.wire.put(packet):
+            self.write_rtp(leaving)
+        self.stream.packets_lost += self.wire.lost - lost
         self.sequence += 1
         self.packets += 1
         self.octets += len(payload)
 
     def send_report(self) -> None:
-        now_ns = self.clock.now_ns()
+        if self.faults.silent & {ALL, self.stream.name}:
+            return
         self.write_rtcp(
             rtp.sender_report(
                 ssrc=self.ssrc,
-                unix_ns=now_ns,
-                rtp_timestamp=self.timestamp(now_ns),
+                unix_ns=self.clock.now_ns(),
+                rtp_timestamp=self.timestamp(self._time_of_samples_ns()),
                 packets=self.packets,
                 octets=self.octets,
                 cname=f"{self.stream.name}@neon",
@@ -109,25 +123,30 @@ class MediaSession:
         )
 
     def play(self) -> None:
-        """Start sending, with a sender report first: the client drops what comes before one."""
+        """Start sending, with a sender report first: nothing has a time before it."""
         if self.reports is None:
-            self.send_report()
+            if not self.faults.report_delay_s:
+                self.send_report()
             self.stream.sessions.append(self)
             self.reports = asyncio.get_running_loop().create_task(self._report_for_ever())
 
     async def _report_for_ever(self) -> None:
         interval = 0
+        if self.faults.report_delay_s:
+            await asyncio.sleep(self.faults.report_delay_s)
+            self.send_report()
         while True:
             await asyncio.sleep(REPORT_INTERVALS_S[interval])
             interval = min(interval + 1, len(REPORT_INTERVALS_S) - 1)
             self.send_report()
 
-    def end(self) -> None:
+    def end(self, goodbye: bool = True) -> None:
         if self.reports is not None:
             self.reports.cancel()
             self.stream.sessions.remove(self)
             self.reports = None
-            self.write_rtcp(rtp.goodbye(self.ssrc))
+            if goodbye:
+                self.write_rtcp(rtp.goodbye(self.ssrc))
 
 
 @dataclass(frozen=True)
@@ -150,9 +169,12 @@ class Request:
 class RtspServer:
     """Serves `streams` on one port; `on_play` is called at every PLAY."""
 
-    def __init__(self, streams: list[Stream], clock: SkewedClock, on_play: Callable[[Stream], None]) -> None:
+    def __init__(
+        self, streams: list[Stream], clock: PhoneClock, faults: Faults, on_play: Callable[[Stream], None]
+    ) -> None:
         self.streams = {stream.name: stream for stream in streams}
         self.clock = clock
+        self.faults = faults
         self.on_play = on_play
         self.port = 0
         self._server: asyncio.Server | None = None
@@ -184,6 +206,14 @@ class RtspServer:
                 await asyncio.wait_for(writer.wait_closed(), 1.0)
         for transport in self._datagrams:
             transport.close()
+
+    def abort(self) -> None:
+        """Cut every connection off, without a word."""
+        for stream in self.streams.values():
+            for session in list(stream.sessions):
+                session.end(goodbye=False)
+        for writer in list(self._connections):
+            writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         session: MediaSession | None = None
@@ -220,7 +250,9 @@ class RtspServer:
         """Answer one request; the session afterwards."""
         sequence = request.headers.get("cseq", "0")
         logger.debug("%s %s", request.method, request.url)
-        if request.method == "OPTIONS":
+        if self.faults.refusing:
+            _respond(writer, sequence, 503)
+        elif request.method == "OPTIONS":
             _respond(writer, sequence, 200, {"Public": METHODS})
         elif request.method in ("DESCRIBE", "SETUP"):
             name = re.search(r"[?&]camera=(\w+)", request.url)
@@ -263,13 +295,14 @@ class RtspServer:
         if interleaved:
             channels = (int(interleaved[1]), int(interleaved[2]))
             send_rtp, send_rtcp = (_interleaver(writer, channel) for channel in channels)
-            session = MediaSession(stream, self.clock, send_rtp, send_rtcp)
+            session = MediaSession(stream, self.clock, self.faults, send_rtp, send_rtcp)
             reply = f"RTP/AVP/TCP;unicast;interleaved={channels[0]}-{channels[1]}"
         elif ports:
             client = writer.get_extra_info("peername")[0]
             session = MediaSession(
                 stream,
                 self.clock,
+                self.faults,
                 _datagram_sender(self._datagrams[0], (client, int(ports[1]))),
                 _datagram_sender(self._datagrams[1], (client, int(ports[2]))),
             )

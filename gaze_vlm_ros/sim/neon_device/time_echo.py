@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import struct
 
-from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
+from gaze_vlm_ros.sim.neon_device.clock import PhoneClock
 
 
-async def start_time_echo(clock: SkewedClock, host: str) -> asyncio.Server:
+async def start_time_echo(clock: PhoneClock, host: str) -> asyncio.Server:
     """Serve `clock` on a free port, as the app does: the phone's clock is cut to milliseconds, not rounded."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,0 +1,217 @@
+"""One RTSP stream, packet by packet, through aiortsp: the RTSP library inside the vendor's client.
+
+The vendor's own readers on top of it are not used, for they give stamps that cannot be trusted and damaged frames as
+good ones, and end without saying why; docs/eye_tracker.md lists what was measured. This module is all that knows
+aiortsp. It uses its documented parts alone, and overrides methods that have no underscore; `untested_versions` says
+when they are of other versions than those that it was tested with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.metadata
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NoReturn, Protocol
+from urllib.parse import urlparse
+
+from aiortsp.__version__ import __version__ as aiortsp_version
+from aiortsp.rtsp.connection import RTSPConnection
+from aiortsp.rtsp.errors import RTSPConnectionError, RTSPError, RTSPResponseError, RTSPTimeoutError
+from aiortsp.rtsp.session import RTSPMediaSession
+from aiortsp.transport import RTPTransport, TCPTransport, UDPTransport
+
+TESTED_VERSIONS = {"pupil-labs-realtime-api": "1.9.0", "aiortsp": "1.4.1"}
+POLL_S = 0.1  # how soon silence and keep-alives are noticed; a connection that breaks is noticed at once
+REQUEST_S = 3.0  # for a connection or an answer
+GOODBYE_S = 0.5  # for the answer to TEARDOWN
+
+# Its messages would repeat what this module reports, some with tracebacks.
+logger = logging.getLogger(f"{__name__}.aiortsp")
+logger.setLevel(logging.CRITICAL + 1)
+
+
+class StreamLost(ConnectionError):
+    """A stream could not be had, or ended; the text says why."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """What the stream's SDP says of it."""
+
+    encoding: str  # lower case
+    clock_rate_hz: int
+    payload_type: int
+    parameters: dict[str, Any]  # of its format, such as sprop-parameter-sets
+
+
+class PacketSink(Protocol):
+    """Gets what arrives, in the event loop; what its methods raise ends the stream."""
+
+    def opened(self, description: Description) -> None: ...
+
+    def rtp(self, data: bytes) -> bool:
+        """Whether it was a packet of this stream: a stream without one is silent."""
+
+    def rtcp(self, data: bytes) -> bool:
+        """Whether the sender said goodbye."""
+
+
+def untested_versions() -> str:
+    """Which of the libraries are not of the version that this module was tested with; empty where all are."""
+    found = {"pupil-labs-realtime-api": importlib.metadata.version("pupil-labs-realtime-api")}
+    found["aiortsp"] = aiortsp_version
+    other = [f"{name} is {found[name]}, tested {tested}" for name, tested in TESTED_VERSIONS.items()
+             if found[name] != tested]  # fmt: skip
+    return "; ".join(other)
+
+
+async def follow_stream(url: str, sink: PacketSink, silent_s: float, is_video: bool) -> NoReturn:
+    """Play one stream until it ends, cannot be had, or no packet of it came for `silent_s`. Raises StreamLost."""
+    broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    broken.add_done_callback(lambda future: future.cancelled() or future.exception())  # a goodbye while we leave
+    try:
+        parts = urlparse(url)
+        host, port = parts.hostname, parts.port or 554
+    except ValueError as error:
+        raise StreamLost(f"the phone gives it the address {url} ({error})") from None
+    if parts.scheme not in ("rtsp", "rtspt") or not host:
+        raise StreamLost(f"the phone gives it the address {url}, expected rtsp:// or rtspt:// and a host")
+    over_tcp = parts.scheme == "rtspt"
+    connection = _Connection(host, port, logger=logger, timeout=REQUEST_S)
+    try:
+        async with connection:
+            transport = (_OverTcp if over_tcp else _OverUdp)(connection, logger=logger, timeout=0)
+            transport.watch(sink, broken)
+            async with transport:
+                # As the vendor's readers ask: by the media type for video alone.
+                session = RTSPMediaSession(connection, url, transport, "video" if is_video else None, logger=logger)
+                try:
+                    sink.opened(await _set_up(session, is_video))
+                    await session.play()
+                    await _watch(connection, session, transport, broken, silent_s)
+                finally:
+                    with contextlib.suppress(RTSPError, asyncio.TimeoutError, OSError):
+                        await asyncio.wait_for(session.teardown(), GOODBYE_S)
+    except RTSPResponseError as error:
+        answer = error.response
+        why = f"{answer.status} {answer.status_msg}" if answer else str(error)
+        raise StreamLost(f"the phone refused to send it: {why}") from None
+    except RTSPTimeoutError:
+        raise StreamLost(f"the phone did not answer within {REQUEST_S:g} s") from None
+    except RTSPConnectionError as error:
+        raise StreamLost(str(error.__cause__ or "") or str(error)) from None
+    except RTSPError as error:
+        raise StreamLost(str(error)) from None
+    raise StreamLost("the phone closed the connection")
+
+
+async def _set_up(session: RTSPMediaSession, is_video: bool) -> Description:
+    try:
+        await session.setup()
+        return _description(session.sdp, is_video)
+    except (RTSPError, StreamLost):
+        raise
+    except Exception as error:  # of any type: the library asserts and indexes where an answer is unusual
+        raise StreamLost(f"the phone's answer is not understood ({type(error).__name__}: {error})") from None
+
+
+async def _watch(
+    connection: RTSPConnection,
+    session: RTSPMediaSession,
+    transport: _Watched,
+    broken: asyncio.Future[None],
+    silent_s: float,
+) -> None:
+    """Until something ends; keeps the session alive. Raises StreamLost, or what the sink raised."""
+    kept_alive_s = transport.last_packet_s = time.monotonic()
+    while connection.running and transport.running:
+        await asyncio.wait({connection.result, broken}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
+        if broken.done():
+            broken.result()
+        now_s = time.monotonic()
+        if now_s - transport.last_packet_s > silent_s:
+            raise StreamLost(f"nothing came for {silent_s:g} s")
+        if now_s - kept_alive_s > session.session_keepalive:
+            kept_alive_s = now_s
+            await session.keep_alive()
+    if connection.result.done():
+        connection.result.result()  # raises why
+
+
+def _description(sdp: Any, is_video: bool) -> Description:
+    """Of the first media that is video, or of any kind. Raises StreamLost."""
+    for media in sdp.get("medias", []):
+        if not is_video or media["type"] == "video":
+            attributes = media.get("attributes", {})
+            rtpmap = attributes.get("rtpmap", {})
+            if rtpmap.get("clockRate", 0) > 0:
+                parameters = attributes.get("fmtp", {})
+                return Description(rtpmap["encoding"].lower(), rtpmap["clockRate"], rtpmap["pt"], parameters)
+    raise StreamLost("the phone's description of it has no clock rate")
+
+
+class _Connection(RTSPConnection):
+    """Ends quietly, with the reason in `result`, where the original prints a traceback."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.result.add_done_callback(lambda result: result.cancelled() or result.exception())
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            for message in self.parser.parse(data):
+                if message.type == "binary":
+                    self.on_binary(message)
+                elif message.type == "request":
+                    self.on_request(message)
+                elif (waiting := self.active_requests.get(message.cseq)) is not None and not waiting.done():
+                    waiting.set_result(message)
+        except Exception as error:  # whatever its parser runs into on foreign bytes
+            if not self.result.done():
+                lost = StreamLost(f"what the phone sent is no RTSP ({type(error).__name__})")
+                self.result.set_exception(lost)
+            self.close()
+
+
+class _Watched(RTPTransport):
+    """Hands every packet on as it is, and what the sink raises to `broken`."""
+
+    last_packet_s = 0.0  # time.monotonic()
+
+    def watch(self, sink: PacketSink, broken: asyncio.Future[None]) -> None:
+        self._sink, self._broken = sink, broken
+
+    def handle_rtp_data(self, data: bytes) -> None:
+        if self._guarded(self._sink.rtp, data):
+            self.last_packet_s = time.monotonic()
+            self._count(super().handle_rtp_data, data)
+
+    def handle_rtcp_data(self, data: bytes) -> None:
+        if self._guarded(self._sink.rtcp, data) and not self._broken.done():
+            self._broken.set_exception(StreamLost("the phone ended it"))
+        self._count(super().handle_rtcp_data, data)
+
+    def _guarded(self, take: Callable[[bytes], bool], data: bytes) -> bool:
+        try:
+            return take(data)
+        except Exception as error:
+            if not self._broken.done():
+                self._broken.set_exception(error)
+            return False
+
+    def _count(self, take: Callable[[bytes], None], data: bytes) -> None:
+        """For its receiver reports; it stumbles over what is not quite in order, and then reports a little less."""
+        with contextlib.suppress(Exception):
+            take(data)
+
+
+class _OverUdp(_Watched, UDPTransport):
+    pass
+
+
+class _OverTcp(_Watched, TCPTransport):
+    pass
