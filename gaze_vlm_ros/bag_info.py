@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.bag_writer import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD
 from gaze_vlm_ros.gaze import BLINK, SACCADE, WORN_NO
-from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, to_rgb
-from gaze_vlm_ros.message_types import known_types
+from gaze_vlm_ros.images import DamagedImage, UnknownEncoding
 from gaze_vlm_ros.session import (
     CAMERA_TYPES,
     GAZE_TYPE,
@@ -42,12 +41,12 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 @dataclass(frozen=True)
 class TopicSummary:
-    """One topic. Times are acquisition stamps where messages have a header, else arrival times."""
+    """One topic. Times are acquisition stamps where messages begin with one, else arrival times."""
 
     name: str
     type_name: str
     messages: int
-    stamped: bool  # messages begin with a std_msgs/Header
+    stamped: bool  # messages begin with their time of acquisition
     rate_hz: float | None  # of the median interval; None = fewer than two messages, or all at one time
     first_ns: int | None
     last_ns: int | None
@@ -64,6 +63,8 @@ class CameraSummary:
     width: int
     height: int
     format: str  # encoding of raw images, format of compressed ones
+    keyframe_s: float | None = None  # of video: median time from one keyframe to the next; None = fewer than two
+    lost_frames: int = 0  # of video: before the first keyframe, or between a lost packet and the next one
 
 
 @dataclass(frozen=True)
@@ -134,9 +135,14 @@ def summarize(path: Path | str) -> BagSummary:
     with open_bag(path) as bag:
         topics = [_topic_summary(bag, name) for name in bag.topics]
         camera_role = _role(bag, "camera_topic", *CAMERA_TYPES)
+        frames = None
+        try:
+            frames = FrameStream(bag, camera_role.topic) if camera_role.topic else None
+        except UnknownEncoding as error:
+            camera_role = RoleSummary(None, str(error))
         gaze_role, gaze = _gaze(bag, camera_role.topic)
         label_role = _role(bag, "label_topic", LABEL_TYPE)
-        camera = _camera_summary(bag, camera_role.topic) if camera_role.topic else None
+        camera = _camera_summary(frames) if frames else None
         labels = _read_labels(bag, label_role.topic) if label_role.topic else None
         filled = [info for info in bag.topics.values() if info.count]
         start_ns = min((info.first_ns for info in filled), default=None)
@@ -170,7 +176,7 @@ def summarize(path: Path | str) -> BagSummary:
 
 def _topic_summary(bag: Bag, name: str) -> TopicSummary:
     info = bag.topics[name]
-    stamped = _begins_with_header(info.type_name)
+    stamped = bag.is_stamped(name)
     if stamped:
         times_ns = np.sort(bag.stamps_ns(name))
     else:
@@ -195,11 +201,6 @@ def _topic_summary(bag: Bag, name: str) -> TopicSummary:
     )
 
 
-def _begins_with_header(type_name: str) -> bool:
-    definition = known_types().fielddefs.get(type_name)
-    return definition is not None and bool(definition[1]) and definition[1][0][1][1] == "std_msgs/msg/Header"
-
-
 def _role(bag: Bag, role: str, *type_names: str) -> RoleSummary:
     try:
         topic = _topic_of_role(bag, role, *type_names)
@@ -221,9 +222,9 @@ def _gaze(bag: Bag, camera: str | None) -> tuple[RoleSummary, GazeTrack | None]:
         return role, None
     if points and camera is None:
         return RoleSummary(None, f"the points of {named} are of an image, and the bag has no camera"), None
-    # Points alone need the frames' size.
-    frames = cast(FrameStream, FrameStream(bag, camera) if camera else None)
     try:
+        # Points alone need the frames' size.
+        frames = cast(FrameStream, FrameStream(bag, camera) if points and camera else None)
         return role, _read_gaze(bag, role.topic, frames)
     except UnclearGaze as error:
         return RoleSummary(None, str(error)), None
@@ -231,14 +232,18 @@ def _gaze(bag: Bag, camera: str | None) -> tuple[RoleSummary, GazeTrack | None]:
         return RoleSummary(None, f"the points of {named} are of an image, and the first one is bad: {error}"), None
 
 
-def _camera_summary(bag: Bag, topic: str) -> CameraSummary | None:
-    for index in range(min(bag.topics[topic].count, FRAMES_TRIED)):
-        message = bag.message(topic, index)
+def _camera_summary(frames: FrameStream) -> CameraSummary | None:
+    keyframes_ns = frames.stamps_ns[frames.is_keyframe]
+    has_keyframes = 1 < len(keyframes_ns) < len(frames)
+    keyframe_s = float(np.median(np.diff(keyframes_ns))) / 1e9 if has_keyframes else None
+    for index in np.flatnonzero(~frames.is_lost)[:FRAMES_TRIED].tolist():
         try:
-            height, width, _ = to_rgb(message).shape
+            height, width, _ = frames.rgb(index).shape
         except (DamagedImage, UnknownEncoding):
             continue
-        return CameraSummary(width, height, getattr(message, "encoding", None) or message.format)
+        message = frames.message(index)
+        name = getattr(message, "encoding", None) or message.format
+        return CameraSummary(width, height, name, keyframe_s, int(np.count_nonzero(frames.is_lost)))
     return None
 
 
@@ -340,7 +345,7 @@ def _table(topics: list[TopicSummary]) -> list[str]:
     layout = "  ".join(f"{{:{'<' if column < 2 else '>'}{width}}}" for column, width in enumerate(widths))
     lines = [layout.format(*row) for row in rows]
     if not all(topic.stamped for topic in topics):
-        lines.append("(arrival): messages without a header; rate, span and gap are of arrival times, not acquisition")
+        lines.append("(arrival): messages without a stamp; rate, span and gap are of arrival times, not acquisition")
     return lines
 
 
@@ -350,7 +355,10 @@ def _camera_text(summary: BagSummary) -> str:
         return f"none: {role.reason}"
     if camera is None:
         return f"{role.topic}: none of the first {FRAMES_TRIED} frames can be decoded"
-    return f"{role.topic}: {camera.width}x{camera.height}, {_printable(camera.format)}"
+    text = f"{role.topic}: {camera.width}x{camera.height}, {_printable(camera.format)}"
+    if camera.keyframe_s is not None:
+        text += f", a keyframe every {camera.keyframe_s:.2f} s"
+    return text + (f"; {camera.lost_frames} frames without their keyframe" if camera.lost_frames else "")
 
 
 def _gaze_text(summary: BagSummary) -> str:

@@ -18,11 +18,12 @@ from mcap.exceptions import McapError
 from mcap.reader import make_reader
 from mcap.records import ChunkIndex, Schema
 from numpy.typing import NDArray
-from rosbags.typesys import get_types_from_msg
+from rosbags.serde.errors import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 
 from gaze_vlm_ros.bag_writer import METADATA_RECORD, TOTALS_RECORD, TopicTotals
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.message_types import deserialize, known_types
+from gaze_vlm_ros.message_types import begins_with_stamp, known_types
 
 MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\0"
@@ -34,9 +35,7 @@ _MESSAGE_FIELDS = 22
 _FOOTER = struct.Struct("<BQQQI")  # opcode, length, where the summary begins, where its offsets begin, CRC-32
 _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence number, log time, publish time
 _MESSAGE_OPCODE, _MESSAGE_INDEX_OPCODE = 5, 7
-_CDR_STAMP = struct.Struct(
-    "<iI"
-)  # std_msgs/Header begins with seconds and nanoseconds, behind 4 bytes of encapsulation
+_CDR_STAMP = struct.Struct("<iI")  # a stamp begins with seconds and nanoseconds, behind 4 bytes of encapsulation
 
 
 class BagNotFound(GazeVlmError):
@@ -262,12 +261,17 @@ class Bag:
         return {topic: _in_arrival_order(found) for topic, found in parts.items()}
 
     def _register_types(self) -> None:
-        store = known_types()
+        found: dict[str, Any] = {}
         for file in self._files:
             for schema in file.schemas.values():
-                if schema.encoding == "ros2msg" and schema.name not in store.fielddefs:
-                    types = get_types_from_msg(schema.data.decode(), schema.name)
-                    store.register({name: fields for name, fields in types.items() if name not in store.fielddefs})
+                if schema.encoding == "ros2msg":
+                    found.update(get_types_from_msg(schema.data.decode(), schema.name))
+        self._types = known_types()
+        try:
+            self._types.register(found)
+        except TypesysError:  # made with another version of a type; its own definitions hold
+            self._types = get_typestore(Stores.EMPTY)
+            self._types.register(found)
 
     def __enter__(self) -> Bag:
         return self
@@ -305,14 +309,22 @@ class Bag:
         """Message number `index`, in the order of arrival. Raises BagDamaged where its bytes are not of its type."""
         return self._decode(topic, self.raw(topic, index))
 
+    def is_stamped(self, topic: str) -> bool:
+        """Do the topic's messages begin with their time of acquisition?"""
+        return begins_with_stamp(self._type_names[topic], self._types)
+
     def stamps_ns(self, topic: str) -> NDArray[np.int64]:
-        """(N,) acquisition times: `header.stamp` of each message, in the order of arrival. Decodes nothing else."""
+        """(N,) acquisition times, `header.stamp` or `timestamp` of each message, in the order of arrival.
+
+        Decodes nothing else. Only for topics that `is_stamped`.
+        """
         stamps = np.empty(self.topics[topic].count, dtype=np.int64)
         for index in range(len(stamps)):
             data = self.raw(topic, index)
             if len(data) < 12 or data[1] != 1:  # not little-endian CDR: rare enough to take the slow way
-                header = self._decode(topic, data).header.stamp
-                stamps[index] = header.sec * 1_000_000_000 + header.nanosec
+                message = self._decode(topic, data)
+                stamp = message.header.stamp if hasattr(message, "header") else message.timestamp
+                stamps[index] = stamp.sec * 1_000_000_000 + stamp.nanosec
                 continue
             seconds, nanoseconds = _CDR_STAMP.unpack_from(data, 4)
             stamps[index] = seconds * 1_000_000_000 + nanoseconds
@@ -341,8 +353,8 @@ class Bag:
     def _decode(self, topic: str, data: memoryview) -> Any:
         type_name = self._type_names[topic]
         try:
-            return deserialize(data, type_name)
-        except (struct.error, ValueError, IndexError, KeyError, AssertionError) as error:
+            return self._types.deserialize_cdr(data, type_name)
+        except (SerdeError, struct.error, ValueError, IndexError, KeyError, AssertionError) as error:
             raise BagDamaged(
                 f"{self.path}: a message on {topic} is no {type_name} ({type(error).__name__}: {error}); "
                 "record it again, or leave the topic out"

@@ -51,9 +51,13 @@ def serialize(message: Any, type_name: str) -> bytes:
     return bytes(known_types().serialize_cdr(message, type_name))
 
 
-def deserialize(data: bytes | memoryview, type_name: str) -> Any:
-    """Dataclass instance from CDR bytes."""
-    return known_types().deserialize_cdr(data, type_name)
+def begins_with_stamp(type_name: str, types: Typestore) -> bool:
+    """Do messages of the type begin with their time of acquisition: a std_msgs/Header, or Foxglove's `timestamp`?"""
+    definition = types.fielddefs.get(type_name)
+    if definition is None or not definition[1]:
+        return False
+    name, (_, field_type) = definition[1][0]
+    return field_type == "std_msgs/msg/Header" or (name, field_type) == ("timestamp", "builtin_interfaces/msg/Time")
 
 
 def _register(type_name: str) -> None:

@@ -13,9 +13,7 @@ from typing import Any
 
 from gaze_vlm_ros.bag_writer import BagWriter, TopicTotals
 
-_CDR_STAMP = struct.Struct(
-    "<iI"
-)  # std_msgs/Header begins with seconds and nanoseconds, behind 4 bytes of encapsulation
+_CDR_STAMP = struct.Struct("<iI")  # a stamp begins with seconds and nanoseconds, behind 4 bytes of encapsulation
 
 
 @dataclass
@@ -23,7 +21,7 @@ class TopicTally:
     """Counts of one topic while it is recorded."""
 
     type_name: str
-    stamped: bool  # messages begin with a std_msgs/Header
+    stamped: bool  # messages begin with their time of acquisition
     received: int = 0
     written: int = 0
     overflowed: int = 0  # dropped by our own full queue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +13,11 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import RGB, DamagedImage, to_rgb
+from gaze_vlm_ros.video_stream import VIDEO_TYPES, VideoStream, is_video
 
-CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image")
+CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image", *VIDEO_TYPES)
+# What image_transport's plug-ins add to the name of the raw topic: JPEG or PNG, FFMPEGPacket, CompressedVideo.
+COMPRESSED_TRANSPORTS = ("/compressed", "/ffmpeg", "/foxglove")
 GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
 LABEL_TYPE = "gaze_vlm_msgs/msg/ActionLabel"
 # Other trackers' drivers publish bare points; the bag's record gaze_coordinates says what they mean. Normalized: 0 to 1
@@ -47,13 +49,22 @@ class UnclearRole(GazeVlmError):
 
 
 class FrameStream:
-    """Camera images in the order of their acquisition, decoded when asked for."""
+    """Camera images in the order of their acquisition, decoded when asked for.
+
+    Raises UnknownEncoding for video of another codec than H.264 and H.265, ReorderedVideo for video with B-frames.
+    """
 
     def __init__(self, bag: Bag, topic: str) -> None:
         self._bag, self.topic = bag, topic
         stamps_ns = bag.stamps_ns(topic)
+        self._video = VideoStream(bag, topic, stamps_ns) if is_video(bag, topic) else None
+        pictures = np.flatnonzero(self._video.has_picture) if self._video else np.arange(len(stamps_ns))
         # Two frames of one stamp are one frame, sent twice.
-        self.stamps_ns, self._arrival = np.unique(stamps_ns, return_index=True)
+        self.stamps_ns, first = np.unique(stamps_ns[pictures], return_index=True)
+        self._arrival = pictures[first]
+        keyframe_of = self._video.keyframe_of[self._arrival] if self._video else self._arrival
+        self.is_keyframe = keyframe_of == self._arrival  # (N,) decodes alone; still pictures all do
+        self.is_lost = keyframe_of < 0  # (N,) cannot be decoded, as its and other packets tell; still pictures never
         self._decoded: OrderedDict[int, RGB] = OrderedDict()
         self._size: tuple[int, int] | None = None
 
@@ -64,20 +75,29 @@ class FrameStream:
     def size(self) -> tuple[int, int]:
         """(width, height) of the first frame that is not damaged, px. Raises DamagedImage where all are."""
         if self._size is None:
-            for index in range(len(self)):
-                with contextlib.suppress(DamagedImage):
-                    height, width, _ = self.rgb(index).shape
-                    self._size = width, height
-                    break
-            else:
-                raise DamagedImage(f"{self._bag.path}: no frame of {self.topic} decodes; record again")
+            self._size = self._first_size()
         return self._size
+
+    def _first_size(self) -> tuple[int, int]:
+        why = "it has none"
+        for index in range(len(self)):
+            try:
+                height, width, _ = self.rgb(index).shape
+            except DamagedImage as error:
+                why = str(error)
+            else:
+                return width, height
+        raise DamagedImage(f"{self._bag.path}: no frame of {self.topic} decodes ({why}); record again")
+
+    def message(self, index: int) -> Any:
+        """The message that frame `index` came in."""
+        return self._bag.message(self.topic, int(self._arrival[index]))
 
     def rgb(self, index: int) -> RGB:
         """(H, W, 3) uint8 RGB of frame `index`. Do not write into it: it may be handed out again."""
         frame = self._decoded.get(index)
         if frame is None:
-            frame = to_rgb(self._bag.message(self.topic, int(self._arrival[index])))
+            frame = self._video.rgb(int(self._arrival[index])) if self._video else to_rgb(self.message(index))
             frame.flags.writeable = False
             self._decoded[index] = frame
             if len(self._decoded) > DECODED_FRAMES_KEPT:
@@ -146,7 +166,7 @@ def load_session(path: Path | str) -> Session:
     """Open a bag for training. The topics are those that the bag's own record names, or else the only one of a type.
 
     The gaze track and the labels are read at once (a few bytes a sample), the frames when they are asked for.
-    Raises what `open_bag` raises, NoFrames, UnclearGaze and UnclearRole.
+    Raises what `open_bag` and FrameStream raise, NoFrames, UnclearGaze and UnclearRole.
     """
     bag = open_bag(path)
     camera = _topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
@@ -189,10 +209,8 @@ def _topic_of_role(bag: Bag, role: str, *type_names: str) -> str | None:
     candidates = bag.topics_of(*type_names)
     if len(candidates) > 1:
         # One camera, published raw and compressed, is one choice: the smaller.
-        compressed = [name for name in candidates if name.endswith("/compressed")]
-        if len(compressed) == 1 and {name.removesuffix("/compressed") for name in candidates} == {
-            compressed[0].removesuffix("/compressed")
-        }:
+        compressed = [name for name in candidates if name.endswith(COMPRESSED_TRANSPORTS)]
+        if len(compressed) == 1 and set(candidates) == {compressed[0], compressed[0].rpartition("/")[0]}:
             return compressed[0]
         raise UnclearRole(
             f"{bag.path}: {role} could be {' or '.join(candidates)}, and the bag does not say which; "

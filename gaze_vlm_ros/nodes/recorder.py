@@ -33,7 +33,7 @@ from gaze_vlm_ros.bag_writer import BagExists, BagNotWritable, BagWriter, Split
 from gaze_vlm_ros.episodes import episode_folder, is_bag, set_aside
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.keyboard import Keyboard
-from gaze_vlm_ros.message_types import UnknownMessageType, describe_type, known_types
+from gaze_vlm_ros.message_types import UnknownMessageType, begins_with_stamp, describe_type, known_types
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
 from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
@@ -133,7 +133,7 @@ class Recorder(Node):
             self.declare_parameter(name, default, descriptor)
 
         text("bag", "", "folder of the new bag; must not exist; with episodes: folder of their bags")
-        text("camera_topic", "camera/image_raw/compressed", "Image or CompressedImage")
+        text("camera_topic", "camera/image_raw/compressed", "Image, CompressedImage, or video; see docs/recorder.md")
         text("camera_info_topic", "camera/camera_info", "empty = not recorded")
         text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped, or geometry_msgs/PointStamped; empty = not recorded")
         text("gaze_coordinates", "", f"of a PointStamped: {', '.join(GAZE_COORDINATES)}")
@@ -270,7 +270,7 @@ class Recorder(Node):
             publishers = self.get_publishers_info_by_topic(name)
             profiles = [_qos_as_rosbag2_writes_it(info.qos_profile) for info in publishers]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
-            self._tallies[name] = TopicTally(type_name, stamped=_begins_with_header(type_name))
+            self._tallies[name] = TopicTally(type_name, stamped=begins_with_stamp(type_name, known_types()))
         self._bag = BagThread(writer, self._tallies, int(self._number("queue_mb") * 1e6), self._number("flush_s"))
         self._bag_folder, self._bag_started = folder, time.monotonic()
         self._state = RecorderStatus.STATE_RECORDING
@@ -542,11 +542,6 @@ def _message_module_class(type_name: str) -> Any:
         return getattr(importlib.import_module(f"{package}.{kind}"), name)
     except (ImportError, AttributeError):
         raise UnknownMessageType(f"message type {type_name} is not installed here; source its workspace") from None
-
-
-def _begins_with_header(type_name: str) -> bool:
-    fields = known_types().fielddefs[type_name][1]
-    return bool(fields) and fields[0][1][1] == "std_msgs/msg/Header"
 
 
 def _free_bytes(folder: Path) -> int:
