@@ -34,6 +34,17 @@ def _parser() -> argparse.ArgumentParser:
     recover = bag_commands.add_parser("recover", help="save what is whole in a damaged bag into a new one")
     recover.add_argument("bag", type=Path, help="bag folder or .mcap file; it is not changed")
     recover.add_argument("--out", type=Path, metavar="FOLDER", help="the new bag (default: BAG_recovered)")
+    check = bag_commands.add_parser("check", help="is it fit for training? exit code 1 if there are warnings or errors")
+    check.add_argument("bag", type=Path, nargs="+", help="bag folder or .mcap file")
+    check.add_argument("--json", action="store_true", help="the findings and their figures as JSON")
+    check.add_argument("--config", type=Path, metavar="FIT_YAML", help="settings of the fit (default: training's own)")
+
+    view = commands.add_parser("view", help="a bag on screen: video, gaze, labels, predictions, delays")
+    view.add_argument("bag", type=Path, help="bag folder or .mcap file")
+    view.add_argument(
+        "--save", type=Path, metavar="PLACE", help="write FILE.rrd, to open with Rerun, or pictures to a new FOLDER"
+    )
+    view.add_argument("--every", type=int, metavar="N", help="of the pictures, each Nth frame (default: one a second)")
 
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
     _add_import_arguments(importing)
@@ -65,6 +76,14 @@ def _run(arguments: argparse.Namespace) -> int:
 
         print(recovery_text(recover(arguments.bag, arguments.out)))
         return 0
+    if arguments.command == "bag" and arguments.bag_command == "check":
+        from gaze_vlm_ros.bag_check import run_check
+
+        return run_check(arguments.bag, arguments.config, arguments.json)
+    if arguments.command == "view":
+        from gaze_vlm_ros.view.command import run_view
+
+        return run_view(arguments.bag, arguments.save, arguments.every)
     if arguments.command == "bag":
         from gaze_vlm_ros.bag_info import describe, describe_as_json
 

@@ -1,0 +1,1 @@
+"""`gaze-vlm view`: a bag on screen or as pictures. No ROS needed."""

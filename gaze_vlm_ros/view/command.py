@@ -1,0 +1,135 @@
+"""`gaze-vlm view`: where to show a bag, and what can keep it from being shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.session import Session, load_session
+from gaze_vlm_ros.view.pictures import frames_a_second, save_pictures
+from gaze_vlm_ros.view.scene import prediction_tracks, summary_of
+
+RECORDING = ".rrd"
+
+
+class RerunMissing(GazeVlmError):
+    """The viewer is not installed."""
+
+
+class NoDisplay(GazeVlmError):
+    """There is no screen to show anything on."""
+
+
+class ViewExists(GazeVlmError):
+    """Something is already where the view should be written."""
+
+
+class ViewNotWritable(GazeVlmError):
+    """The place cannot be written to."""
+
+
+class NoViewer(GazeVlmError):
+    """The viewer does not start, or is gone."""
+
+
+class BadEvery(GazeVlmError):
+    """Not a number of frames, or none are drawn."""
+
+
+def run_view(bag: Path, save: Path | None, every: int | None) -> int:
+    """Show a bag on screen, or write it: to a Rerun recording (.rrd), or else as pictures into a new folder.
+
+    every: of the pictures, draw each so many frames; None = about one a second. The exit code is 0.
+    Raises what load_session raises, and the conditions above.
+    """
+    if every is not None and (every < 1 or save is None or save.suffix == RECORDING):
+        raise BadEvery(f"--every {every}: expected 1 or more, and with --save FOLDER, where frames are drawn")
+    if save is not None and os.path.lexists(save):
+        raise ViewExists(f"{save} exists already, and nothing is overwritten; give another name")
+    if save is None:
+        _require_display()
+    if save is not None and save.suffix != RECORDING:
+        _write_pictures(load_session(bag), every, save)
+    else:
+        _show(_rerun(), bag, save)
+    return 0
+
+
+def _require_display() -> None:
+    if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        raise NoDisplay(
+            "there is no display here (DISPLAY and WAYLAND_DISPLAY are not set); "
+            "use --save FILE.rrd to look at it elsewhere, or --save FOLDER for pictures"
+        )
+
+
+def _rerun() -> Any:
+    os.environ.setdefault("RUST_LOG", "off")  # its errors come as exceptions too
+    try:
+        import rerun
+    except ImportError:
+        raise RerunMissing(
+            "Rerun, which shows bags, is not installed: pip install rerun-sdk; --save FOLDER needs no Rerun"
+        ) from None
+    return rerun
+
+
+def _write_pictures(session: Session, every: int | None, folder: Path) -> None:
+    each = every or frames_a_second(session)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise _not_writable(folder, error) from None
+    try:
+        written, damaged = save_pictures(session, each, folder)
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise _not_writable(folder, error) from None
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    left_out = f"; {damaged} damaged frames are left out" if damaged else ""
+    print(f"{folder}: {written} pictures, each {each} frames{left_out}; {summary_of(session, [])}")
+
+
+def _show(rerun: Any, path: Path, save: Path | None) -> None:
+    from gaze_vlm_ros.view.rerun_log import layout, log_session
+    from gaze_vlm_ros.view.rrd_file import written_to
+
+    session = load_session(path)
+    with open_bag(path) as bag:
+        tracks = prediction_tracks(bag)
+        out = rerun.RecordingStream("gaze-vlm view")
+        out.send_recording_name(session.name)
+        if save is not None:
+            try:
+                with written_to(out, save, layout(session, tracks)) as flush:
+                    damaged = log_session(out, bag, session, tracks, flush)
+            except OSError as error:
+                raise _not_writable(save, error) from None
+        else:
+            # Where Rerun looks for its viewer; a virtual environment need not be active.
+            os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
+            _ask_viewer(lambda: out.spawn(default_blueprint=layout(session, tracks)))
+            damaged = log_session(out, bag, session, tracks, lambda: _ask_viewer(out.flush))
+    left_out = f"; {damaged} damaged frames are left out" if damaged else ""
+    place = f"{save} (open it with `rerun {save}`)" if save is not None else "on screen"
+    print(f"{place}: {summary_of(session, tracks)}{left_out}")
+
+
+def _ask_viewer(call: Callable[[], None]) -> None:
+    try:
+        call()
+    except RuntimeError as error:  # by which Rerun tells everything
+        told = " ".join(str(error).split())
+        raise NoViewer(f"Rerun's viewer does not take the bag: {told}; use --save FILE.rrd") from None
+
+
+def _not_writable(place: Path, error: OSError) -> ViewNotWritable:
+    return ViewNotWritable(f"cannot write {place}: {error.strerror}; make room, or give another place")

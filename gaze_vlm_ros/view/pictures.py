@@ -1,0 +1,87 @@
+"""Frames with gaze and label drawn on them, as PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from gaze_vlm_ros.images import RGB, DamagedImage, UnknownEncoding
+from gaze_vlm_ros.session import Session
+from gaze_vlm_ros.timeline import nearest
+from gaze_vlm_ros.view.scene import GazeOnPicture, gaze_on_picture, label_at
+
+USABLE_RGB, UNUSABLE_RGB, TRAIL_RGB = (0, 255, 0), (255, 60, 60), (255, 220, 0)
+
+
+def frames_a_second(session: Session) -> int:
+    """How many frames lie a second apart, by the median interval; at least 1."""
+    intervals_ns = np.diff(session.frames.stamps_ns)
+    return max(1, round(1e9 / float(np.median(intervals_ns)))) if len(intervals_ns) else 1
+
+
+def save_pictures(session: Session, every: int, folder: Path) -> tuple[int, int]:
+    """Write each `every`th frame into `folder`, which is there; how many were written, and how many are damaged.
+
+    Raises OSError where the disk does not take them.
+    """
+    stamps_ns = session.frames.stamps_ns
+    gaze_on: dict[tuple[int, int], GazeOnPicture] = {}  # by the frame's size, which may change
+    written = damaged = 0
+    for index in range(0, len(stamps_ns), every):
+        try:
+            rgb = session.frames.rgb(index)
+        except (DamagedImage, UnknownEncoding):
+            damaged += 1
+            continue
+        at_ns = int(stamps_ns[index])
+        elapsed_s = (at_ns - int(stamps_ns[0])) / 1e9
+        size = (rgb.shape[1], rgb.shape[0])
+        if session.gaze is not None and size not in gaze_on:
+            gaze_on[size] = gaze_on_picture(session.gaze, size)
+        text = f"{elapsed_s:.3f} s  {label_at(session.labels, at_ns) or 'unlabelled'}"
+        picture = draw(rgb, gaze_on.get(size), at_ns, text)
+        path = folder / f"frame_{index:06d}_at_{elapsed_s:08.3f}_s.png"
+        done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+        assert done  # any 8-bit picture can be
+        path.write_bytes(data.tobytes())
+        written += 1
+    return written, damaged
+
+
+def draw(rgb: RGB, gaze: GazeOnPicture | None, at_ns: int, text: str) -> RGB:
+    """A copy of `rgb` with the trail of gaze, a ring around the sample nearest to `at_ns`, and a line of text below.
+
+    The ring is green around a sample that training would take and red around others, and the text says why.
+    """
+    picture = rgb.copy()
+    unit = rgb.shape[1] / 640
+    if gaze is not None:
+        line = max(1, round(2 * unit))
+        trail = np.floor(gaze.trail(at_ns)).astype(np.int32)
+        cv2.polylines(picture, [trail.reshape(-1, 1, 2)], False, TRAIL_RGB, line, cv2.LINE_AA)
+        row = int(nearest(gaze.stamps_ns, [at_ns], max(gaze.spacing_ns, 20_000_000))[0])
+        if row < 0:
+            text += "  no gaze"
+        else:
+            faults = gaze.fault_texts(row)
+            text += f"  gaze {', '.join(faults)}" if faults else ""
+            if np.isfinite(gaze.xy[row]).all():
+                x, y = (int(value) for value in np.floor(gaze.xy[row]))
+                colour = UNUSABLE_RGB if faults else USABLE_RGB
+                cv2.circle(picture, (x, y), max(5, round(16 * unit)), colour, line, cv2.LINE_AA)
+    return _captioned(picture, text, unit)
+
+
+def _captioned(picture: RGB, text: str, unit: float) -> RGB:
+    """With a bar below that holds the text: nothing of the picture is covered, and long texts become small."""
+    width = picture.shape[1]
+    scale = 0.6 * max(unit, 0.35)
+    (_, height), below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, scale, 1)  # all pictures alike
+    (needed, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
+    scale *= min(1.0, 0.96 * width / max(needed, 1))
+    bar = np.zeros((height + below + max(6, round(8 * unit)), width, 3), np.uint8)
+    origin = (round(0.02 * width), bar.shape[0] - below - max(3, round(4 * unit)))
+    cv2.putText(bar, text, origin, cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 1, cv2.LINE_AA)
+    return np.vstack([picture, bar])

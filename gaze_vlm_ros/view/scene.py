@@ -1,0 +1,121 @@
+"""What is shown of a bag, whatever shows it: gaze beside its trail, the label of a time, predictions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.bag_reader import Bag
+from gaze_vlm_ros.gaze_validity import sample_faults
+from gaze_vlm_ros.labels import current_label
+from gaze_vlm_ros.session import GazeTrack, LabelTrack, Session
+
+PREDICTION_TYPE = "gaze_vlm_msgs/msg/ActionPrediction"
+TRAIL_S = 0.5  # one or two fixations
+# gaze_vlm_msgs/ActionPrediction
+STATUSES = ("ok", "abstains", "stale input", "no input", "error")
+
+
+@dataclass(frozen=True)
+class GazeOnPicture:
+    """Gaze in px of the frames, and what is wrong with each sample."""
+
+    stamps_ns: NDArray[np.int64]  # (N,)
+    xy: NDArray[np.float64]  # (N, 2); NaN = no estimate
+    usable: NDArray[np.bool_]  # (N,) as training takes them by default
+    faults: dict[str, NDArray[np.bool_]]  # (N,) by reason
+    spacing_ns: int  # usual time from one to the next
+
+    def trail(self, at_ns: int) -> NDArray[np.float64]:
+        """(n, 2) usable samples of the last TRAIL_S, oldest first."""
+        first, stop = np.searchsorted(self.stamps_ns, [at_ns - round(TRAIL_S * 1e9), at_ns], side="right")
+        return self.xy[first:stop][self.usable[first:stop]]
+
+    def fault_texts(self, row: int) -> list[str]:
+        """Why training would not take a sample."""
+        return [reason for reason, mask in self.faults.items() if mask[row]]
+
+
+def gaze_on_picture(gaze: GazeTrack, size: tuple[int, int]) -> GazeOnPicture:
+    """size: (width, height) px of the frames; a tracker may measure on a larger image of the same view."""
+    faults = sample_faults(gaze, size)
+    scale = np.array(size) / gaze.image_size if gaze.image_size[0] else 1.0
+    spacing_ns = int(np.median(np.diff(gaze.stamps_ns))) if len(gaze) > 1 else 0
+    return GazeOnPicture(
+        gaze.stamps_ns, gaze.xy * scale, ~np.logical_or.reduce(list(faults.values())), faults, spacing_ns
+    )
+
+
+def label_at(labels: LabelTrack | None, at_ns: int) -> str:
+    """What the person does at a time; empty = unlabelled."""
+    if labels is None:
+        return ""
+    row = current_label(labels.starts_ns, at_ns)
+    return labels.texts[row] if row >= 0 else ""
+
+
+@dataclass(frozen=True)
+class PredictionTrack:
+    """Predictions of one topic by the stamp of the last frame that each used."""
+
+    topic: str
+    stamps_ns: NDArray[np.int64]  # (N,) ascending
+    probabilities: dict[str, NDArray[np.float64]]  # (N,) by candidate's text; NaN = no candidate that time
+    other: NDArray[np.float64]  # (N,) probability of everything else; NaN = no candidates at all
+    best: list[str]  # (N,) text of the best candidate where the status is OK, else empty
+    texts: list[str]  # (N,) in words: the best candidate with its probability, or the status
+    changes: list[int]  # rows in which status or best candidate are others than in the row before
+    focus: NDArray[np.float64]  # (N, 2) px; NaN = unknown
+    unstamped: int  # of no frame yet: they have no place in time
+
+
+def prediction_tracks(bag: Bag) -> list[PredictionTrack]:
+    """Of every topic that carries predictions, and has one with a stamp."""
+    tracks = (_read_predictions(bag, topic) for topic in bag.topics_of(PREDICTION_TYPE))
+    return [track for track in tracks if len(track.stamps_ns)]
+
+
+def _read_predictions(bag: Bag, topic: str) -> PredictionTrack:
+    stamps_ns = bag.stamps_ns(topic)
+    order = [int(row) for row in np.argsort(stamps_ns, kind="stable") if stamps_ns[row] > 0]
+    messages = [bag.message(topic, row) for row in order]
+    names = sorted({candidate.text for message in messages for candidate in message.candidates})
+    probabilities = {name: np.full(len(messages), np.nan) for name in names}
+    for row, message in enumerate(messages):
+        for candidate in message.candidates:
+            probabilities[candidate.text][row] = candidate.probability
+    answers = [(message.status, message.candidates[0].text if message.candidates else "") for message in messages]
+    return PredictionTrack(
+        topic,
+        stamps_ns[order],
+        probabilities,
+        np.array([message.other_probability if message.candidates else np.nan for message in messages], float),
+        [message.candidates[0].text if message.candidates and not message.status else "" for message in messages],
+        [_in_words(message) for message in messages],
+        [row for row, answer in enumerate(answers) if not row or answer != answers[row - 1]],
+        np.array([(message.focus_x, message.focus_y) for message in messages], float).reshape(-1, 2),
+        len(stamps_ns) - len(order),
+    )
+
+
+def _in_words(message: Any) -> str:
+    best = f"{message.candidates[0].text} ({message.candidates[0].probability:.2f})" if message.candidates else ""
+    if not message.status:
+        return best
+    status = STATUSES[message.status] if message.status < len(STATUSES) else f"status {message.status}"
+    return ": ".join(filter(None, [status, message.status_text, best and f"best {best}"]))
+
+
+def summary_of(session: Session, tracks: list[PredictionTrack]) -> str:
+    """In one line, what there is to see."""
+    gaze = f"{len(session.gaze)} gaze samples" if session.gaze else "no gaze"
+    labels = f"{sum(map(bool, session.labels.texts))} labels" if session.labels else "no labels"
+    told = [f"{len(session.frames)} frames", gaze, labels]
+    for track in tracks:
+        told.append(f"{len(track.stamps_ns)} predictions of {track.topic}")
+        if track.unstamped:
+            told[-1] += f" ({track.unstamped} more of no frame are left out)"
+    return ", ".join(told)
