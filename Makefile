@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
-.PHONY: setup test demo lint clean
+.PHONY: setup test demo bench lint clean
 
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
@@ -28,6 +28,12 @@ lint: setup
 
 demo: setup
 	$(BIN)/gaze-vlm demo
+
+# Figures of this machine; nothing else should run meanwhile.
+bench: setup
+	$(BIN)/python benchmark/recorder.py
+	$(BIN)/python benchmark/bag_size.py
+	$(BIN)/python benchmark/clock_offset.py
 
 clean:
 	rm -rf build install log
