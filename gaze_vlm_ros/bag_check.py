@@ -18,7 +18,7 @@ from gaze_vlm_ros.checks.labels import label_coverage, window_use
 from gaze_vlm_ros.checks.streams import camera_gaps, clock, frame_quality, gaze_gaps, look_at_frames, order
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import UnknownEncoding
-from gaze_vlm_ros.session import CAMERA_TYPES, LABEL_TYPE, FrameStream, Session, _read_labels
+from gaze_vlm_ros.session import CAMERA_TYPES, LABEL_TYPE, FrameStream, Session, read_labels
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
             covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, demands)
             findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, demands))
             findings.append(camera_gaze_lag(frames, gaze))
-        labels = _read_labels(bag, label_role.topic) if label_role.topic else None
+        labels = read_labels(bag, label_role.topic) if label_role.topic else None
         if labels is None or label_role.topic is None:
             limit = "warning: training needs what the person does"
             findings.append(Finding("labels", "warning", label_role.reason, limit))

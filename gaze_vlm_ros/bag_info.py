@@ -27,9 +27,9 @@ from gaze_vlm_ros.session import (
     LabelTrack,
     UnclearGaze,
     UnclearRole,
-    _read_gaze,
-    _read_labels,
-    _topic_of_role,
+    read_gaze,
+    read_labels,
+    topic_of_role,
 )
 
 MIN_CONFIDENCE = 0.6  # as gaze.aggregate, so that the share is that of the samples which a trainer would use
@@ -143,7 +143,7 @@ def summarize(path: Path | str) -> BagSummary:
         gaze_role, gaze = _gaze(bag, camera_role.topic)
         label_role = _role(bag, "label_topic", LABEL_TYPE)
         camera = _camera_summary(frames) if frames else None
-        labels = _read_labels(bag, label_role.topic) if label_role.topic else None
+        labels = read_labels(bag, label_role.topic) if label_role.topic else None
         filled = [info for info in bag.topics.values() if info.count]
         start_ns = min((info.first_ns for info in filled), default=None)
         stop_ns = max((info.last_ns for info in filled), default=0)
@@ -168,7 +168,7 @@ def summarize(path: Path | str) -> BagSummary:
             gaze_role=gaze_role,
             label_role=label_role,
             camera=camera,
-            gaze=_gaze_summary(gaze, camera) if gaze else None,
+            gaze=gaze_summary(gaze, camera) if gaze else None,
             labels=_label_summary(labels) if labels else None,
             lost=_sum_if_all_known([topic.lost for topic in topics]),
         )
@@ -203,7 +203,7 @@ def _topic_summary(bag: Bag, name: str) -> TopicSummary:
 
 def _role(bag: Bag, role: str, *type_names: str) -> RoleSummary:
     try:
-        topic = _topic_of_role(bag, role, *type_names)
+        topic = topic_of_role(bag, role, *type_names)
     except UnclearRole as error:
         return RoleSummary(None, str(error))
     if topic is None:
@@ -225,7 +225,7 @@ def _gaze(bag: Bag, camera: str | None) -> tuple[RoleSummary, GazeTrack | None]:
     try:
         # Points alone need the frames' size.
         frames = cast(FrameStream, FrameStream(bag, camera) if points and camera else None)
-        return role, _read_gaze(bag, role.topic, frames)
+        return role, read_gaze(bag, role.topic, frames)
     except UnclearGaze as error:
         return RoleSummary(None, str(error)), None
     except (DamagedImage, UnknownEncoding) as error:
@@ -247,7 +247,7 @@ def _camera_summary(frames: FrameStream) -> CameraSummary | None:
     return None
 
 
-def _gaze_summary(gaze: GazeTrack, camera: CameraSummary | None) -> GazeSummary:
+def gaze_summary(gaze: GazeTrack, camera: CameraSummary | None) -> GazeSummary:
     size = gaze.image_size if gaze.image_size[0] else (camera.width, camera.height) if camera else (math.inf, math.inf)
     with np.errstate(invalid="ignore"):
         on_image = np.all((gaze.xy >= 0) & (gaze.xy < size), axis=1)

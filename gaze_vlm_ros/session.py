@@ -169,22 +169,22 @@ def load_session(path: Path | str) -> Session:
     Raises what `open_bag` and FrameStream raise, NoFrames, UnclearGaze and UnclearRole.
     """
     bag = open_bag(path)
-    camera = _topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
+    camera = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
     if camera is None or not bag.topics[camera].count:
         found = ", ".join(f"{name} ({info.type_name})" for name, info in bag.topics.items()) or "no topic at all"
         raise NoFrames(f"{path} has no camera images to train on; it has {found}")
-    gaze = _topic_of_role(bag, "gaze_topic", GAZE_TYPE)
+    gaze = topic_of_role(bag, "gaze_topic", GAZE_TYPE)
     named = bag.metadata.get("gaze_topic", "")
     if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:
         gaze = named  # only where the bag says so: points on a robot are mostly something else
-    labels = _topic_of_role(bag, "label_topic", LABEL_TYPE)
+    labels = topic_of_role(bag, "label_topic", LABEL_TYPE)
     frames = FrameStream(bag, camera)
     return Session(
         path=Path(path),
         metadata=dict(bag.metadata),
         frames=frames,
-        gaze=_read_gaze(bag, gaze, frames) if gaze and bag.topics[gaze].count else None,
-        labels=_read_labels(bag, labels) if labels and bag.topics[labels].count else None,
+        gaze=read_gaze(bag, gaze, frames) if gaze and bag.topics[gaze].count else None,
+        labels=read_labels(bag, labels) if labels and bag.topics[labels].count else None,
     )
 
 
@@ -202,7 +202,8 @@ def require_labels(session: Session) -> LabelTrack:
     return session.labels
 
 
-def _topic_of_role(bag: Bag, role: str, *type_names: str) -> str | None:
+def topic_of_role(bag: Bag, role: str, *type_names: str) -> str | None:
+    """The topic that the bag's record names for `role`, or the only one of the types; None: none. Raises UnclearRole."""
     named = bag.metadata.get(role, "")
     if named in bag.topics and bag.topics[named].type_name in type_names:
         return named
@@ -223,7 +224,8 @@ def _stamp_ns(message: Any) -> int:
     return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
-def _read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
+def read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
+    """All samples of a gaze topic. frames: whose size normalized points refer to. Raises UnclearGaze."""
     if bag.topics[topic].type_name == POINT_TYPE:
         return _read_points(bag, topic, frames.size)
     count = bag.topics[topic].count
@@ -265,7 +267,8 @@ def points_to_px(points: NDArray[np.float64], coordinates: str, image_size: tupl
     return px
 
 
-def _read_labels(bag: Bag, topic: str) -> LabelTrack:
+def read_labels(bag: Bag, topic: str) -> LabelTrack:
+    """All labels of a topic."""
     messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
     messages.sort(key=_stamp_ns)
     return LabelTrack(

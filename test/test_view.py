@@ -248,11 +248,11 @@ def test_pictures_each_second_or_each_nth_frame(bag: Path, tmp_path: Path, capsy
     names = sorted(path.name for path in (tmp_path / "second").iterdir())
     assert names[:2] == ["frame_000000_at_0000.000_s.png", "frame_000010_at_0001.000_s.png"]
     assert len(names) == 6
-    assert "6 pictures, each 10 frames" in capsys.readouterr().out
+    assert "6 pictures, one in 10 frames" in capsys.readouterr().out
     assert cli.main(["view", str(bag), "--save", str(tmp_path / "some"), "--every", "7"]) == 0
     numbers = [int(path.name.split("_")[1]) for path in sorted((tmp_path / "some").iterdir())]
     assert numbers == [number for number in range(0, 60, 7) if number != 7]
-    assert "8 pictures, each 7 frames; 1 damaged frames are left out" in capsys.readouterr().out
+    assert "8 pictures, one in 7 frames; 1 damaged frames are left out" in capsys.readouterr().out
     sizes = {cv2.imread(str(path)).shape for path in (tmp_path / "some").iterdir()}
     assert len(sizes) == 1  # so that they make a video
 

@@ -13,6 +13,8 @@ from gaze_vlm_ros.episodes import is_discarded
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session import Session, load_session, require_labels
 
+DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
+
 
 class NoSuchBag(GazeVlmError):
     """A path on the command line leads to no bag."""
@@ -68,9 +70,14 @@ def _size(session: Session) -> str:
 
 
 def session_digest(session: Session) -> str:
-    """16 hex digits that name the recording by its content: stamps, labels and gaze; the same wherever the bag lies."""
+    """16 hex digits that name the recording by its content; the same wherever the bag lies.
+
+    Stamps, labels and gaze, and of the pictures some: a copy that was encoded anew has another name.
+    """
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(session.frames.stamps_ns, dtype=np.int64).tobytes())
+    for index in np.unique(np.linspace(0, len(session.frames) - 1, DIGESTED_FRAMES).round().astype(int)):
+        digest.update(bytes(session.frames.message(int(index)).data))
     if session.labels is not None:
         digest.update(np.ascontiguousarray(session.labels.starts_ns, dtype=np.int64).tobytes())
         digest.update("\n".join(session.labels.texts).encode())

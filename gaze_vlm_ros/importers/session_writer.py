@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, _gaze_summary, instant_text
+from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, gaze_summary, instant_text
 from gaze_vlm_ros.bag_writer import BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import RGB, encode_jpeg
@@ -327,7 +327,7 @@ def _summary(
         size=size,
         frame_span_ns=(int(stamps_ns[0]), int(stamps_ns[-1])) if len(stamps_ns) else (0, 0),
         longest_gap_s=float(np.diff(stamps_ns).max(initial=0)) / 1e9,
-        gaze=_gaze_summary(gaze, CameraSummary(*session.videos[0].video.size, "")),
+        gaze=gaze_summary(gaze, CameraSummary(*session.videos[0].video.size, "")),
         gaze_without_video=int((~covered).sum()),
         actions=len(texts),
         distinct_actions=len(set(texts)),

@@ -84,18 +84,15 @@ def _write_pictures(session: Session, every: int | None, folder: Path) -> None:
     each = every or frames_a_second(session)
     try:
         folder.mkdir(parents=True)
+        try:
+            written, damaged = save_pictures(session, each, folder)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
     except OSError as error:
         raise _not_writable(folder, error) from None
-    try:
-        written, damaged = save_pictures(session, each, folder)
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise _not_writable(folder, error) from None
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
     left_out = f"; {damaged} damaged frames are left out" if damaged else ""
-    print(f"{folder}: {written} pictures, each {each} frames{left_out}; {summary_of(session, [])}")
+    print(f"{folder}: {written} pictures, one in {each} frames{left_out}; {summary_of(session, [])}")
 
 
 def _show(rerun: Any, path: Path, save: Path | None) -> None:

@@ -175,7 +175,7 @@ def run(request: pytest.FixtureRequest, runs: dict[str, Run]) -> Run:
 
 
 def test_the_faults_are_those_of_the_vendors_own_readers(played: Played) -> None:
-    """The simulated glasses produce what docs/eye_tracker.md lists; where this fails, the vendor has mended some."""
+    """The simulated glasses produce what docs/eye_tracker.md lists. Where this fails, the vendor has mended some."""
     vendors = played.vendors
     wrapped_s = vendors["wrap"].errors_s()
     assert wrapped_s.min() == pytest.approx(-(2**32) / 90_000, abs=0.01)
