@@ -203,7 +203,7 @@ def require_labels(session: Session) -> LabelTrack:
 
 
 def topic_of_role(bag: Bag, role: str, *type_names: str) -> str | None:
-    """The topic that the bag's record names for `role`, or the only one of the types; None: none. Raises UnclearRole."""
+    """The topic that the bag's record names for `role`, or the only one of these types, or None. Raises UnclearRole."""
     named = bag.metadata.get(role, "")
     if named in bag.topics and bag.topics[named].type_name in type_names:
         return named
