@@ -27,9 +27,7 @@ class CodedFrame:
     units: tuple[bytes, ...]  # NAL units without start codes
     whole: bool  # nothing of it is missing
     after_gap: bool  # packets before it are missing: what it builds on may be damaged
-    frames_missing: int = (
-        0  # frames that were lost as a whole before it, as far as the time between its neighbours tells
-    )
+    frames_missing: int = 0  # of which nothing came, right before it, as far as the time since the last frame tells
 
     @property
     def is_key(self) -> bool:
@@ -62,7 +60,8 @@ class FrameAssembler:
     _bytes: int = 0
     _whole: bool = True
     _after_gap: bool = True
-    _marker: bool = False
+    _marker: bool = False  # on the last packet, as it should be at a frame's end alone
+    _markers_lie: bool = False  # this sender has them elsewhere too
     _missing: int = 0
     _last_timestamp: int | None = None
     _intervals: deque[int] = field(default_factory=lambda: deque(maxlen=USUAL_OVER))
@@ -71,12 +70,13 @@ class FrameAssembler:
         """The frame that this packet completes by beginning another one."""
         frame = None
         if packet.timestamp != self._timestamp:
-            if lost_before and not self._marker:
+            if lost_before and not self._is_marked():
                 self._whole = False  # its tail may be among what was lost
             frame = self._close()
             self._begin(packet, lost_before)
-        elif lost_before:
-            self._whole = False
+        else:
+            self._whole &= not lost_before
+            self._markers_lie |= self._marker
         self._arrival_ns, self._marker = packet.arrival_ns, packet.marker
         self._bytes += len(packet.payload)
         if self._bytes > MAX_FRAME_BYTES or not self._add(packet.payload):
@@ -88,8 +88,11 @@ class FrameAssembler:
         """The frame that is being collected, at the end; whole only where the sender marked its last packet."""
         if not self._fragment and not any(unit[0] & 0x1F in SLICES for unit in self._units):
             self._timestamp = None
-        self._whole &= self._marker
+        self._whole &= self._is_marked()
         return self._close()
+
+    def _is_marked(self) -> bool:
+        return self._marker and not self._markers_lie
 
     def _begin(self, packet: RtpPacket, lost_before: int) -> None:
         interval = None if self._last_timestamp is None else (packet.timestamp - self._last_timestamp) & 0xFFFFFFFF

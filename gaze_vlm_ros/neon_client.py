@@ -284,7 +284,7 @@ class NeonClient:
             self._asked.clear()
             was_answered, answered = answered, await self._estimate_offset()
             if answered != was_answered:
-                lost = "no answer to time echoes: going on with the last offset and drift"
+                lost = "no answer to time echoes: going on with the last offset and drift, unless a clock is in doubt"
                 self.notice(answered, "time echoes are answered again" if answered else lost)
             if self._clock_state.doubted:
                 self._asked.set()

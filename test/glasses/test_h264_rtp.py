@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from fractions import Fraction
 
 import av
@@ -114,6 +115,14 @@ def test_parameter_sets_with_a_timestamp_of_their_own_belong_to_the_next_frame()
 def test_the_last_frame_is_whole_only_where_its_end_was_marked() -> None:
     assert [frame.whole for frame in assemble(packets([[IDR], [SLICE]]))[0]] == [True, True]
     assert [frame.whole for frame in assemble(packets([[IDR], [SLICE]], marker=False))[0]] == [True, False]
+
+
+def test_marks_that_are_not_at_the_end_alone_are_not_believed() -> None:
+    """As of a sender that marks each slice: without its second slice the frame would look whole."""
+    sent = packets([[SPS, PPS, IDR, IDR], [SLICE, SLICE], [SLICE, SLICE]])
+    marked = [replace(packet, marker=packet.payload[0] & 0x1F not in (7, 8)) for packet in sent]
+    frames, _ = assemble(marked, {5})  # the second frame's second slice
+    assert [frame.whole for frame in frames] == [True, False, False]
 
 
 def test_aggregated_units() -> None:
