@@ -241,6 +241,7 @@ class PredictorNode(Node):
                 f"{card.observation_s:g} s",
             )
             return
+        self._asked_ns = observation.stamp_ns  # a newer frame may have come since it was asked
         answer = self._predictor.predict(observation.frames)
         self._check_size(observation.frames[-1].shape)
         self._counts["observations answered"] += 1
