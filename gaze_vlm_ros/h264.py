@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 # Profiles whose SPS carries the chroma format and bit depths (ITU-T H.264, 7.3.2.1.1).
 HIGH_PROFILES = {100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135}
 
@@ -42,21 +44,54 @@ def frame_size(sps: bytes) -> tuple[int, int] | None:
 
     `sps` is the NAL unit without start code. Raises IndexError when it is cut short.
     """
-    bits = _Bits(sps[1:].replace(b"\0\0\3", b"\0\0"))  # without emulation prevention (7.4.1)
+    bits = Bits(without_emulation_prevention(sps[1:]))
+    begin = read_sps_begin(bits)
+    if begin is None:
+        return None
+    width = (bits.exp_golomb() + 1) * 16
+    height_units = bits.exp_golomb() + 1
+    frames_only = bits.unsigned(1)
+    height = height_units * 16 * (2 - frames_only)
+    if not frames_only:
+        bits.unsigned(1)
+    bits.unsigned(1)  # direct_8x8_inference_flag
+    if bits.unsigned(1):
+        left, right, top, bottom = (bits.exp_golomb() for _ in range(4))
+        unit_x = 2 if begin.chroma_format in (1, 2) else 1
+        unit_y = (2 if begin.chroma_format == 1 else 1) * (2 - frames_only)
+        width -= (left + right) * unit_x
+        height -= (top + bottom) * unit_y
+    return width, height
+
+
+class SpsBegin(NamedTuple):
+    """An SPS up to the frame size."""
+
+    chroma_format: int  # 1 = 4:2:0
+    separate_planes: bool  # of 4:4:4
+    frame_num_bits: int
+    frame_num_gaps_allowed: bool
+
+
+def read_sps_begin(bits: Bits) -> SpsBegin | None:
+    """Read an SPS behind its first byte up to the frame size (7.3.2.1.1); None with a custom scaling matrix.
+
+    Raises IndexError when it is cut short.
+    """
     profile = bits.unsigned(8)
     bits.unsigned(16)  # constraint flags, level
     bits.exp_golomb()  # its id
-    chroma_format = 1  # 4:2:0
+    chroma_format, separate_planes = 1, False
     if profile in HIGH_PROFILES:
         chroma_format = bits.exp_golomb()
         if chroma_format == 3:
-            bits.unsigned(1)
+            separate_planes = bool(bits.unsigned(1))
         bits.exp_golomb()  # luma bit depth
         bits.exp_golomb()  # chroma bit depth
         bits.unsigned(1)
         if bits.unsigned(1):
             return None
-    bits.exp_golomb()  # log2_max_frame_num_minus4
+    frame_num_bits = bits.exp_golomb() + 4
     order_type = bits.exp_golomb()
     if order_type == 0:
         bits.exp_golomb()
@@ -67,24 +102,15 @@ def frame_size(sps: bytes) -> tuple[int, int] | None:
         for _ in range(bits.exp_golomb()):
             bits.exp_golomb()
     bits.exp_golomb()  # max_num_ref_frames
-    bits.unsigned(1)
-    width = (bits.exp_golomb() + 1) * 16
-    height_units = bits.exp_golomb() + 1
-    frames_only = bits.unsigned(1)
-    height = height_units * 16 * (2 - frames_only)
-    if not frames_only:
-        bits.unsigned(1)
-    bits.unsigned(1)  # direct_8x8_inference_flag
-    if bits.unsigned(1):
-        left, right, top, bottom = (bits.exp_golomb() for _ in range(4))
-        unit_x = 2 if chroma_format in (1, 2) else 1
-        unit_y = (2 if chroma_format == 1 else 1) * (2 - frames_only)
-        width -= (left + right) * unit_x
-        height -= (top + bottom) * unit_y
-    return width, height
+    return SpsBegin(chroma_format, separate_planes, frame_num_bits, bool(bits.unsigned(1)))
 
 
-class _Bits:
+def without_emulation_prevention(payload: bytes) -> bytes:
+    """The bytes of a NAL unit as they were before 00 00 03 was written for 00 00 (7.4.1)."""
+    return payload.replace(b"\0\0\3", b"\0\0")
+
+
+class Bits:
     """Reads a byte string bit by bit, most significant first."""
 
     def __init__(self, data: bytes) -> None:

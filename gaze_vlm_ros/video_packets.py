@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from gaze_vlm_ros.h264 import HIGH_PROFILES, _Bits
+from gaze_vlm_ros.h264 import Bits, read_sps_begin, without_emulation_prevention
 
 H264, HEVC = "h264", "hevc"  # FFmpeg's names
 START_CODE = b"\0\0\1"
@@ -53,8 +53,8 @@ def read_packet(codec: str, data: bytes) -> Packet:
     return Packet(is_annex_b, False, False, False, sps, data, b"")
 
 
-def _slice_bits(slice_header: bytes) -> _Bits:
-    return _Bits(slice_header[1:].replace(b"\0\0\3", b"\0\0"))  # without emulation prevention (7.4.1)
+def _slice_bits(slice_header: bytes) -> Bits:
+    return Bits(without_emulation_prevention(slice_header[1:]))
 
 
 def _is_b_slice(slice_header: bytes) -> bool:
@@ -102,31 +102,10 @@ class FrameNumbers:
 
 def _frame_num_bits(sps: bytes) -> int | None:
     """Bits of frame_num (7.3.2.1.1); None where the encoder may leave numbers out, or where they stand elsewhere."""
-    bits = _Bits(sps[1:].replace(b"\0\0\3", b"\0\0"))
     try:
-        profile = bits.unsigned(8)
-        bits.unsigned(16)  # constraint flags, level
-        bits.exp_golomb()  # its id
-        if profile in HIGH_PROFILES:
-            if bits.exp_golomb() == 3 and bits.unsigned(1):  # 4:4:4 in separate planes
-                return None
-            bits.exp_golomb()  # luma bit depth
-            bits.exp_golomb()  # chroma bit depth
-            bits.unsigned(1)
-            if bits.unsigned(1):  # custom scaling
-                return None
-        length = bits.exp_golomb() + 4
-        order_type = bits.exp_golomb()
-        if order_type == 0:
-            bits.exp_golomb()
-        elif order_type == 1:
-            bits.unsigned(1)
-            for _ in range(2):
-                bits.exp_golomb()
-            for _ in range(bits.exp_golomb()):
-                bits.exp_golomb()
-        bits.exp_golomb()  # max_num_ref_frames
-        gaps_allowed = bits.unsigned(1)
+        begin = read_sps_begin(Bits(without_emulation_prevention(sps[1:])))
     except IndexError:
         return None
-    return None if gaps_allowed else length
+    if begin is None or begin.separate_planes or begin.frame_num_gaps_allowed:
+        return None
+    return begin.frame_num_bits
