@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,10 @@ SCORE_KINDS = ("calibrated", "uncalibrated", "rank_only")
 
 class NotACheckpoint(GazeVlmError):
     """The folder is not there, or holds no readable gaze_vlm.json."""
+
+
+class UnknownTarget(GazeVlmError):
+    """The checkpoint does not know how certain it must be for that precision."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,14 @@ class Card:
     score_kind: str  # one of SCORE_KINDS
     temperature: float  # probabilities = softmax(log-likelihood of each complete answer / temperature)
     trained_on: tuple[str, ...]  # digests of all sessions that were trained on or chosen by: never to be tested on
+    # Checkpoints of earlier releases lack what follows.
+    # Of moments in the validation sessions, how many had none of the labels as their answer; None = not measured.
+    other_share: float | None = None
+    # (target precision, least probability, share of answers that reach it) on validation; probability above 1 = never.
+    abstain_thresholds: tuple[tuple[float, float, float], ...] = ()
+    time_to_start_s: tuple[float, ...] = ()  # expected of each label, from the last frame; empty = unknown
+    time_to_start_source: str = "none"  # how it was found
+    time_to_start_error_s: float | None = None  # mean absolute error on validation
     format: int = CARD_FORMAT
 
 
@@ -63,12 +75,30 @@ def read_card(folder: Path | str) -> Card:
     if not isinstance(values, dict) or values.get("format") != CARD_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
         raise NotACheckpoint(f"{path} has format {found}, expected {CARD_FORMAT}; use the release that wrote it")
-    names = {field.name for field in fields(Card)}
-    if missing := sorted(names - values.keys()):
+    required = {field.name for field in fields(Card) if field.default is MISSING}
+    if missing := sorted(required - values.keys()):
         raise NotACheckpoint(f"{path} lacks {', '.join(missing)}; export the checkpoint again")
-    # JSON has lists where the card has tuples.
-    known: dict[str, Any] = {name: tuple(v) if isinstance(v := values[name], list) else v for name in names}
-    return Card(**known)
+    return Card(**{field.name: _tuples(values[field.name]) for field in fields(Card) if field.name in values})
+
+
+def _tuples(value: Any) -> Any:
+    """JSON has lists where the card has tuples."""
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def abstain_threshold(card: Card, target_precision: float) -> float:
+    """Least probability at which answers were right with at least `target_precision` on validation; above 1 = never.
+
+    Of the precisions that were measured the next higher one is taken. Raises UnknownTarget.
+    """
+    reached = [threshold for target, threshold, _ in sorted(card.abstain_thresholds) if target >= target_precision]
+    if not reached:
+        known = ", ".join(f"{target:g}" for target, *_ in sorted(card.abstain_thresholds)) or "none"
+        raise UnknownTarget(
+            f"target precision {target_precision:g}: checkpoint {card.model_id} knows thresholds for {known}; "
+            "choose one of them, or set the threshold itself"
+        )
+    return reached[0]
 
 
 def write_card(folder: Path, card: Card) -> None:

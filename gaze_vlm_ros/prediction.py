@@ -1,45 +1,121 @@
-"""A checkpoint asked about frames: which action comes next. Camera frames in, probabilities out; gaze has no way in."""
+"""What is asked and what is answered: camera frames in, probabilities out; gaze has no way in. No torch here."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.checkpoint import Card, read_card
+from gaze_vlm_ros.checkpoint import Card
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import RGB, to_rgb
 from gaze_vlm_ros.observation_window import pick_frames
 
+BACKENDS = ("model", "replay", "openai")
+ANSWERS = ("closed", "open")
 
-class NoSuchDevice(GazeVlmError):
-    """The device or number format that was asked for is not one that torch has here."""
+
+class UnknownBackend(GazeVlmError):
+    """There is no such kind of backend, or it does not give such answers."""
 
 
-class NotANumber(GazeVlmError):
-    """The model's output is not finite."""
+class NoAnswer(GazeVlmError):
+    """This observation has no answer; the next one may."""
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The frames of one question, oldest first, and the acquisition times of the first and the last, ns."""
+    """The frames of one question, oldest first, and their acquisition times."""
 
     frames: list[RGB]
-    start_ns: int
-    stamp_ns: int
+    stamps_ns: tuple[int, ...]  # of each frame: its name, until a clock is set back
+
+    @property
+    def start_ns(self) -> int:
+        return self.stamps_ns[0]
+
+    @property
+    def stamp_ns(self) -> int:
+        return self.stamps_ns[-1]
+
+
+@dataclass(frozen=True)
+class FrameAttention:
+    """Where the model looked in the last frame while it gave its best answer: a hint, not a measurement."""
+
+    boxes: NDArray[np.float64]  # (V, 4) px in the last frame, x0 y0 x1 y1, of each visual token that looks at it
+    shares: NDArray[np.float64]  # (V,) of the attention on the last frame, sum to 1
+
+    @property
+    def focus(self) -> tuple[float, float]:
+        """px: centre of the box with the largest share; NaN without boxes."""
+        if not len(self.shares):
+            return float("nan"), float("nan")
+        x0, y0, x1, y1 = self.boxes[self.shares.argmax()]
+        return float(x0 + x1) / 2, float(y0 + y1) / 2
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model says about one observation."""
+    """What is said about one observation. probabilities and other_probability sum to 1."""
 
-    probabilities: NDArray[np.float64]  # (A,) over the checkpoint's labels, sums to 1
-    focus: tuple[float, float]  # px in the last frame: centre of what it attended to most there; NaN = unknown
+    texts: tuple[str, ...]  # (A,) the card's labels in their order, or what was generated, best first
+    probabilities: NDArray[np.float64]  # (A,)
+    score_kind: str  # one of checkpoint.SCORE_KINDS: what the probabilities are worth
+    other_probability: float | None = None  # of none of the texts; None = unknown, the texts share all of it
+    time_to_start_s: NDArray[np.float64] | None = None  # (A,) expected, from the last frame; NaN = unknown
+    focus: tuple[float, float] = (float("nan"), float("nan"))  # px in the last frame; NaN = unknown
+    attention: FrameAttention | None = None  # None = unknown
+    stages: Mapping[str, float] = field(default_factory=dict)  # s spent on each part of the work, in order
+
+
+class Backend(Protocol):
+    """Something that answers. Called from one thread at a time."""
+
+    @property
+    def card(self) -> Card:
+        """What it was made for: question, labels, frames, times."""
+
+    def warm_up(self) -> None:
+        """Do now what only the first question would wait for. Raises GazeVlmError where no question can succeed."""
+
+    def predict(self, observation: Observation) -> Answer:
+        """Raises NoAnswer where there is none to this observation."""
+
+    def close(self) -> None:
+        """Free its memory and connections; it cannot be asked any more. May be called twice."""
+
+
+def open_backend(
+    checkpoint: Path | str,
+    *,
+    backend: str = "model",
+    answers: str = "closed",
+    device: str = "auto",
+    dtype: str = "float32",
+) -> Backend:
+    """Ready to be asked; the model is loaded.
+
+    checkpoint: folder that training/fit.py wrote.
+    backend: model = the checkpoint's own weights in this process.
+    answers: closed = the card's labels, ranked; open = free text.
+    device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
+    Raises UnknownBackend, NotACheckpoint, and what the backend itself raises.
+    """
+    if backend not in BACKENDS:
+        raise UnknownBackend(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
+    if answers not in ANSWERS:
+        raise UnknownBackend(f"answers is {answers!r}, expected one of {', '.join(ANSWERS)}")
+    if backend != "model" or answers != "closed":
+        raise UnknownBackend(f"backend {backend} with {answers} answers is not there yet")
+    from gaze_vlm_ros.backends.model import ModelBackend
+
+    return ModelBackend(checkpoint, device, dtype)
 
 
 class FrameBuffer:
@@ -92,67 +168,4 @@ class FrameBuffer:
             stamp_ns: frame if (frame := self._decoded.get(stamp_ns)) is not None else to_rgb(message)
             for stamp_ns, message in chosen
         }
-        return Observation([self._decoded[stamp_ns] for stamp_ns, _ in chosen], chosen[0][0], chosen[-1][0])
-
-
-class Predictor:
-    """A loaded checkpoint."""
-
-    def __init__(self, folder: Path | str, device: str = "auto", dtype: str = "float32") -> None:
-        """Load the checkpoint that training/fit.py wrote. Takes seconds; imports torch and transformers.
-
-        device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
-        Raises NotACheckpoint, UnknownModel, NoSuchDevice.
-        """
-        self.card: Card = read_card(folder)
-        import torch
-        from transformers.utils import logging
-
-        from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
-        from gaze_vlm_ros.vlm.loading import load_vlm
-        from gaze_vlm_ros.vlm.observation import answer_tokens
-
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        number_format = getattr(torch, dtype, None)
-        if not isinstance(number_format, torch.dtype) or not number_format.is_floating_point:
-            raise NoSuchDevice(f"dtype is {dtype!r}, expected float32, bfloat16 or float16")
-        try:
-            torch.empty(0, device=device)
-        except (RuntimeError, AssertionError) as error:
-            raise NoSuchDevice(f"device {device!r} is not there ({str(error).splitlines()[0]}); use cpu") from None
-        logging.disable_progress_bar()  # no place for it in a robot's logs
-        self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
-        enable_tap(self._model)
-        self._layers = middle_layers(self._model)
-        self._answers = [answer_tokens(self._processor, label) for label in self.card.labels]
-
-    def predict(self, frames: Sequence[RGB]) -> Answer:
-        """Rank all labels of the checkpoint after its question about `frames`, oldest first. Raises NotANumber."""
-        from scipy.special import softmax
-
-        from gaze_vlm_ros.vlm.ranking import rank
-
-        ranking = rank(self._model, self.encode(frames), self._answers, self._layers)
-        if not np.isfinite(ranking.log_likelihoods).all():
-            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
-        probabilities = softmax(ranking.log_likelihoods / self.card.temperature)
-        assert ranking.attention is not None
-        return Answer(probabilities, self._focus(ranking.attention[probabilities.argmax()], frames))
-
-    def encode(self, frames: Sequence[RGB]) -> Any:
-        """What the model is given: the same as in training (vlm.observation.encode)."""
-        from gaze_vlm_ros.vlm.observation import encode
-
-        return encode(self._processor, frames, self.card.question)
-
-    def _focus(self, attention: NDArray[np.float64], frames: Sequence[RGB]) -> tuple[float, float]:
-        from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
-
-        height, width, _ = frames[-1].shape
-        frame_of_token, boxes = visual_tokens(self._model, self._processor, (width, height), len(frames))
-        of_last = np.flatnonzero(frame_of_token == len(frames) - 1)
-        if not len(of_last):
-            return float("nan"), float("nan")
-        x0, y0, x1, y1 = boxes[of_last[attention[of_last].argmax()]]
-        return float(x0 + x1) / 2, float(y0 + y1) / 2
+        return Observation([self._decoded[stamp_ns] for stamp_ns, _ in chosen], tuple(stamp for stamp, _ in chosen))

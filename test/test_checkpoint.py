@@ -4,7 +4,16 @@ from pathlib import Path
 
 import pytest
 
-from gaze_vlm_ros.checkpoint import CARD_NAME, Card, NotACheckpoint, read_card, weights_revision, write_card
+from gaze_vlm_ros.checkpoint import (
+    CARD_NAME,
+    Card,
+    NotACheckpoint,
+    UnknownTarget,
+    abstain_threshold,
+    read_card,
+    weights_revision,
+    write_card,
+)
 from gaze_vlm_ros.labels import label_set_id
 
 CARD = Card(
@@ -71,3 +80,24 @@ def test_revision_moves_with_the_weights_alone(tmp_path: Path) -> None:
     assert weights_revision(tmp_path) == before
     (tmp_path / "model.safetensors").write_bytes(b"1235")
     assert weights_revision(tmp_path) != before
+
+
+def test_a_card_of_an_earlier_release_is_read(tmp_path: Path) -> None:
+    write_card(tmp_path, CARD)
+    values = json.loads((tmp_path / CARD_NAME).read_text())
+    for later in ("other_share", "abstain_thresholds", "time_to_start_s", "time_to_start_source"):
+        del values[later]
+    (tmp_path / CARD_NAME).write_text(json.dumps(values))
+    assert read_card(tmp_path) == CARD
+
+
+def test_the_threshold_for_a_precision_is_that_of_the_next_higher_one_measured(tmp_path: Path) -> None:
+    card = dataclasses.replace(CARD, abstain_thresholds=((0.9, 0.7, 0.5), (0.8, 0.4, 0.9), (0.99, 2.0, 0.0)))
+    write_card(tmp_path, card)
+    assert read_card(tmp_path) == card
+    thresholds = [abstain_threshold(card, target) for target in (0.5, 0.8, 0.85, 0.9, 0.95)]
+    assert thresholds == [0.4, 0.4, 0.7, 0.7, 2.0]
+    with pytest.raises(UnknownTarget, match=r"target precision 0.999: .* knows thresholds for 0.8, 0.9, 0.99;"):
+        abstain_threshold(card, 0.999)
+    with pytest.raises(UnknownTarget, match="knows thresholds for none"):
+        abstain_threshold(CARD, 0.5)

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from gaze_vlm_ros.backends.model import ModelBackend, NoSuchDevice
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.checkpoint import NotACheckpoint
 from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg
 from gaze_vlm_ros.labels import LabelSet
-from gaze_vlm_ros.prediction import FrameBuffer, NoSuchDevice, Predictor
+from gaze_vlm_ros.prediction import FrameBuffer, Observation, UnknownBackend, open_backend
 from gaze_vlm_ros.session import load_session
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import metrics
@@ -105,8 +106,8 @@ def test_what_is_no_image_is_named(message: SimpleNamespace, error: type[Excepti
 
 def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Path, small_bags: Path) -> None:
     """A bag's messages one by one into the buffer, against the trainer's windows of the same bag: bit for bit."""
-    predictor = Predictor(small_checkpoint, device="cpu")
-    card = predictor.card
+    backend = ModelBackend(small_checkpoint, device="cpu")
+    card = backend.card
     settings = load_settings(small_checkpoint / "settings.yaml")
     session = load_session(small_bags / "s3")
     model, processor = load_vlm(small_checkpoint)
@@ -126,11 +127,11 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
                 continue
             observation = buffer.observation()
             assert observation is not None
-            seen, trained = predictor.encode(observation.frames), data.encoded(row, "cpu")
+            seen, trained = backend.encode(observation), data.encoded(row, "cpu")
             assert seen.inputs.keys() == trained.inputs.keys()
             assert all(torch.equal(seen.inputs[name], trained.inputs[name]) for name in seen.inputs)
             assert torch.equal(seen.visual, trained.visual)
-            answer = predictor.predict(observation.frames)
+            answer = backend.predict(observation)
             np.testing.assert_allclose(answer.probabilities, expected[row], atol=1e-6)
             compared += 1
     assert compared == len(data.windows) > 20
@@ -138,13 +139,18 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
 
 def test_the_focus_lies_where_the_disc_is(small_checkpoint: Path, small_bags: Path) -> None:
     """The checkpoint was led to the gazed-at disc; its focus must be near it for most windows of an unseen session."""
-    predictor = Predictor(small_checkpoint, device="cpu")
+    backend = ModelBackend(small_checkpoint, device="cpu")
     session = load_session(small_bags / "s3")
     assert session.gaze is not None
     distances = []
     for index in range(10, len(session.frames), 15):
-        answer = predictor.predict([session.frames.rgb(index - 5), session.frames.rgb(index)])
+        pair = [index - 5, index]
+        stamps_ns = tuple(session.frames.stamps_ns[pair].tolist())
+        answer = backend.predict(Observation([session.frames.rgb(i) for i in pair], stamps_ns))
         assert answer.probabilities.sum() == pytest.approx(1.0)
+        assert answer.attention is not None
+        assert answer.attention.shares.sum() == pytest.approx(1.0)
+        assert answer.attention.focus == answer.focus
         at = np.searchsorted(session.gaze.stamps_ns, session.frames.stamps_ns[index])
         distances.append(np.hypot(*(np.array(answer.focus) - session.gaze.xy[at])))
     # One visual token is 24 px wide here.
@@ -153,10 +159,12 @@ def test_the_focus_lies_where_the_disc_is(small_checkpoint: Path, small_bags: Pa
 
 def test_a_folder_or_device_that_cannot_be_used_is_named(small_checkpoint: Path, tmp_path: Path) -> None:
     with pytest.raises(NotACheckpoint, match="no such checkpoint folder"):
-        Predictor(tmp_path / "absent")
+        open_backend(tmp_path / "absent")
     with pytest.raises(NotACheckpoint, match=r"holds no gaze_vlm\.json"):
-        Predictor(tmp_path)
+        open_backend(tmp_path)
     with pytest.raises(NoSuchDevice, match="device 'nonsense'"):
-        Predictor(small_checkpoint, device="nonsense")
+        open_backend(small_checkpoint, device="nonsense")
     with pytest.raises(NoSuchDevice, match="dtype is 'int8'"):
-        Predictor(small_checkpoint, device="cpu", dtype="int8")
+        open_backend(small_checkpoint, device="cpu", dtype="int8")
+    with pytest.raises(UnknownBackend, match="backend is 'oracle', expected one of model, replay, openai"):
+        open_backend(small_checkpoint, backend="oracle")

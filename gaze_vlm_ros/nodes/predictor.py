@@ -27,7 +27,7 @@ from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.prediction import Answer, FrameBuffer, NotANumber, Predictor
+from gaze_vlm_ros.prediction import Answer, FrameBuffer, NoAnswer, open_backend
 
 IMAGE_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 IMAGE_DEPTH = 5  # frames that may wait while Python is busy; older ones are worth nothing
@@ -74,12 +74,10 @@ class PredictorNode(Node):
             import torch
 
             torch.set_num_threads(threads)
-        self._predictor = Predictor(
-            Path(checkpoint).expanduser(), *(str(self.get_parameter(name).value) for name in ("device", "dtype"))
-        )
-        card = self._predictor.card
-        blank = np.zeros((card.frame_size[1], card.frame_size[0], 3), np.uint8)
-        self._predictor.predict([blank] * card.frames)  # the first pass takes longer; nobody waits for it now
+        options = {name: str(self.get_parameter(name).value) for name in ("device", "dtype")}
+        self._backend = open_backend(Path(checkpoint).expanduser(), **options)
+        card = self._backend.card
+        self._backend.warm_up()
         self._valid_s = self._number("valid_s") or card.horizon_s
         self._frames = FrameBuffer(card.observation_s, card.frames)
         self._frame_id = ""
@@ -148,7 +146,7 @@ class PredictorNode(Node):
         return float(self.get_parameter(name).value)
 
     def _model_info(self) -> ModelInfo:
-        card = self._predictor.card
+        card = self._backend.card
         info = ModelInfo(
             model_id=card.model_id,
             base_model=card.base_model,
@@ -217,7 +215,7 @@ class PredictorNode(Node):
                 return
             try:
                 self._answer_newest()
-            except (DamagedImage, NotANumber) as error:
+            except (DamagedImage, NoAnswer) as error:
                 self._problem = ActionPrediction.STATUS_ERROR, str(error)
             except GazeVlmError as error:
                 self._fatal = error  # e.g. an encoding that is no image: the next frame will be no better
@@ -234,7 +232,7 @@ class PredictorNode(Node):
         began = time.monotonic()
         observation = self._frames.observation()
         if observation is None:
-            card = self._predictor.card
+            card = self._backend.card
             self._problem = (
                 ActionPrediction.STATUS_NO_INPUT,
                 f"too few frames: one is needed in each {card.observation_s / card.frames:g} s of "
@@ -242,7 +240,7 @@ class PredictorNode(Node):
             )
             return
         self._asked_ns = observation.stamp_ns  # a newer frame may have come since it was asked
-        answer = self._predictor.predict(observation.frames)
+        answer = self._backend.predict(observation)
         self._check_size(observation.frames[-1].shape)
         self._counts["observations answered"] += 1
         self._problem = None
@@ -253,8 +251,8 @@ class PredictorNode(Node):
             self._publish()
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
-        if not self._size_was_checked and (shape[1], shape[0]) != self._predictor.card.frame_size:
-            trained = "x".join(map(str, self._predictor.card.frame_size))
+        if not self._size_was_checked and (shape[1], shape[0]) != self._backend.card.frame_size:
+            trained = "x".join(map(str, self._backend.card.frame_size))
             self.get_logger().warning(
                 f"camera images are {shape[1]}x{shape[0]}, and the model was trained on {trained}; its figures are "
                 "not those of this camera"
@@ -288,7 +286,7 @@ class PredictorNode(Node):
             self._counts["messages published"] += 1
 
     def _message(self) -> ActionPrediction:
-        card, result = self._predictor.card, self._result
+        card, result = self._backend.card, self._result
         message = ActionPrediction(
             score_kind=SCORE_KINDS[card.score_kind],
             horizon=_duration(card.horizon_s),
@@ -322,7 +320,7 @@ class PredictorNode(Node):
         return message
 
     def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
-        card, answer = self._predictor.card, result.answer
+        card, answer = self._backend.card, result.answer
         message.header.stamp = _time(result.stamp_ns)
         message.observation_start = _time(result.start_ns)
         message.valid_until = _time(result.stamp_ns + round(self._valid_s * 1e9))

@@ -14,7 +14,7 @@ from ros_processes import finish, isolated_environment, start, start_node, stop
 from small_bags import write_small_bag
 
 from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.prediction import FrameBuffer, Predictor
+from gaze_vlm_ros.prediction import FrameBuffer, open_backend
 
 OK, ABSTAIN, STALE_INPUT, NO_INPUT, ERROR = range(5)
 SOURCE = str(Path(__file__).with_name("camera_and_planner.py"))
@@ -43,7 +43,7 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
     assert "Traceback" not in output
     predictions = noted["predictions"]
     answered = [p for p in predictions if p["status"] == OK]
-    card = Predictor(small_checkpoint, device="cpu").card
+    card = open_backend(small_checkpoint, device="cpu").card
 
     # Camera in, nothing else: no gaze topic is subscribed.
     assert [name for name in noted["subscribed"] if name not in ("/parameter_events", "/clock")] == [BAG_TOPIC]
@@ -63,13 +63,13 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
     assert "do not decode" in damaged["status_text"]
 
     # Stamps are those of frames, and the answers those of the same frames offline.
-    offline = Predictor(small_checkpoint, device="cpu")
+    offline = open_backend(small_checkpoint, device="cpu")
     buffer, expected = FrameBuffer(card.observation_s, card.frames), {}
     with open_bag(bag) as opened:
         for stamp, index in noted["frames"].items():
             buffer.add(int(stamp), opened.message(BAG_TOPIC, index))
             if (observation := buffer.observation()) is not None:
-                expected[int(stamp)] = observation.start_ns, offline.predict(observation.frames)
+                expected[int(stamp)] = observation.start_ns, offline.predict(observation)
     assert len({p["stamp_ns"] for p in answered}) > 20
     for prediction in answered:
         start_ns, answer = expected[prediction["stamp_ns"]]

@@ -1,0 +1,108 @@
+"""A checkpoint's own weights in this process."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.checkpoint import Card, read_card
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction import Answer, FrameAttention, NoAnswer, Observation
+
+
+class NoSuchDevice(GazeVlmError):
+    """The device or number format that was asked for is not one that torch has here."""
+
+
+class NotANumber(NoAnswer):
+    """The model's output is not finite."""
+
+
+class ModelBackend:
+    """A loaded checkpoint that ranks its labels. See prediction.Backend."""
+
+    def __init__(self, folder: Path | str, device: str = "auto", dtype: str = "float32") -> None:
+        """Takes seconds; imports torch and transformers.
+
+        device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
+        Raises NotACheckpoint, UnknownModel, NoSuchDevice.
+        """
+        self._card = read_card(folder)
+        import torch
+        from transformers.utils import logging
+
+        from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
+        from gaze_vlm_ros.vlm.loading import load_vlm
+        from gaze_vlm_ros.vlm.observation import answer_tokens
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        number_format = getattr(torch, dtype, None)
+        if not isinstance(number_format, torch.dtype) or not number_format.is_floating_point:
+            raise NoSuchDevice(f"dtype is {dtype!r}, expected float32, bfloat16 or float16")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise NoSuchDevice(f"device {device!r} is not there ({str(error).splitlines()[0]}); use cpu") from None
+        logging.disable_progress_bar()  # no place for it in a robot's logs
+        self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
+        enable_tap(self._model)
+        self._layers = middle_layers(self._model)
+        self._answers = [answer_tokens(self._processor, label) for label in self._card.labels]
+
+    @property
+    def card(self) -> Card:
+        return self._card
+
+    def warm_up(self) -> None:
+        """Ask about blank frames: the first pass takes longer."""
+        blank = np.zeros((self._card.frame_size[1], self._card.frame_size[0], 3), np.uint8)
+        self.predict(Observation([blank] * self._card.frames, tuple(range(self._card.frames))))
+
+    def predict(self, observation: Observation) -> Answer:
+        """Rank all labels of the checkpoint after its question about the frames. Raises NotANumber."""
+        from scipy.special import softmax
+
+        from gaze_vlm_ros.vlm.ranking import rank
+
+        began = time.perf_counter()
+        encoded = self.encode(observation)
+        asked = time.perf_counter()
+        ranking = rank(self._model, encoded, self._answers, self._layers)
+        answered = time.perf_counter()
+        if not np.isfinite(ranking.log_likelihoods).all():
+            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
+        probabilities = softmax(ranking.log_likelihoods / self._card.temperature)
+        assert ranking.attention is not None
+        attention = self._attention(ranking.attention[probabilities.argmax()], observation)
+        return Answer(
+            self._card.labels,
+            probabilities,
+            self._card.score_kind,
+            focus=attention.focus,
+            attention=attention,
+            stages={"preprocess": asked - began, "language": answered - asked},
+        )
+
+    def encode(self, observation: Observation) -> Any:
+        """What the model is given: the same as in training (vlm.observation.encode)."""
+        from gaze_vlm_ros.vlm.observation import encode
+
+        return encode(self._processor, observation.frames, self._card.question)
+
+    def close(self) -> None:
+        self._model = self._processor = None
+
+    def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
+        from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
+
+        frames = observation.frames
+        height, width, _ = frames[-1].shape
+        frame_of_token, boxes = visual_tokens(self._model, self._processor, (width, height), len(frames))
+        of_last = np.flatnonzero(frame_of_token == len(frames) - 1)
+        shares = attention[of_last]
+        return FrameAttention(boxes[of_last], shares / max(shares.sum(), 1e-300))
