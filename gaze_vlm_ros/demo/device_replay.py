@@ -280,7 +280,7 @@ def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path
                 _must_run(view, predictor, glasses, device)
                 status.show(f"{left_s:.0f} s left; {predictor.last_line()}")
                 time.sleep(0.2)
-            subscribed = _subscriptions("predictor", environment, logs / "subscriptions.log")
+            subscribed = _subscriptions("predictor", CAMERA, environment, logs / "subscriptions.log")
             for child in (predictor, view, glasses, device):
                 _stop(child)
     seen = json.loads((out / LIVE).read_text())["summary"]
@@ -364,9 +364,9 @@ def _published(labels: Child) -> int:
     return int(labels.last_line().split()[1])
 
 
-def _subscriptions(node: str, environment: dict[str, str], log: Path) -> dict[str, list[str]]:
-    """Types of each topic that a running node subscribes."""
-    child = Child("subscriptions", python_command("gaze_vlm_ros.demo.subscriptions", node), log, environment)
+def _subscriptions(node: str, topic: str, environment: dict[str, str], log: Path) -> dict[str, list[str]]:
+    """Types of each topic that a running node subscribes, once it is known to subscribe `topic`."""
+    child = Child("subscriptions", python_command("gaze_vlm_ros.demo.subscriptions", node, topic), log, environment)
     with started(child):
         child.must_succeed(60)
     return {topic: types for topic, *types in map(str.split, log.read_text().splitlines())}

@@ -267,19 +267,24 @@ def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
         tmp_path / "labels.log",
         environment,
     )
+
+    def subscriptions(*arguments: object) -> "subprocess.CompletedProcess[str]":
+        command = python_command("gaze_vlm_ros.demo.subscriptions", *arguments)
+        return subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=100)
+
     with started(node):
         wait_for_line(node, "is ready", 60)
-        outputs = [
-            subprocess.run(
-                python_command("gaze_vlm_ros.demo.subscriptions", name),
-                env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=60,
-            )
-            for name in ("scripted_labels", "nobody")
-        ]  # fmt: skip
+        found = subscriptions("scripted_labels", "/camera/camera_info")
+        nobody = subscriptions("nobody", "--within", 1)
+        another = subscriptions("scripted_labels", "/gaze", "--within", 20)
         assert node.stop() == 0
-    assert outputs[0].stdout.splitlines() == ["/camera/camera_info sensor_msgs/msg/CameraInfo"]
+    assert found.stdout.splitlines() == ["/camera/camera_info sensor_msgs/msg/CameraInfo"], found.stderr
     assert node.last_line() == "published 0 scripted labels"
-    assert outputs[1].returncode == 1
-    assert outputs[1].stderr.splitlines() == [
-        "subscriptions: error: no node nobody is running on this domain; start it first"
+    assert (nobody.returncode, another.returncode) == (1, 1)
+    assert nobody.stderr.splitlines() == [
+        "subscriptions: error: no node nobody is running on this domain, looked for 1 s; start it first"
+    ]
+    assert another.stderr.splitlines() == [
+        "subscriptions: error: node scripted_labels subscribes /camera/camera_info, expected /gaze, looked for 20 s; "
+        "set its topic parameters"
     ]
