@@ -7,6 +7,7 @@ import queue
 import struct
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,7 +24,7 @@ class TopicTally:
     type_name: str
     stamped: bool  # messages begin with their time of acquisition
     received: int = 0
-    written: int = 0
+    written: int = 0  # handed to the operating system: a kill of this process costs nothing of them
     overflowed: int = 0  # dropped by our own full queue
     missed: int = 0  # numbered by the publisher, and never received
     max_gap_s: float = 0.0  # between two consecutive acquisition stamps
@@ -81,7 +82,9 @@ def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: floa
 def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
     """The same in one line, for a log; topics that are silent from the start are left out."""
     parts = [
-        f"{topic.name} {topic.tally.received} ({topic.rate_hz:.0f} Hz, {topic.tally.lost} lost"
+        f"{topic.name} {topic.tally.written} written ({topic.rate_hz:.0f} Hz, "
+        + (f"longest gap {topic.tally.max_gap_s:.3f} s, " if topic.tally.stamped else "")
+        + f"{topic.tally.lost} lost"
         + (f", {topic.note})" if topic.note else ")")
         for topic in topics
         if topic.tally.received
@@ -104,15 +107,24 @@ class BagThread:
     """Writes what it is handed to a bag, in a thread of its own, so that a slow disk never holds up reception.
 
     queue_bytes: what may wait for the disk; beyond it messages are dropped and counted.
-    flush_s: a kill loses at most what came since the last flush.
+    flush_s: a kill loses at most what came since the last flush; messages count as written once they are flushed.
+    clock: of the time between flushes, s.
     """
 
-    def __init__(self, writer: BagWriter, tallies: Mapping[str, TopicTally], queue_bytes: int, flush_s: float) -> None:
+    def __init__(
+        self,
+        writer: BagWriter,
+        tallies: Mapping[str, TopicTally],
+        queue_bytes: int,
+        flush_s: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._writer, self._tallies = writer, tallies
-        self._queue_bytes, self._flush_s = queue_bytes, flush_s
+        self._queue_bytes, self._flush_s, self._clock = queue_bytes, flush_s, clock
         self._waiting: queue.SimpleQueue[tuple[str, bytes, int, int, int] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
+        self._unflushed: Counter[str] = Counter()  # messages of each topic that the writer has, and the file may not
         self.error: OSError | None = None  # why it gave up writing
         self.most_waiting_bytes = 0
         self.longest_write_s = 0.0  # of one message or flush: how long the disk, or a split, held up writing
@@ -123,12 +135,11 @@ class BagThread:
         """Hand over one message; drop it, counted, when too much waits already."""
         with self._lock:
             full = self._waiting_bytes + len(data) > self._queue_bytes
-            if not full:
-                self._waiting_bytes += len(data)
-                self.most_waiting_bytes = max(self.most_waiting_bytes, self._waiting_bytes)
-        if full or self.error is not None:
-            self._tallies[topic].overflowed += 1
-            return
+            if full or self.error is not None:
+                self._tallies[topic].overflowed += 1
+                return
+            self._waiting_bytes += len(data)
+            self.most_waiting_bytes = max(self.most_waiting_bytes, self._waiting_bytes)
         self._waiting.put((topic, data, log_time_ns, publish_time_ns, sequence))
 
     def close(self) -> None:
@@ -140,7 +151,7 @@ class BagThread:
             raise self.error
 
     def _run(self) -> None:
-        next_flush = time.monotonic() + self._flush_s
+        next_flush = self._clock() + self._flush_s
         stopping = False
         while not stopping:
             try:
@@ -152,31 +163,38 @@ class BagThread:
                     stopping = True
                 else:
                     self._timed(self._write, *item)
-            if time.monotonic() >= next_flush:
+            if stopping or self._clock() >= next_flush:
                 self._timed(self._flush)
-                next_flush = time.monotonic() + self._flush_s
+                next_flush = self._clock() + self._flush_s
 
     def _timed(self, work: Callable[..., None], *arguments: Any) -> None:
         began = time.monotonic()
-        work(*arguments)
+        try:
+            work(*arguments)
+        except OSError as error:
+            self._give_up(error)
         self.longest_write_s = max(self.longest_write_s, time.monotonic() - began)
 
     def _write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
         with self._lock:
             self._waiting_bytes -= len(data)
-        if self.error is None:
-            try:
-                self._writer.write(topic, data, log_time_ns, publish_time_ns, sequence)
-            except OSError as error:
-                self.error = error
-        if self.error is None:
-            self._tallies[topic].written += 1
+        self._unflushed[topic] += 1
+        if self.error is not None:
+            self._give_up(self.error)
         else:
-            self._tallies[topic].overflowed += 1
+            self._writer.write(topic, data, log_time_ns, publish_time_ns, sequence)
 
     def _flush(self) -> None:
         if self.error is None:
-            try:
-                self._writer.flush()
-            except OSError as error:
-                self.error = error
+            self._writer.flush()
+            for topic, count in self._unflushed.items():
+                self._tallies[topic].written += count
+            self._unflushed.clear()
+
+    def _give_up(self, error: OSError) -> None:
+        """The disk takes no more. What was not flushed counts as lost: the file may have some of it, or none."""
+        self.error = error
+        with self._lock:
+            for topic, count in self._unflushed.items():
+                self._tallies[topic].overflowed += count
+        self._unflushed.clear()

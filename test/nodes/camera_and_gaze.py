@@ -1,6 +1,6 @@
-"""A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--points] [--wrong-type]`.
+"""A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--black] [--points] [--wrong-type]`.
 
-It is gone after so many seconds.
+It is gone after so many seconds. Black pictures take no room worth mention.
 
 Every gaze sample's x is its number, every frame's stamp counts in 1/30 s, so that losses can be counted from a bag.
 """
@@ -36,7 +36,7 @@ def main() -> None:
     else:
         camera = node.create_publisher(Image if raw else CompressedImage, topic, 30)
     points = "--points" in sys.argv  # normalized, from the bottom left, as another tracker's driver might
-    gaze = node.create_publisher(PointStamped if points else GazeStamped, "gaze", 1000)
+    gaze = node.create_publisher(PointStamped if points else GazeStamped, "gaze", 2000)
     label = node.create_publisher(ActionLabel, "label", 10)
     deadline = time.monotonic() + 20
     if "--wrong-type" in sys.argv:
@@ -49,7 +49,7 @@ def main() -> None:
             sys.exit("no recorder came")
         time.sleep(0.01)
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
-    jpeg = encode_jpeg(picture)
+    jpeg = encode_jpeg(np.zeros_like(picture) if "--black" in sys.argv else picture)
     started = time.monotonic()
     for number in range(int(seconds * 200)):
         stamp_ns = START_NS + number * 5_000_000

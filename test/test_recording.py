@@ -1,0 +1,103 @@
+"""The thread that writes a bag: when it flushes, by the test's own clock, and what it counts as written and lost."""
+
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaze_vlm_ros.bag_writer import BagWriter
+from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line
+
+TOPIC = "/gaze"
+WRITE_S = 0.01  # what writing one message takes, by the test's clock
+
+
+class WatchedWriter(BagWriter):
+    """A real bag whose disk is full after `room` flushes. Its clock goes on by WRITE_S with each message."""
+
+    def __init__(self, folder: Path, room: int = 1_000_000) -> None:
+        super().__init__(folder, {})
+        self.add_topic(TOPIC, "std_msgs/msg/String")
+        self.now_s = 0.0
+        self.room = room
+        self.done: list[str] = []
+        self.flushed = threading.Event()
+
+    def write(self, *arguments: Any, **more: Any) -> None:
+        super().write(*arguments, **more)
+        self.now_s += WRITE_S
+        self.done.append("write")
+
+    def flush(self) -> None:
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        self.room -= 1
+        super().flush()
+        self.done.append("flush")
+        self.flushed.set()
+
+
+def bag_thread(writer: WatchedWriter, flush_s: float) -> tuple[BagThread, TopicTally]:
+    tally = TopicTally("std_msgs/msg/String", stamped=False)
+    return BagThread(writer, {TOPIC: tally}, 1_000_000, flush_s, lambda: writer.now_s), tally
+
+
+def put(thread: BagThread, count: int) -> None:
+    for number in range(count):
+        thread.put(TOPIC, b"\0\1\0\0\1\0\0\0\0", number, number, number)
+
+
+def test_a_flush_after_each_flush_s(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag")
+    thread, tally = bag_thread(writer, flush_s=20 * WRITE_S)
+    put(thread, 1000)
+    thread.close()
+    runs = [len(run) for run in "".join(word[0] for word in writer.done).split("f")]
+    assert max(runs) <= 21  # messages between two flushes; the sum of 20 steps may be a hair below 20 times one
+    assert sum(runs) == tally.written == 1000
+
+
+def test_a_message_is_flushed_though_none_follows(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag")
+    thread, tally = bag_thread(writer, flush_s=WRITE_S / 2)
+    put(thread, 1)
+    assert writer.flushed.wait(60)
+    thread.close()
+    assert tally.written == 1
+    # And one that comes while the clock stands still waits for the next flush, that of the end.
+    writer = WatchedWriter(tmp_path / "another")
+    thread, tally = bag_thread(writer, flush_s=1e6 * WRITE_S)
+    put(thread, 3)
+    thread.close()
+    assert writer.done == ["write"] * 3 + ["flush"]
+    assert tally.written == 3
+
+
+def test_what_a_full_disk_did_not_take_is_lost_and_counted(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag", room=2)
+    thread, tally = bag_thread(writer, flush_s=10 * WRITE_S)
+    put(thread, 100)
+    with pytest.raises(OSError, match="No space left"):
+        thread.close()
+    put(thread, 5)  # nothing is taken any more
+    written = writer.done.index("flush", writer.done.index("flush") + 1) - 1
+    assert tally.written == written > 0
+    assert tally.lost == 105 - written
+
+
+def test_a_topic_that_waits_too_long_in_memory_is_dropped_and_counted(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag")
+    tally = TopicTally("std_msgs/msg/String", stamped=False)
+    thread = BagThread(writer, {TOPIC: tally}, 8, 1.0)  # 9 bytes each: not even one has room
+    put(thread, 7)
+    thread.close()
+    assert (tally.written, tally.lost) == (0, 7)
+
+
+def test_the_line_of_a_log(tmp_path: Path) -> None:
+    tally = TopicTally("sensor_msgs/msg/Imu", stamped=True, received=12, written=9, overflowed=2, max_gap_s=0.0125)
+    line = live_line([TopicState("/imu", 100.4, tally, "98% valid")], 5_500_000_000, 600.0, "recording")
+    assert line == (
+        "recording: /imu 9 written (100 Hz, longest gap 0.013 s, 2 lost, 98% valid); 5.5 GB free, room for 10 minutes"
+    )
