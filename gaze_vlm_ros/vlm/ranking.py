@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +11,21 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
+from gaze_vlm_ros.vlm.answer_tree import AnswerTree, split_answers
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.observation import Encoded
+from gaze_vlm_ros.vlm.prompt import Prompt, copied, read_prompt
+
+# Memory for what one pass makes beside the model: a closed set that needs more is ranked in several.
+PASS_BYTES = 256 << 20
+# Tree and rows differ by rounding alone. Log-probability of a whole answer, nats; beyond it the tree is not trusted.
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
+TOLERANCE_16_BIT = 0.3
+_log = logging.getLogger(__name__)
+_tree_tokens: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # the longest pass that was checked
+_in_rows: weakref.WeakSet[Any] = weakref.WeakSet()  # models that cannot read a tree
 
 
 @dataclass(frozen=True)
@@ -22,49 +36,173 @@ class Ranking:
     attention: NDArray[np.float64] | None  # (A, V) over the visual tokens while giving each answer; rows sum to one
 
 
-@torch.inference_mode()
 def rank(
     model: Any, encoded: Encoded, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None = None
 ) -> Ranking:
     """Score every answer (token ids from observation.answer_tokens) after the same question.
 
-    Images and question are computed once; then all answers in one batch on top of their keys and values.
     layers: decoder layers to read the attention of; None = do not. Raises CannotTap.
     """
-    device = next(model.parameters()).device
-    inputs = {name: tensor.to(device) for name, tensor in encoded.inputs.items()}
-    # The last token of the prompt goes with the answers: its row predicts their first tokens.
-    ids = inputs["input_ids"]
-    per_token = {name for name, tensor in inputs.items() if tensor.shape == ids.shape}
-    prompt = {name: tensor[:, :-1] if name in per_token else tensor for name, tensor in inputs.items()}
-    cache = model(**prompt, use_cache=True, logits_to_keep=1).past_key_values
-    cache.batch_repeat_interleave(len(answers))
+    return rank_after(model, read_prompt(model, encoded, layers), answers, layers)
 
-    targets, present = _padded(answers, device)
-    last = ids[:, -1:].expand(len(answers), -1)
+
+@torch.inference_mode()
+def rank_after(
+    model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None = None
+) -> Ranking:
+    """Score every answer behind a prompt that was read (with the same layers).
+
+    All answers go through the model as one prefix tree: a token of it sees the prompt and the tokens that it follows,
+    by mask and position. Where a model cannot do that (a convolution over neighbouring tokens), each answer is a row of
+    a batch. Which of the two holds is found by comparing them once. Sets that would take more than PASS_BYTES are
+    ranked in several passes.
+    """
+    log_likelihoods = np.zeros(len(answers))
+    attention = np.zeros((len(answers), len(prompt.visual))) if layers else None
+    for group in split_answers(answers, _most_nodes(model, prompt, layers)):
+        chosen = [answers[index] for index in group]
+        part = (_rank_tree if _reads_trees(model, prompt, chosen) else _rank_rows)(model, prompt, chosen, layers)
+        log_likelihoods[group] = part.log_likelihoods
+        if attention is not None:
+            attention[group] = part.attention
+    return Ranking(log_likelihoods, attention)
+
+
+def _most_nodes(model: Any, prompt: Prompt, layers: tuple[int, ...] | None) -> int:
+    """So many tokens of a tree fit into PASS_BYTES."""
+    text = model.config.get_text_config()
+    heads = text.num_attention_heads
+    per_node = 8 * len(prompt.log_probabilities)  # logits, once as they come and once in float32
+    per_node += 8 * heads * (prompt.length + 1000)  # attention scores, where they are formed
+    per_node += 12 * heads * len(layers or ()) * len(prompt.visual)  # tapped attention
+    return max(16, int(PASS_BYTES // per_node))
+
+
+def _reads_trees(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) -> bool:
+    """Does a pass of this length over a tree give what rows give? Tried once, and again when passes get longer."""
+    if model in _in_rows:
+        return False
+    tokens = prompt.length + sum(map(len, answers))
+    if tokens <= _tree_tokens.get(model, 0):
+        return True
+    sample = sorted(answers, key=len)[-4:]
+    tolerance = TOLERANCE.get(next(model.parameters()).dtype, TOLERANCE_16_BIT)
+    problem = ""
+    try:
+        tree = _rank_tree(model, prompt, list(answers), None).log_likelihoods
+        rows = _rank_rows(model, prompt, sample, None).log_likelihoods
+        off = np.abs(tree[[list(answers).index(answer) for answer in sample]] - rows).max()
+        if not off <= tolerance and np.isfinite(rows).all():
+            problem = f"they would be off by {off:.2g} nats"
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
+        problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    if problem:
+        _log.warning(
+            "%s ranks its answers in rows, not as a tree, which takes longer (%s)", type(model).__name__, problem
+        )
+        _in_rows.add(model)
+        return False
+    _tree_tokens[model] = tokens
+    return True
+
+
+def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
+    tree = AnswerTree.of(answers)
+    device = prompt.log_probabilities.device
+    count = len(tree.tokens)
     tap = None
-    options: dict[str, Any] = {}
+    logits = prompt.log_probabilities.new_zeros(0, len(prompt.log_probabilities))
+    if count:
+        depths = torch.from_numpy(tree.depths).to(device)
+        last = torch.tensor([prompt.length - 1], device=device)[None] if prompt.positions is None else prompt.positions
+        dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+        mask = torch.zeros(count, prompt.length + count, dtype=dtype, device=device)
+        mask[:, prompt.length :].masked_fill_(~torch.from_numpy(tree.sees()).to(device), torch.finfo(dtype).min)
+        tap, options = _tap(model, prompt, layers, torch.arange(count, device=device)[None])
+        logits = model(
+            input_ids=torch.from_numpy(tree.tokens).to(device)[None],
+            position_ids=last + 1 + depths,
+            attention_mask=mask[None, None],
+            past_key_values=copied(prompt.cache),
+            use_cache=True,
+            **_carried(prompt, 1, count),
+            **options,
+        ).logits[0]
+    of_node = torch.cat([logits, prompt.log_probabilities[None]])  # answer_tree.PROMPT, -1, is the last row
+    nodes, tokens = (torch.from_numpy(array).to(device) for array in (tree.edge_nodes, tree.edge_tokens))
+    normalizers = torch.cat([logits.float().logsumexp(dim=-1), logits.new_zeros(1, dtype=torch.float32)]).double()
+    edges = (of_node[nodes, tokens].double() - normalizers[nodes]).cpu().numpy()
+    if not layers:
+        return Ranking(tree.sums(edges), None)
+    assert prompt.attention is not None
+    attention = prompt.attention[None].double()
+    if tap is not None:
+        attention = torch.cat([tap.log_attention()[0].double().exp(), attention])
+    rows = attention.cpu().numpy()
+    lengths = np.array([len(path) for path in tree.paths])
+    return Ranking(tree.sums(edges), tree.sums(rows[tree.edge_nodes]) / lengths[:, None])
+
+
+def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
+    """One answer a row, each with a copy of the prompt's keys and values."""
+    kept = sum(t.nbytes for layer in prompt.cache.layers for t in vars(layer).values() if isinstance(t, Tensor))
+    longest = max(map(len, answers))
+    size = max(1, PASS_BYTES // (kept + 8 * longest * len(prompt.log_probabilities)))
+    parts = [_rank_batch(model, prompt, answers[at : at + size], layers) for at in range(0, len(answers), size)]
+    attention = np.concatenate([part.attention for part in parts if part.attention is not None]) if layers else None
+    return Ranking(np.concatenate([part.log_likelihoods for part in parts]), attention)
+
+
+def _rank_batch(
+    model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None
+) -> Ranking:
+    device = prompt.log_probabilities.device
+    targets, present = _padded(answers, device)
+    first = prompt.log_probabilities[targets[:, :1]]
+    attention = None
     if layers:
-        enable_tap(model)
-        rows = torch.arange(targets.shape[1], device=device).expand(len(answers), -1)
-        tap = options[KEYWORD] = AttentionTap(rows, encoded.visual.to(device), layers)
-    logits = model(
-        input_ids=torch.cat([last, targets[:, :-1]], dim=1),
-        # No mask: padding stands behind an answer, where nothing that counts looks at it.
-        past_key_values=cache,
-        use_cache=True,
-        **options,
-    ).logits
-    per_token_likelihood = torch.log_softmax(logits.double(), dim=-1).gather(2, targets[:, :, None])[:, :, 0]
-    log_likelihoods = (per_token_likelihood * present).sum(dim=1).cpu().numpy()
-    if tap is None:
+        assert prompt.attention is not None
+        attention = prompt.attention.double().expand(len(answers), 1, -1)
+    if targets.shape[1] > 1:
+        cache = copied(prompt.cache)
+        cache.batch_repeat_interleave(len(answers))
+        rows = torch.arange(targets.shape[1] - 1, device=device).expand(len(answers), -1)
+        tap, options = _tap(model, prompt, layers, rows)
+        logits = model(
+            input_ids=targets[:, :-1],
+            # No mask: padding stands behind an answer, where nothing that counts looks at it.
+            past_key_values=cache,
+            use_cache=True,
+            **_carried(prompt, len(answers), targets.shape[1] - 1),
+            **options,
+        ).logits
+        later = logits.float().log_softmax(dim=-1).gather(2, targets[:, 1:, None])[:, :, 0].double()
+        first = torch.cat([first, later], dim=1)
+        if tap is not None and attention is not None:
+            attention = torch.cat([attention, tap.log_attention().double().exp()], dim=1)
+    log_likelihoods = (first * present).sum(dim=1).cpu().numpy()
+    if attention is None:
         return Ranking(log_likelihoods, None)
     weights = present[:, :, None] / present.sum(dim=1)[:, None, None]
-    attention = (tap.log_attention().double().exp() * weights).sum(dim=1)
-    return Ranking(log_likelihoods, attention.cpu().numpy())
+    return Ranking(log_likelihoods, (attention * weights).sum(dim=1).cpu().numpy())
 
 
-def _padded(answers: Sequence[Sequence[int]], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+def _tap(
+    model: Any, prompt: Prompt, layers: tuple[int, ...] | None, rows: Tensor
+) -> tuple[AttentionTap | None, dict[str, Any]]:
+    if not layers:
+        return None, {}
+    enable_tap(model)
+    tap = AttentionTap(rows, prompt.visual, layers)
+    return tap, {KEYWORD: tap}
+
+
+def _carried(prompt: Prompt, rows: int, tokens: int) -> dict[str, Tensor]:
+    """What each later token needs of the images beside the cache: the same as the prompt's last token."""
+    return {name: row.expand(rows, tokens, *row.shape[2:]) for name, row in prompt.carried.items()}
+
+
+def _padded(answers: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
     """(A, L) token ids, and 1 where they are an answer's own."""
     longest = max(map(len, answers))
     targets = torch.tensor([[*answer, *[0] * (longest - len(answer))] for answer in answers], device=device)

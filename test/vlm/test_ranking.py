@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from gaze_vlm_ros.vlm import ranking as ranking_module
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.ranking import rank
@@ -147,3 +148,41 @@ def test_likelihoods_are_the_losses_that_transformers_trains_with(sharp, asked, 
 def test_a_layer_that_does_not_exist_is_named(sharp, asked, answers):
     with pytest.raises(CannotTap, match=r"decoder layers \[7\] gave no attention: the model has no such layers"):
         rank(sharp, asked, answers, (1, 7))
+
+
+def test_in_rows_it_is_brute_force_too(sharp, asked, answers, monkeypatch):
+    monkeypatch.setattr(ranking_module, "_reads_trees", lambda *_: False)
+    assert_is_brute_force(sharp, asked, answers)
+    monkeypatch.setattr(ranking_module, "PASS_BYTES", 1)  # a row at a time
+    assert_is_brute_force(sharp, asked, answers)
+
+
+def test_models_read_trees(sharp, asked, answers, caplog):
+    """The fallback would hide it if none did. A convolution over neighbouring tokens (LFM2) cannot."""
+    rank(sharp, asked, answers)
+    convolves = "Lfm2" in type(sharp).__name__
+    assert ("in rows, not as a tree" in caplog.text) == convolves
+
+
+def test_a_model_that_cannot_read_a_tree_is_found_out(sharp, asked, answers, monkeypatch, caplog):
+    """Here every node sees its neighbours: what a model does that ignores the mask."""
+    expected = rank(sharp, asked, answers).log_likelihoods
+    model = copy.deepcopy(sharp)
+    monkeypatch.setattr(
+        ranking_module.AnswerTree, "sees", lambda tree: np.tril(np.ones((len(tree.tokens), len(tree.tokens)), bool))
+    )
+    np.testing.assert_allclose(rank(model, asked, answers).log_likelihoods, expected, atol=1e-5)
+    np.testing.assert_allclose(rank(model, asked, answers).log_likelihoods, expected, atol=1e-5)
+    assert caplog.text.count("in rows, not as a tree") == 1
+
+
+def test_a_thousand_answers_in_passes_that_fit_into_memory(sharp, tiny, asked, monkeypatch):
+    verbs = ["take", "open", "put down", "turn", "pour", "push", "wipe", "cut", "fold", "hand over"]
+    texts = [f"{verb} the {colour} {number}" for verb in verbs for colour in ("red", "blue") for number in range(50)]
+    answers = [answer_tokens(tiny[1], text) for text in texts]
+    whole = rank(sharp, asked, answers).log_likelihoods
+    some = np.random.default_rng(0).choice(len(texts), 4, replace=False)
+    for row in some:
+        assert whole[row] == pytest.approx(alone(sharp, asked, answers[row], LAYERS)[0], abs=1e-4)
+    monkeypatch.setattr(ranking_module, "PASS_BYTES", 4 << 20)
+    np.testing.assert_allclose(rank(sharp, asked, answers).log_likelihoods, whole, rtol=0, atol=1e-4)

@@ -1,0 +1,83 @@
+"""The prefix tree of a closed set of answers: what several answers begin with is computed once. Pure numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+PROMPT = -1  # the parent of the first tokens
+
+
+@dataclass(frozen=True)
+class AnswerTree:
+    """N nodes, each a token that another one follows; the last token of an answer is only predicted, never read.
+
+    An edge is a token predicted at a node: a step of one or more of the A answers.
+    """
+
+    tokens: Ints  # (N,) parents before children
+    parents: Ints  # (N,) node, or PROMPT
+    depths: Ints  # (N,) tokens between prompt and node
+    edge_nodes: Ints  # (E,) where an edge starts: node, or PROMPT
+    edge_tokens: Ints  # (E,)
+    paths: tuple[tuple[int, ...], ...]  # (A,) edges of each answer, first to last
+
+    @classmethod
+    def of(cls, answers: Sequence[Sequence[int]]) -> AnswerTree:
+        """The tree of answers (token ids, one or more each); the same answer may come twice."""
+        nodes: dict[tuple[int, ...], int] = {(): PROMPT}
+        edges: dict[tuple[int, int], int] = {}
+        parents: list[int] = []
+        paths = []
+        for answer in answers:
+            path = []
+            for length, token in enumerate(answer):
+                node = nodes[tuple(answer[:length])]
+                path.append(edges.setdefault((node, token), len(edges)))
+                if length + 1 < len(answer) and tuple(answer[: length + 1]) not in nodes:
+                    nodes[tuple(answer[: length + 1])] = len(parents)
+                    parents.append(node)
+            paths.append(tuple(path))
+        prefixes = list(nodes)[1:]
+        return cls(
+            tokens=np.array([prefix[-1] for prefix in prefixes], np.int64),
+            parents=np.array(parents, np.int64),
+            depths=np.array([len(prefix) - 1 for prefix in prefixes], np.int64),
+            edge_nodes=np.array([node for node, _ in edges], np.int64),
+            edge_tokens=np.array([token for _, token in edges], np.int64),
+            paths=tuple(paths),
+        )
+
+    def sees(self) -> NDArray[np.bool_]:
+        """(N, N) which nodes a node looks at: its ancestors and itself."""
+        seen = np.eye(len(self.tokens), dtype=bool)
+        for node, parent in enumerate(self.parents):
+            if parent != PROMPT:
+                seen[node] |= seen[parent]
+        return seen
+
+    def sums(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(A, ...) sum of the values (E, ...) of the edges of each answer."""
+        return np.stack([edges[list(path)].sum(axis=0) for path in self.paths])
+
+
+def split_answers(answers: Sequence[Sequence[int]], most_nodes: int) -> Iterator[list[int]]:
+    """Indices of answers, in groups whose trees have at most `most_nodes` nodes, or that hold a single answer.
+
+    Answers that begin alike stay together as far as they can.
+    """
+    group: list[int] = []
+    prefixes: set[tuple[int, ...]] = set()
+    for index in sorted(range(len(answers)), key=lambda index: tuple(answers[index])):
+        own = {tuple(answers[index][:length]) for length in range(1, len(answers[index]))}
+        if group and len(prefixes | own) > most_nodes:
+            yield group
+            group, prefixes = [], set()
+        group.append(index)
+        prefixes |= own
+    if group:
+        yield group
