@@ -191,8 +191,13 @@ def load_session(path: Path | str) -> Session:
 def require_gaze(session: Session) -> GazeTrack:
     """The session's gaze. Raises NoGaze where there is none."""
     if session.gaze is None:
-        raise NoGaze(f"{session.path} has no gaze ({GAZE_TYPE}); train without it (gaze: none) or leave the bag out")
+        raise no_gaze(session.path)
     return session.gaze
+
+
+def no_gaze(bag: Path) -> NoGaze:
+    """The error that says that a bag has none."""
+    return NoGaze(f"{bag} has no gaze ({GAZE_TYPE}); train without it (gaze: none) or leave the bag out")
 
 
 def require_labels(session: Session) -> LabelTrack:

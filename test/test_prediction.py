@@ -17,6 +17,7 @@ from gaze_vlm_ros.session import load_session
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import metrics
 from training.answers import rank_windows
+from training.bags import load_recording
 from training.data import prepare
 from training.settings import load_settings
 
@@ -109,10 +110,9 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
     backend = ModelBackend(small_checkpoint, device="cpu")
     card = backend.card
     settings = load_settings(small_checkpoint / "settings.yaml")
-    session = load_session(small_bags / "s3")
     model, processor = load_vlm(small_checkpoint)
     labels = LabelSet(card.labels, card.verbs, card.object_classes)
-    data = prepare([session], labels, settings, model, processor)
+    data = prepare([load_recording(small_bags / "s3", settings)], labels, settings, model, processor)
     expected = metrics.probabilities(rank_windows(model, data, np.arange(len(data.windows)), "cpu"), card.temperature)
     windows = {window.at_ns: row for row, window in enumerate(data.windows)}
 

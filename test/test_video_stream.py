@@ -35,6 +35,7 @@ from gaze_vlm_ros.session import FrameStream, load_session
 from gaze_vlm_ros.video_packets import FrameNumbers, Packet, codec_of, read_packet
 from gaze_vlm_ros.video_stream import NoVideoDecoder, ReorderedVideo, VideoStream
 from gaze_vlm_ros.vlm.tiny import build_tiny
+from training.bags import load_recording
 from training.data import prepare
 from training.settings import Settings
 
@@ -405,12 +406,12 @@ def test_a_trainer_sees_no_difference(tmp_path: Path) -> None:
     labels = collect_labels((text, "take", "") for text in COLOURS)
     stills = write_small_bag(tmp_path / "stills", 0, takes=4)
     video = as_video(stills, tmp_path / "video")
-    of_stills, of_video = (prepare([load_session(bag)], labels, settings, *tiny) for bag in (stills, video))
+    of_stills, of_video = (prepare([load_recording(bag, settings)], labels, settings, *tiny) for bag in (stills, video))
     assert len(of_video.windows) == 8
     assert of_video.windows == of_stills.windows
     assert of_video.dropped == of_stills.dropped
-    np.testing.assert_array_equal(of_video.gaze, of_stills.gaze)
     rows = np.arange(8)
+    np.testing.assert_array_equal(of_video.gaze[rows], of_stills.gaze[rows])
     expected, found = (data.questions(rows, "cpu")["pixel_values"] for data in (of_stills, of_video))
     assert expected.shape == found.shape
     assert float((expected - found).abs().mean()) < 0.05  # of -1 to 1: coded once more

@@ -1,19 +1,30 @@
-"""From what stands on the command line to loaded sessions."""
+"""From what stands on the command line to what training has to know of each bag."""
 
 from __future__ import annotations
 
+import functools
 import glob
 import hashlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, gaze_summary
 from gaze_vlm_ros.episodes import is_discarded
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.session import Session, load_session, require_labels
+from gaze_vlm_ros.images import DamagedImage
+from gaze_vlm_ros.session import LabelTrack, Session, load_session, require_labels
+from training.settings import Settings
+from training.windows import Window, cut_windows
 
 DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
+
+# Runs a function over items, perhaps several at a time, and yields the results in the items' order.
+Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 class NoSuchBag(GazeVlmError):
@@ -22,6 +33,25 @@ class NoSuchBag(GazeVlmError):
 
 class MixedSizes(GazeVlmError):
     """Sessions whose frames differ in size."""
+
+
+@dataclass(frozen=True)
+class Recording:
+    """What training has to know of one bag; a few hundred bytes a window. Pictures and gaze samples stay in the bag."""
+
+    path: Path
+    name: str
+    person: str
+    task: str
+    scene: str
+    digest: str  # see session_digest
+    frame_size: tuple[int, int]  # (width, height) px; (0, 0) where every frame is damaged
+    frames: int
+    span_s: float  # from the first frame to the last
+    labels: LabelTrack
+    gaze: GazeSummary | None  # None: the bag has none
+    windows: tuple[Window, ...]  # in time order
+    dropped: Counter[str]  # moments that made no window, by reason
 
 
 def find_bags(arguments: Sequence[str | Path]) -> list[Path]:
@@ -50,23 +80,52 @@ def _bags_under(path: Path) -> list[Path]:
     return sorted(bag for bag in bags if bag == path or not is_discarded(bag))
 
 
-def load_sessions(bags: Sequence[Path]) -> list[Session]:
-    """The sessions of `bags`, each with labels. Raises what load_session and require_labels raise, MixedSizes."""
-    sessions = [load_session(bag) for bag in bags]
-    for session in sessions:
-        require_labels(session)
-    sizes = {session.frames.size for session in sessions}
-    if len(sizes) > 1:
-        first, second = (next(s for s in sessions if s.frames.size == size) for size in sorted(sizes)[:2])
+def load_recordings(bags: Sequence[Path], settings: Settings, mapper: Mapper = map) -> list[Recording]:
+    """What is in `bags`, and the windows that `settings` cut from them; one bag at a time is open.
+
+    Raises what load_session and require_labels raise, MixedSizes.
+    """
+    recordings = list(mapper(functools.partial(load_recording, settings=settings), bags))
+    by_size = {recording.frame_size: recording for recording in reversed(recordings) if any(recording.frame_size)}
+    if len(by_size) > 1:
+        first, second = (by_size[size] for size in sorted(by_size)[:2])
         raise MixedSizes(
             f"frames differ in size: {first.path} has {_size(first)}, {second.path} has {_size(second)}; "
             f"use bags of one camera setting"
         )
-    return sessions
+    return recordings
 
 
-def _size(session: Session) -> str:
-    return "x".join(map(str, session.frames.size))
+def load_recording(bag: Path | str, settings: Settings) -> Recording:
+    """Raises what load_session and require_labels raise."""
+    session = load_session(bag)
+    labels = require_labels(session)
+    windows, counts = cut_windows(0, session, settings)
+    try:
+        size = session.frames.size
+    except DamagedImage:  # one bad bag among many
+        counts.dropped["with a damaged frame"] += len(windows)
+        size, windows = (0, 0), []
+    stamps_ns = session.frames.stamps_ns
+    return Recording(
+        path=Path(bag),
+        name=session.name,
+        person=session.person,
+        task=session.task,
+        scene=session.scene,
+        digest=session_digest(session),
+        frame_size=size,
+        frames=len(stamps_ns),
+        span_s=float(stamps_ns[-1] - stamps_ns[0]) / 1e9,
+        labels=labels,
+        gaze=None if session.gaze is None else gaze_summary(session.gaze, CameraSummary(*size, "")),
+        windows=tuple(windows),
+        dropped=counts.dropped,
+    )
+
+
+def _size(recording: Recording) -> str:
+    return "x".join(map(str, recording.frame_size))
 
 
 def session_digest(session: Session) -> str:
@@ -85,3 +144,8 @@ def session_digest(session: Session) -> str:
         digest.update(np.ascontiguousarray(session.gaze.stamps_ns, dtype=np.int64).tobytes())
         digest.update(np.ascontiguousarray(session.gaze.xy, dtype=np.float64).tobytes())
     return digest.hexdigest()[:16]
+
+
+def data_hash(recordings: Sequence[Recording]) -> str:
+    """Names the recordings that a fit used: 16 hex digits over their sorted digests."""
+    return hashlib.sha256(" ".join(sorted(recording.digest for recording in recordings)).encode()).hexdigest()[:16]

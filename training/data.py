@@ -1,34 +1,34 @@
-"""Windows made ready for one model: its input tensors, the answers' tokens and the gaze targets."""
+"""Windows made ready for one model: its input tensors, the answers' tokens and the gaze targets, read from disk."""
 
 from __future__ import annotations
 
-import hashlib
-import json
+import functools
+import tempfile
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.labels import LabelSet
-from gaze_vlm_ros.session import Session, require_gaze
+from gaze_vlm_ros.session import no_gaze
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
-from training.bags import session_digest
-from training.gaze_targets import FrameGaze, frame_gaze, window_target
-from training.packing import PackedInputs
+from training.bags import Mapper, Recording
+from training.conversion import TEXT_TENSORS, Converted, VisualTokens, convert_recordings, stored_gaze
+from training.gaze_targets import FrameGaze
 from training.settings import Settings
-from training.windows import NoWindows, Window, cut_windows
+from training.shards import Shard
+from training.windows import NoWindows, Window
 
-# Tensors with one entry per token of the text; all others belong to the images.
-TEXT_TENSORS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
 IGNORED = -100  # where answer_tokens hold no token
+# Open at a time. Bags may be thousands, and files that a process may have open are often 1024.
+_open_shard = functools.lru_cache(maxsize=128)(Shard)
+_open_array = functools.lru_cache(maxsize=128)(functools.partial(np.load, mmap_mode="r"))
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,73 @@ class Batch:
     def size(self) -> int:
         return len(self.answer_tokens)
 
+    def to(self, device: str) -> Batch:
+        return Batch(
+            {name: tensor.to(device) for name, tensor in self.inputs.items()},
+            self.answer_tokens.to(device),
+            self.visual.to(device),
+            self.frame_of_token.to(device),
+            self.gaze.to(device),
+        )
+
+
+@dataclass(frozen=True)
+class StoredWindows:
+    """What is on disk of N windows: window i is row `row[i]` of the files of bag `bag[i]`. Read when asked for."""
+
+    bags: Sequence[Converted]
+    bag: NDArray[np.int64]  # (N,)
+    row: NDArray[np.int64]  # (N,)
+
+    def __len__(self) -> int:
+        return len(self.bag)
+
+    def images(self, rows: NDArray[np.int64]) -> dict[str, torch.Tensor]:
+        """The model's image tensors of these windows, joined along the axis that batches are joined along."""
+        windows = [_open_shard(self.bags[self.bag[row]].images)[int(self.row[row])] for row in rows]
+        return {name: torch.cat([window[name] for window in windows]) for name in windows[0]}
+
+    def gaze_points(self, row: int) -> list[FrameGaze]:
+        """Usable gaze on each frame of one window."""
+        return stored_gaze(_open_shard(self.bags[self.bag[row]].gaze)[int(self.row[row])])
+
+    def targets(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(len(rows), V)"""
+        return np.stack([_open_array(self.bags[self.bag[row]].targets)[self.row[row]] for row in rows])
+
+    def has_gaze(self) -> NDArray[np.bool_]:
+        """(N,) whether the target is not zero everywhere."""
+        found = np.zeros(len(self), np.bool_)
+        for bag in np.unique(self.bag):
+            of_bag = np.flatnonzero(self.bag == bag)
+            array = _open_array(self.bags[bag].targets)
+            for start in range(0, len(of_bag), 4096):
+                rows = of_bag[start : start + 4096]
+                found[rows] = array[self.row[rows]].any(axis=1)
+        return found
+
+
+class Targets:
+    """(N, V) float32 gaze targets that lie on disk: indexed by a row, or by an array of rows, it reads those alone."""
+
+    def __init__(self, stored: StoredWindows, tokens: int) -> None:
+        self._stored = stored
+        self.shape = (len(stored), tokens)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | NDArray[np.int64]) -> NDArray[np.float32]:
+        if np.ndim(rows) == 0:
+            return self._stored.targets(np.array([rows]))[0]
+        return self._stored.targets(np.asarray(rows))
+
 
 @dataclass(frozen=True)
 class Dataset:
     """All windows of some sessions, for one model, one question and one label set."""
 
-    sessions: Sequence[Session]
+    sessions: Sequence[Recording]
     windows: Sequence[Window]
     dropped: Counter[str]  # moments that made no window, by reason
     labels: LabelSet
@@ -58,19 +119,16 @@ class Dataset:
     answer_tokens: Sequence[Sequence[int]]  # of each label, the end token included
     prompt: dict[str, torch.Tensor]  # TEXT_TENSORS of the question, (1, P): the same for every window
     visual: torch.Tensor  # (V,) positions of the visual tokens in the prompt
-    images: PackedInputs  # the other tensors of each window
     frame_of_token: NDArray[np.int64]  # (V,) which of the window's frames a visual token looks at
     boxes: NDArray[np.float64]  # (V, 4) and where, px of the frame
-    gaze_points: Sequence[Sequence[FrameGaze]]  # of each window, of each frame
-    gaze: NDArray[np.float32]  # (N, V)
+    frame_size: tuple[int, int]  # (width, height) px
+    stored: StoredWindows
+    gaze: Targets  # (N, V)
+    has_gaze: NDArray[np.bool_]  # (N,)
+    holds: object = None  # a temporary folder lives as long as what needs it
 
-    def batch(
-        self,
-        rows: NDArray[np.int64],
-        device: str,
-        gaze: NDArray[np.float32] | None = None,
-    ) -> Batch:
-        """The windows `rows` with their true answers. gaze: (N, V) targets of all windows, in place of their own."""
+    def batch(self, rows: NDArray[np.int64], device: str = "cpu", gaze_of: NDArray[np.int64] | None = None) -> Batch:
+        """The windows `rows` with their true answers. gaze_of: (N,) the window whose gaze each gets, for its own."""
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
         longest = max(map(len, texts))
         tokens = torch.tensor([[*text, *[IGNORED] * (longest - len(text))] for text in texts])
@@ -80,23 +138,21 @@ class Dataset:
             # Padding is masked by attention_mask; which token stands there does not matter.
             tail = {"input_ids": tokens.clamp(min=0), "attention_mask": present}.get(name, torch.zeros_like(tokens))
             inputs[name] = torch.cat([inputs[name], tail.to(inputs[name].dtype)], dim=1)
-        targets = torch.from_numpy((self.gaze if gaze is None else gaze)[rows])
-        return Batch(
-            {name: tensor.to(device) for name, tensor in inputs.items()},
-            tokens.to(device),
-            self.visual.to(device),
-            torch.from_numpy(self.frame_of_token).to(device),
-            targets.to(device),
-        )
+        targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]])
+        return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets).to(device)
 
     def questions(self, rows: NDArray[np.int64], device: str) -> dict[str, torch.Tensor]:
         """What the model is asked about the windows `rows`: images and prompt, no answer."""
-        inputs = self.images.take(rows) | {name: text.expand(len(rows), -1) for name, text in self.prompt.items()}
+        inputs = self.stored.images(rows) | {name: text.expand(len(rows), -1) for name, text in self.prompt.items()}
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
     def encoded(self, row: int, device: str) -> Encoded:
         """What the model is asked about one window: the same as observation.encode of its frames."""
         return Encoded(self.questions(np.array([row]), device), self.visual.to(device))
+
+    def gaze_points(self, row: int) -> list[FrameGaze]:
+        """Usable gaze on each frame of one window: points px, weights."""
+        return self.stored.gaze_points(row)
 
     def rows_of(self, sessions: Sequence[int]) -> NDArray[np.int64]:
         """Rows of the windows of these sessions."""
@@ -107,7 +163,6 @@ class Dataset:
         table = []
         for index, (session, part) in enumerate(zip(self.sessions, part_of, strict=True)):
             rows = self.rows_of([index])
-            usable = float((self.gaze[rows].sum(axis=1) > 0).mean()) if len(rows) else None
             table.append(
                 {
                     "name": session.name,
@@ -115,57 +170,69 @@ class Dataset:
                     "task": session.task,
                     "scene": session.scene,
                     "part": part,
-                    "digest": session_digest(session),
-                    "frames": len(session.frames),
+                    "digest": session.digest,
+                    "frames": session.frames,
                     "windows": len(rows),
-                    "gaze_share": usable,
+                    "gaze_share": float(self.has_gaze[rows].mean()) if len(rows) else None,
+                    "gaze_samples": asdict(session.gaze) if session.gaze else None,
                 }
             )
         return table
 
 
 def prepare(
-    sessions: Sequence[Session],
+    recordings: Sequence[Recording],
     labels: LabelSet,
     settings: Settings,
     model: torch.nn.Module,
     processor: Any,
     cache: Path | None = None,
     gaze_needed: bool = True,
+    mapper: Mapper = map,
 ) -> Dataset:
-    """Cut the sessions into windows and encode each as the predictor would.
+    """Encode the recordings' windows as the predictor would. `recordings` were loaded with the same settings.
 
-    cache: folder in which decoded and encoded windows are kept for the next fit on the same bags.
+    cache: folder in which prepared windows are kept, and found again; None: a temporary one ($TMPDIR), as long as the
+    data set lives. mapper: runs the conversion of bags, several at a time.
     gaze_needed: raise NoGaze for a session without gaze, rather than give its windows no target.
-    Raises NoWindows when nothing is left.
+    Raises NoWindows when nothing is left, CannotStore.
     """
-    if gaze_needed:
-        for session in sessions:
-            require_gaze(session)
-    windows, dropped = [], Counter[str]()
-    for index, session in enumerate(sessions):
-        cut, counts = cut_windows(index, session, settings)
-        windows += [window for window in cut if window.answer in labels.texts]
-        dropped += counts.dropped
-        dropped["with an answer that is not in the label set"] += sum(w.answer not in labels.texts for w in cut)
-    dropped = +dropped
-    if not windows:
+    for recording in recordings if gaze_needed else ():
+        if recording.gaze is None:
+            raise no_gaze(recording.path)
+    dropped = sum((recording.dropped for recording in recordings), Counter[str]())
+    if not any(recording.windows for recording in recordings):
         reasons = _reasons(dropped) or "no action in any bag"
-        raise NoWindows(f"{len(sessions)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
+        raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
 
-    images, gaze_points, problems = _encode(sessions, windows, settings, processor, cache)
-    dropped += Counter(problem for problem in problems if problem)
-    windows = [window for window, problem in zip(windows, problems, strict=True) if not problem]
-    if not windows:
-        raise NoWindows(f"{len(sessions)} bags give no window: {_reasons(dropped)}")
-    size = sessions[0].frames.size
+    size = next(recording.frame_size for recording in recordings if recording.windows)
     frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
-    sigma_px = settings.gaze_sigma * size[0]
-    gaze = np.stack([window_target(points, frame_of_token, boxes, sigma_px) for points in gaze_points])
+    temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
+    folder = cache or Path(temporary.name)  # type: ignore[union-attr]
+    tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])
+    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper)
+
+    windows: list[Window] = []
+    bags, rows = [], []
+    for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
+        row = 0
+        for window, problem in zip(recording.windows, files.problems, strict=True):
+            if window.answer not in labels.texts:
+                dropped["with an answer that is not in the label set"] += 1
+            elif problem:
+                dropped[problem] += 1
+            else:
+                windows.append(replace(window, session=index))
+                bags.append(index)
+                rows.append(row)
+            row += not problem
+    if not windows:
+        raise NoWindows(f"{len(recordings)} bags give no window: {_reasons(dropped)}")
+    stored = StoredWindows(converted, np.array(bags), np.array(rows))
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
     prompt = encode(processor, blank, settings.question)
     return Dataset(
-        sessions=sessions,
+        sessions=recordings,
         windows=windows,
         dropped=dropped,
         labels=labels,
@@ -173,68 +240,15 @@ def prepare(
         answer_tokens=[answer_tokens(processor, text) for text in labels.texts],
         prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
         visual=prompt.visual,
-        images=images,
         frame_of_token=frame_of_token,
         boxes=boxes,
-        gaze_points=gaze_points,
-        gaze=gaze.astype(np.float32),
+        frame_size=size,
+        stored=stored,
+        gaze=Targets(stored, len(frame_of_token)),
+        has_gaze=stored.has_gaze(),
+        holds=temporary,
     )
 
 
 def _reasons(dropped: Counter[str]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in dropped.items())
-
-
-def _encode(
-    sessions: Sequence[Session], windows: Sequence[Window], settings: Settings, processor: Any, cache: Path | None
-) -> tuple[PackedInputs, list[list[FrameGaze]], list[str]]:
-    """Image tensors of every usable window, the gaze on each of its frames, and for each window what is wrong, or "".
-
-    From `cache` where it has them.
-    """
-    kept = cache / f"{_key(sessions, windows, settings, processor)}.pt" if cache else None
-    if kept and kept.is_file():
-        state = torch.load(kept, weights_only=True)
-        points = [[(p.numpy(), w.numpy()) for p, w in window] for window in state["gaze"]]
-        return PackedInputs.from_state(state["images"]), points, state["problems"]
-    images = PackedInputs()
-    gaze: list[list[FrameGaze]] = []
-    problems: list[str] = []
-    for window in tqdm(windows, desc="windows", unit="window", mininterval=0.5):
-        session = sessions[window.session]
-        try:
-            frames = [session.frames.rgb(index) for index in window.frames]
-            on_frames = [frame_gaze(session, index, settings) for index in window.frames]
-        except DamagedImage:
-            problems.append("with a damaged frame")
-            continue
-        if any(frame.shape[1::-1] != session.frames.size for frame in frames):
-            problems.append("with a frame of another size")  # the camera was started anew with other settings
-            continue
-        problems.append("")
-        inputs = encode(processor, frames, settings.question).inputs
-        images.append({name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS})
-        gaze.append(on_frames)
-    if kept:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(f".{id(images)}.part")
-        tensors = [[(torch.from_numpy(p), torch.from_numpy(w)) for p, w in window] for window in gaze]
-        torch.save({"images": images.state(), "gaze": tensors, "problems": problems}, unfinished)
-        unfinished.replace(kept)
-    return images, gaze, problems
-
-
-def _key(sessions: Sequence[Session], windows: Sequence[Window], settings: Settings, processor: Any) -> str:
-    """Names everything that the encoded windows depend on."""
-    parts = [
-        [session_digest(session) for session in sessions],
-        [(window.session, window.frames) for window in windows],
-        processor.image_processor.to_json_string(),
-        [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow],
-    ]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-
-
-def data_hash(sessions: Sequence[Session]) -> str:
-    """Names the recordings that a fit used: 16 hex digits over the sorted digests of its sessions."""
-    return hashlib.sha256(" ".join(sorted(map(session_digest, sessions))).encode()).hexdigest()[:16]

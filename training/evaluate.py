@@ -29,7 +29,7 @@ from gaze_vlm_ros.labels import LabelSet
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import metrics
 from training.answers import Answers, ask
-from training.bags import find_bags, load_sessions, session_digest
+from training.bags import find_bags, load_recordings
 from training.data import Dataset, prepare
 from training.model import resolve_device
 from training.settings import load_settings
@@ -49,9 +49,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise WillNotOverwrite(f"{arguments.json} is there already; give another --json")
     card = read_card(arguments.checkpoint)
     settings = load_settings(arguments.checkpoint / "settings.yaml")
-    sessions = load_sessions(find_bags(arguments.bags))
+    sessions = load_recordings(find_bags(arguments.bags), settings)
     for session in sessions:
-        if session_digest(session) in card.trained_on:
+        if session.digest in card.trained_on:
             raise TrainedOn(f"{session.path} was trained on (or chose the checkpoint); evaluate on other sessions")
 
     device = resolve_device(arguments.device)
@@ -134,7 +134,7 @@ def _group_scores(
         "calibration_error": metrics.calibration_error(chances.max(axis=1), first),
         "reliability": {"confidence": confidence, "accuracy": accuracy, "count": count},
         "top1_by_lead": {f"{lead:.1f} s": float(first[lead_bin == lead].mean()) for lead in np.unique(lead_bin)},
-        "gaze_share": float((gaze.sum(axis=1) > 0).mean()),
+        "gaze_share": float(data.has_gaze[rows].mean()),
         "attention": {"k": top, **metrics.attention_scores(gaze, attention, top)},
     }  # fmt: skip
 
@@ -143,7 +143,7 @@ def _example_rows(groups: Mapping[str, NDArray[np.int64]], data: Dataset, exampl
     """`examples` windows of each scene, evenly spread over those that have gaze: the same for every checkpoint."""
     chosen: list[int] = []
     for name, rows in groups.items():
-        usable = rows[data.gaze[rows].sum(axis=1) > 0]
+        usable = rows[data.has_gaze[rows]]
         if name != "all" and len(usable):
             chosen += usable[np.linspace(0, len(usable) - 1, examples + 2).round().astype(int)[1:-1]].tolist()
     return chosen
@@ -165,7 +165,7 @@ def _example(row: int, card: Card, data: Dataset, answers: Answers, chances: NDA
         "frame_of_token": data.frame_of_token.tolist(),
         "boxes": data.boxes.round(2).tolist(),
         "gaze": data.gaze[row].round(6).tolist(),
-        "gaze_points": [np.round(points, 1).tolist() for points, _ in data.gaze_points[row]],
+        "gaze_points": [np.round(points, 1).tolist() for points, _ in data.gaze_points(row)],
         "attention": answers.attention[row].round(6).tolist(),
     }
 

@@ -51,7 +51,7 @@ def export_checkpoint(
         frames=settings.frames,
         observation_s=settings.observation_s,
         horizon_s=settings.horizon_s,
-        frame_size=data.sessions[0].frames.size,
+        frame_size=data.frame_size,
         base_model=settings.model,
         model_id=f"{out.resolve().name}@{revision[:8]}",
         revision=revision,

@@ -30,11 +30,10 @@ if __name__ == "__main__":
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.labels import collect_labels
-from gaze_vlm_ros.session import Session, require_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
-from training.bags import find_bags, load_sessions, session_digest
-from training.data import Dataset, data_hash, prepare
+from training.bags import Recording, data_hash, find_bags, load_recordings
+from training.data import Dataset, prepare
 from training.export import export_checkpoint
 from training.forward import answer_losses
 from training.gaze_targets import shuffled_rows
@@ -85,11 +84,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     _check_output(out, settings, arguments.resume)
 
     # What there is to learn from.
-    sessions = load_sessions(find_bags(arguments.bags))
+    sessions = load_recordings(find_bags(arguments.bags), settings)
     split = split_sessions(sessions, settings)
     labels = collect_labels(
         row
-        for track in (require_labels(sessions[i]) for i in split.training)
+        for track in (sessions[i].labels for i in split.training)
         for row in zip(track.texts, track.verbs, track.object_classes, strict=True)
     )
     used = [sessions[i] for i in (*split.training, *split.validation)]
@@ -110,9 +109,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parts = Parts(data.rows_of(range(len(split.training))), data.rows_of(range(len(split.training), len(used))))
     if not len(parts.training):
         raise NoWindows("the training sessions give no window; see stride_s, leads_s and split in the settings")
-    gaze = data.gaze.copy()
+    gaze_of = np.arange(len(data.windows))
     if settings.gaze == "shuffled":
-        gaze[parts.training] = gaze[parts.training[shuffled_rows(gaze[parts.training], settings.seed)]]
+        gaze_of[parts.training] = parts.training[shuffled_rows(data.has_gaze[parts.training], settings.seed)]
 
     torch.manual_seed(settings.seed)
     trained = make_trainable(model, settings)
@@ -122,17 +121,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         out.mkdir(parents=True, exist_ok=True)
         save_settings(settings, out / SETTINGS)
         _write_data(out, data, split, sessions)
-    usable = (data.gaze[parts.training].sum(axis=1) > 0).mean()
+    usable = data.has_gaze[parts.training].mean()
     print(
         f"{len(parts.training)} windows to train on ({usable:.0%} with gaze), {len(parts.validation)} to choose by; "
         f"{len(labels.texts)} answers, {data.gaze.shape[1]} visual tokens, "
         f"{sum(weight.numel() for weight in weights.values()):,} weights",
         flush=True,
     )
-    if not train(model, weights, data, parts, gaze, settings, device, recordings, out, state):
+    if not train(model, weights, data, parts, gaze_of, settings, device, recordings, out, state):
         print("fit.py: interrupted, state saved; the same command with --resume goes on", file=sys.stderr)
         return 130
-    digests = [session_digest(session) for session in used]
+    digests = [recording.digest for recording in used]
     export_checkpoint(
         out, plain_model(trained), processor, data, parts.validation, digests, recordings, settings, device
     )
@@ -146,7 +145,7 @@ def train(
     weights: Mapping[str, torch.nn.Parameter],
     data: Dataset,
     parts: Parts,
-    gaze: NDArray[np.float32],
+    gaze_of: NDArray[np.int64],
     settings: Settings,
     device: str,
     recordings: str,
@@ -155,7 +154,8 @@ def train(
 ) -> bool:
     """Run all steps that are left; `model` ends with the chosen weights. False: interrupted, with the state saved.
 
-    weights: those of the model that are trained. gaze: (N, V) the target of each window. state: to go on from.
+    weights: those of the model that are trained. gaze_of: (N,) the window whose gaze each window gets.
+    state: to go on from.
     """
     optimizer = torch.optim.AdamW(
         decay_groups(weights, settings.weight_decay), settings.learning_rate, betas=(0.9, 0.95)
@@ -180,7 +180,7 @@ def train(
             for part in range(settings.accumulate):
                 draw = step * settings.accumulate + part
                 rows = parts.training[drawn_rows(draw, settings.batch_size, len(parts.training), settings.seed)]
-                batch = data.batch(rows, device, gaze=gaze)
+                batch = data.batch(rows, device, gaze_of)
                 lm, kl = answer_losses(model, batch, settings, with_attention=kl_weight > 0)
                 ((lm + kl_weight * kl) / settings.accumulate).backward()
                 row["lm"] += lm.item() / settings.accumulate
@@ -284,7 +284,7 @@ def _read_state(out: Path, recordings: str) -> dict[str, Any]:
     return state
 
 
-def _write_data(out: Path, data: Dataset, split: Split, sessions: Sequence[Session]) -> None:
+def _write_data(out: Path, data: Dataset, split: Split, sessions: Sequence[Recording]) -> None:
     part_of = ["training"] * len(split.training) + ["validation"] * len(split.validation)
     description = {
         "sessions": data.session_table(part_of),

@@ -42,13 +42,12 @@ def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxe
     return patch_distribution(np.concatenate(laid_points), np.concatenate(weights), laid_boxes, sigma_px)
 
 
-def shuffled_rows(gaze: NDArray[np.float32], seed: int) -> NDArray[np.int64]:
+def shuffled_rows(has_gaze: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
     """For each window the window whose gaze it gets in the shuffled control.
 
     Windows with usable gaze exchange theirs in a random cycle, so that none keeps its own and as many have some.
     """
-    rows = np.arange(len(gaze))
-    usable = np.flatnonzero(gaze.sum(axis=1) > 0)
-    order = np.random.default_rng([seed, 1]).permutation(usable)
+    rows = np.arange(len(has_gaze))
+    order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(has_gaze))
     rows[order] = np.roll(order, 1)
     return rows

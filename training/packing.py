@@ -1,62 +1,45 @@
-"""Keeps the model inputs of many windows in little memory, and gives back the very same numbers."""
+"""Keeps a tensor of model inputs in little space, and gives back the very same numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
+import pyarrow as pa
 import torch
+from numpy.typing import NDArray
+
+_SMALL = 4096  # entries; below, a table would not save anything
+_MOST_VALUES = 65_536  # that 16 bits can count
 
 
-class PackedInputs:
-    """Tensors of N windows by name, e.g. pixel_values; the first axis is the one that a batch is joined along.
+class Packed(NamedTuple):
+    """A tensor as arrays: its values themselves, or a table of the different ones and a small index for each entry."""
 
-    Image processors scale and normalize 8-bit pixels, so a tensor of theirs holds few different values: it is kept as a
-    table of these and one small index each. That is exact, and an eighth to half of the size.
+    shape: tuple[int, ...]
+    table: NDArray[np.generic] | None  # None: `codes` are the values
+    codes: NDArray[np.generic]
+
+
+def pack(tensor: torch.Tensor) -> Packed:
+    """Image processors scale and normalize 8-bit pixels, so a tensor of theirs holds few different values.
+
+    Exact, and an eighth to half of the size.
     """
-
-    def __init__(self) -> None:
-        # One entry a window: name -> (table, codes), or the tensor itself where a table would not save anything.
-        self._windows: list[dict[str, Any]] = []
-
-    def __len__(self) -> int:
-        return len(self._windows)
-
-    def append(self, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Add one window."""
-        self._windows.append({name: _pack(tensor) for name, tensor in tensors.items()})
-
-    def take(self, rows: Iterable[int]) -> dict[str, torch.Tensor]:
-        """The windows `rows`, joined."""
-        windows = [{name: _unpack(packed) for name, packed in self._windows[row].items()} for row in rows]
-        return {name: torch.cat([window[name] for window in windows]) for name in windows[0]}
-
-    def state(self) -> list[dict[str, Any]]:
-        """All of it, as torch.save takes it and torch.load(weights_only=True) gives it back."""
-        return self._windows
-
-    @classmethod
-    def from_state(cls, state: list[dict[str, Any]]) -> PackedInputs:
-        packed = cls()
-        packed._windows = state
-        return packed
+    values = tensor.contiguous().numpy()
+    if values.size < _SMALL or values.dtype not in (np.float32, np.int64):
+        return Packed(values.shape, None, values)
+    # Floats are compared as bits, so that 0.0 and -0.0 stay apart. By hashing: sorting takes ten times as long.
+    bits = values.reshape(-1).view(np.int32 if values.dtype == np.float32 else np.int64)
+    encoded = pa.array(bits).dictionary_encode()
+    table = encoded.dictionary.to_numpy()
+    if len(table) > _MOST_VALUES:
+        return Packed(values.shape, None, values)
+    codes = encoded.indices.to_numpy().astype(np.uint8 if len(table) <= 256 else np.uint16)
+    return Packed(values.shape, table.view(values.dtype), codes)
 
 
-def _pack(tensor: torch.Tensor) -> torch.Tensor | tuple[torch.Tensor, torch.Tensor]:
-    if tensor.numel() < 4096 or tensor.dtype not in (torch.float32, torch.int64):
-        return tensor.clone()
-    # Floats are compared as bits, so that 0.0 and -0.0 stay apart.
-    bits = tensor.view(torch.int32) if tensor.dtype == torch.float32 else tensor
-    table, codes = np.unique(bits.numpy(), return_inverse=True)
-    if len(table) > 65536:
-        return tensor.clone()
-    small = np.uint8 if len(table) <= 256 else np.uint16
-    return torch.from_numpy(table).view(tensor.dtype), torch.from_numpy(codes.reshape(tensor.shape).astype(small))
-
-
-def _unpack(packed: torch.Tensor | tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
-    if isinstance(packed, torch.Tensor):
-        return packed
-    table, codes = packed
-    return table[codes.to(torch.int64)]
+def unpack(packed: Packed) -> torch.Tensor:
+    """The tensor that was packed; its memory is its own."""
+    values = packed.codes.copy() if packed.table is None else packed.table[packed.codes]
+    return torch.from_numpy(values.reshape(packed.shape))

@@ -17,6 +17,7 @@ from gaze_vlm_ros.observation_window import pick_frames
 
 if TYPE_CHECKING:
     from gaze_vlm_ros.session import Session
+    from training.bags import Recording
     from training.settings import Settings
 
 
@@ -104,7 +105,7 @@ class Split:
     test: tuple[int, ...]
 
 
-def split_sessions(sessions: Sequence[Session], settings: Settings) -> Split:
+def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) -> Split:
     """Divide whole groups of sessions (settings.split_by) into training, validation and test.
 
     A list of glob patterns takes the groups that match; a share takes that share of all groups, at least one, drawn by

@@ -163,7 +163,7 @@ def test_controls_differ_in_gaze_alone(small_bags: Path, small_settings: list[st
     assert real[0]["kl"] != shuffled[0]["kl"]
     assert none[0]["kl_weight"] == 0.0
     assert read_card(tmp_path / "none").gaze_use == "none"
-    assert len(list((tmp_path / "cache").glob("*.pt"))) == 1
+    assert len(list((tmp_path / "cache" / "images").glob("*.arrow"))) == len(bags)  # once for all three
 
 
 @pytest.mark.parametrize(
