@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from gaze_vlm_ros.bag_info import _gaze, _printable, _role
+from gaze_vlm_ros.bag_info import _gaze, _printable, _role, labels_of
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.checks.finding import SEVERITIES, Demands, Finding, Severity, graded, load_demands, worse
 from gaze_vlm_ros.checks.gaze import blinks, camera_gaze_lag, frames_with_gaze, gaze_coverage, gaze_image, gaze_validity
@@ -18,7 +18,8 @@ from gaze_vlm_ros.checks.labels import label_coverage, window_use
 from gaze_vlm_ros.checks.streams import camera_gaps, clock, frame_quality, gaze_gaps, look_at_frames, order
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import UnknownEncoding
-from gaze_vlm_ros.session import CAMERA_TYPES, LABEL_TYPE, FrameStream, Session, read_labels
+from gaze_vlm_ros.labelling.label_file import label_file_path
+from gaze_vlm_ros.session import CAMERA_TYPES, FrameStream, Session
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,6 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
     with open_bag(path) as bag:
         camera_role = _role(bag, "camera_topic", *CAMERA_TYPES)
         gaze_role, gaze = _gaze(bag, camera_role.topic)
-        label_role = _role(bag, "label_topic", LABEL_TYPE)
         findings: list[Finding] = []
         stream, frames, problem = None, None, camera_role.reason
         if camera_role.topic is not None:
@@ -99,12 +99,18 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
             covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, demands)
             findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, demands))
             findings.append(camera_gaze_lag(frames, gaze))
-        labels = read_labels(bag, label_role.topic) if label_role.topic else None
-        if labels is None or label_role.topic is None:
+        label_role, labels, label_file = labels_of(bag, stream)
+        if labels is None:
             limit = "warning: training needs what the person does"
             findings.append(Finding("labels", "warning", label_role.reason, limit))
         else:
-            findings.append(order("labels", bag.stamps_ns(label_role.topic)))
+            if label_file is not None:
+                text = f"{label_file_path(Path(path)).name}: {_printable(label_file.origin())}"
+                text += f"; the bag's own, on {_printable(label_role.topic)}, are not used" if label_role.topic else ""
+                limit = "never worse: labels beside the bag take the place of those in it"
+                findings.append(Finding("label source", "ok", text, limit))
+            elif label_role.topic is not None:
+                findings.append(order("labels", bag.stamps_ns(label_role.topic)))
             if frames and stream:
                 findings.append(label_coverage(labels, frames.stamps_ns))
                 session = Session(Path(path), dict(bag.metadata), stream, gaze, labels)

@@ -17,6 +17,8 @@ from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.bag_writer import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD
 from gaze_vlm_ros.gaze import BLINK, SACCADE, WORN_NO
 from gaze_vlm_ros.images import DamagedImage, UnknownEncoding
+from gaze_vlm_ros.labelling.label_file import BadLabelFile, LabelFile, OtherBagsLabels, label_file_path, track_of
+from gaze_vlm_ros.labels import LabelTrack
 from gaze_vlm_ros.session import (
     CAMERA_TYPES,
     GAZE_TYPE,
@@ -24,9 +26,9 @@ from gaze_vlm_ros.session import (
     POINT_TYPE,
     FrameStream,
     GazeTrack,
-    LabelTrack,
     UnclearGaze,
     UnclearRole,
+    label_file_of,
     read_gaze,
     read_labels,
     topic_of_role,
@@ -117,6 +119,7 @@ class BagSummary:
     camera: CameraSummary | None
     gaze: GazeSummary | None
     labels: LabelSummary | None
+    label_origin: str  # of labels beside the bag, which replace those in it; empty = there are none
     lost: int | None  # in total; None = not known of every topic
 
 
@@ -141,9 +144,8 @@ def summarize(path: Path | str) -> BagSummary:
         except UnknownEncoding as error:
             camera_role = RoleSummary(None, str(error))
         gaze_role, gaze = _gaze(bag, camera_role.topic)
-        label_role = _role(bag, "label_topic", LABEL_TYPE)
         camera = _camera_summary(frames) if frames else None
-        labels = read_labels(bag, label_role.topic) if label_role.topic else None
+        label_role, labels, label_file = labels_of(bag, frames)
         filled = [info for info in bag.topics.values() if info.count]
         start_ns = min((info.first_ns for info in filled), default=None)
         stop_ns = max((info.last_ns for info in filled), default=0)
@@ -169,7 +171,8 @@ def summarize(path: Path | str) -> BagSummary:
             label_role=label_role,
             camera=camera,
             gaze=gaze_summary(gaze, camera) if gaze else None,
-            labels=_label_summary(labels) if labels else None,
+            labels=_label_summary(labels) if labels is not None else None,
+            label_origin=label_file.origin() if label_file else "",
             lost=_sum_if_all_known([topic.lost for topic in topics]),
         )
 
@@ -230,6 +233,18 @@ def _gaze(bag: Bag, camera: str | None) -> tuple[RoleSummary, GazeTrack | None]:
         return RoleSummary(None, str(error)), None
     except (DamagedImage, UnknownEncoding) as error:
         return RoleSummary(None, f"the points of {named} are of an image, and the first one is bad: {error}"), None
+
+
+def labels_of(bag: Bag, frames: FrameStream | None) -> tuple[RoleSummary, LabelTrack | None, LabelFile | None]:
+    """As `load_session`, and with the reason in place of an error. The role is that of the bag's own labels."""
+    role = _role(bag, "label_topic", LABEL_TYPE)
+    try:
+        label_file = label_file_of(bag, frames) if frames is not None else None
+    except (BadLabelFile, OtherBagsLabels) as error:
+        return RoleSummary(None, str(error)), None, None
+    if label_file:
+        return role, track_of(label_file.labels), label_file
+    return role, read_labels(bag, role.topic) if role.topic else None, None
 
 
 def _camera_summary(frames: FrameStream) -> CameraSummary | None:
@@ -378,7 +393,11 @@ def _label_text(summary: BagSummary) -> str:
         return f"none: {role.reason}"
     shown = ", ".join(f"{_printable(text)} ({count})" for text, count in labels.most_frequent)
     more = ", ..." if labels.distinct > len(labels.most_frequent) else ""
-    return f"{role.topic}: {labels.labels} labels, {labels.distinct} distinct: {shown or 'all are empty'}{more}"
+    place = role.topic
+    if summary.label_origin:
+        place = f"{label_file_path(Path(summary.path)).name} ({_printable(summary.label_origin)})"
+        place += f", in place of {role.topic}" if role.topic else ""
+    return f"{place}: {labels.labels} labels, {labels.distinct} distinct: {shown or 'all are empty'}{more}"
 
 
 def _recovery_text(summary: BagSummary) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.errors import exit_code
+from gaze_vlm_ros.labelling.command import add_label_arguments, run_label
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +49,8 @@ def _parser() -> argparse.ArgumentParser:
 
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
     _add_import_arguments(importing)
+
+    add_label_arguments(commands.add_parser("label", help="labels beside a bag: import, describe, review, export"))
     return parser
 
 
@@ -89,6 +92,8 @@ def _run(arguments: argparse.Namespace) -> int:
 
         print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
         return 0
+    if arguments.command == "label":
+        return run_label(arguments)
     if arguments.command == "import":
         from gaze_vlm_ros.importers.importing import import_recording, parse_size
 

@@ -18,6 +18,19 @@ class NoLabelTexts(GazeVlmError):
 
 
 @dataclass(frozen=True)
+class LabelTrack:
+    """Action labels in the order of their start; each holds until the next. Empty text = unlabelled from there on."""
+
+    starts_ns: NDArray[np.int64]  # (N,)
+    texts: list[str]
+    verbs: list[str]
+    object_classes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
 class LabelSet:
     """The answers that a model can give, in a fixed order; verbs and object classes belong to the text beside them."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import RGB, DamagedImage, to_rgb
+from gaze_vlm_ros.labelling.label_file import LabelFile, bag_identity, label_file_path, read_label_file, track_of
+from gaze_vlm_ros.labels import LabelTrack
 from gaze_vlm_ros.video_stream import VIDEO_TYPES, VideoStream, is_video
 
 CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image", *VIDEO_TYPES)
@@ -123,19 +125,6 @@ class GazeTrack:
 
 
 @dataclass(frozen=True)
-class LabelTrack:
-    """Action labels in the order of their start; each holds until the next. Empty text = unlabelled from there on."""
-
-    starts_ns: NDArray[np.int64]  # (N,)
-    texts: list[str]
-    verbs: list[str]
-    object_classes: list[str]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-
-@dataclass(frozen=True)
 class Session:
     """One bag. `frames`, `gaze` and `labels` are None where the bag has no such topic, or nothing on it."""
 
@@ -144,6 +133,7 @@ class Session:
     frames: FrameStream
     gaze: GazeTrack | None
     labels: LabelTrack | None
+    label_file: LabelFile | None = None  # labels.json beside the bag, where `labels` come from it
 
     @property
     def name(self) -> str:
@@ -162,11 +152,13 @@ class Session:
         return self.metadata.get("scene", "")
 
 
-def load_session(path: Path | str) -> Session:
+def load_session(path: Path | str, labels_from: Literal["either", "bag", "nowhere"] = "either") -> Session:
     """Open a bag for training. The topics are those that the bag's own record names, or else the only one of a type.
 
-    The gaze track and the labels are read at once (a few bytes a sample), the frames when they are asked for.
-    Raises what `open_bag` and FrameStream raise, NoFrames, UnclearGaze and UnclearRole.
+    Labels that lie beside the bag (labelling.label_file) take the place of those in it, all of them; labels_from: look
+    in the bag alone, or for none. The gaze track and the labels are read at once (a few bytes a sample), frames when
+    they are asked for.
+    Raises what `open_bag`, FrameStream and `read_label_file` raise, NoFrames, UnclearGaze and UnclearRole.
     """
     bag = open_bag(path)
     camera = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
@@ -177,15 +169,27 @@ def load_session(path: Path | str) -> Session:
     named = bag.metadata.get("gaze_topic", "")
     if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:
         gaze = named  # only where the bag says so: points on a robot are mostly something else
-    labels = topic_of_role(bag, "label_topic", LABEL_TYPE)
     frames = FrameStream(bag, camera)
+    label_file = label_file_of(bag, frames) if labels_from == "either" else None
+    # Where its own ones are not wanted, they need not be clear.
+    labels = topic_of_role(bag, "label_topic", LABEL_TYPE) if not label_file and labels_from != "nowhere" else None
+    own = read_labels(bag, labels) if labels and bag.topics[labels].count else None
     return Session(
         path=Path(path),
         metadata=dict(bag.metadata),
         frames=frames,
         gaze=read_gaze(bag, gaze, frames) if gaze and bag.topics[gaze].count else None,
-        labels=read_labels(bag, labels) if labels and bag.topics[labels].count else None,
+        labels=(track_of(label_file.labels) if label_file.labels else None) if label_file else own,
+        label_file=label_file,
     )
+
+
+def label_file_of(bag: Bag, frames: FrameStream) -> LabelFile | None:
+    """The labels beside a bag; None where there are none. Raises BadLabelFile, OtherBagsLabels."""
+    path = label_file_path(bag.path)
+    if not path.exists() or not len(frames):
+        return None
+    return read_label_file(path, bag_identity(bag.metadata.get("session", ""), frames.stamps_ns))
 
 
 def require_gaze(session: Session) -> GazeTrack:
@@ -203,7 +207,9 @@ def no_gaze(bag: Path) -> NoGaze:
 def require_labels(session: Session) -> LabelTrack:
     """The session's labels. Raises NoLabels where there is none."""
     if session.labels is None:
-        raise NoLabels(f"{session.path} has no labels ({LABEL_TYPE}); label what the person does, or leave the bag out")
+        raise NoLabels(
+            f"{session.path} has no labels ({LABEL_TYPE}); give it some (`gaze-vlm label`), or leave the bag out"
+        )
     return session.labels
 
 

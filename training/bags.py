@@ -140,6 +140,7 @@ def session_digest(session: Session) -> str:
     if session.labels is not None:
         digest.update(np.ascontiguousarray(session.labels.starts_ns, dtype=np.int64).tobytes())
         digest.update("\n".join(session.labels.texts).encode())
+        digest.update("\n".join([*session.labels.verbs, *session.labels.object_classes]).encode())
     if session.gaze is not None:
         digest.update(np.ascontiguousarray(session.gaze.stamps_ns, dtype=np.int64).tobytes())
         digest.update(np.ascontiguousarray(session.gaze.xy, dtype=np.float64).tobytes())

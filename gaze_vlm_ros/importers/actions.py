@@ -9,7 +9,7 @@ from itertools import zip_longest
 
 import numpy as np
 
-from gaze_vlm_ros.session import LabelTrack
+from gaze_vlm_ros.labels import LabelTrack
 
 BEGIN, END = ".begin", ".end"
 RECORDING_BEGIN, RECORDING_END = "recording.begin", "recording.end"  # written by the Companion app itself

@@ -68,7 +68,7 @@ def read_ego4d(
     count = len(order)
     points = np.stack([table.floats[X], table.floats[Y]], axis=1)[order]
     confidence = table.floats.get(CONFIDENCE, np.full(len(timed), np.nan))[order]
-    actions = _actions(labels, uid, left_out) if labels is not None else []
+    actions = read_actions(labels, uid, left_out) if labels is not None else []
     return ImportedSession(
         metadata={"session": uid, "tracker": "Ego4D gaze"},
         videos=[TimedVideo(video, UNDATED_START_NS + video.times_ns)],
@@ -105,7 +105,11 @@ def _with_video(actions: list[Action], video: Video, left_out: Counter[str], cut
     return [action for action, keep in zip(actions, kept, strict=True) if keep]
 
 
-def _actions(path: Path, uid: str, left_out: Counter[str]) -> list[Action]:
+def read_actions(path: Path, uid: str, left_out: Counter[str]) -> list[Action]:
+    """What the camera wearer does in one video, its times from UNDATED_START_NS on.
+
+    path: narration.json or fho_lta_<set>.json. Raises FileMissing, BadAnnotations, NoActions.
+    """
     require_file(path, "narration.json or fho_lta_<set>.json of Ego4D")
     with path.open("rb") as stream:
         head = stream.read(_HEAD_BYTES)
@@ -120,7 +124,7 @@ def _actions(path: Path, uid: str, left_out: Counter[str]) -> list[Action]:
             f"({type(error).__name__}: {error}); download it again"
         ) from None
     if not actions:
-        raise NoActions(f"{path} has no action of video {uid}; give another file, or leave --labels out")
+        raise NoActions(f"{path} has no action of video {uid}; give another file, or no labels")
     return actions
 
 

@@ -113,6 +113,8 @@ def summary_of(session: Session, tracks: list[PredictionTrack]) -> str:
     """In one line, what there is to see."""
     gaze = f"{len(session.gaze)} gaze samples" if session.gaze else "no gaze"
     labels = f"{sum(map(bool, session.labels.texts))} labels" if session.labels else "no labels"
+    if session.label_file is not None:
+        labels += f" beside the bag ({session.label_file.origin()})"
     told = [f"{len(session.frames)} frames", gaze, labels]
     for track in tracks:
         told.append(f"{len(track.stamps_ns)} predictions of {track.topic}")

@@ -1,0 +1,92 @@
+"""From times as annotation files write them to ROS time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from decimal import Decimal, InvalidOperation
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+# frame: a number of a frame. clock: [H:]MM:SS[.fff] of the video. datetime: ISO 8601, UTC where it names no zone.
+UNITS = ("s", "ms", "us", "ns", "frame", "clock", "datetime")
+_NS = {"s": Decimal(10**9), "ms": Decimal(10**6), "us": Decimal(1000), "ns": Decimal(1)}
+# More seconds than this count from 1970, not from the video's first frame: no video lasts three years.
+SINCE_EPOCH_S = 10**8
+_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d")
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
+
+class BadTime(GazeVlmError):
+    """No time of the expected kind."""
+
+
+@dataclass(frozen=True)
+class VideoTimes:
+    """Where times of a video lie in ROS time. The video begins at the bag's first frame."""
+
+    frames_ns: NDArray[np.int64]  # (N,) stamps of the bag's frames, ascending
+    frame_rate_hz: float = 0.0  # of the video in which frames were counted; 0 = they are the bag's own frames
+    first_frame_number: int = 0  # some programs count from 1
+    offset_ns: int = 0  # added to every time
+
+    def of_media(self, ns: int) -> int:
+        """ROS time `ns` after the video's beginning."""
+        return int(self.frames_ns[0]) + ns + self.offset_ns
+
+    def of_text(self, text: str, unit: str, decimal_comma: bool = False) -> int:
+        """ROS time of a time in one of UNITS. Raises BadTime."""
+        if unit == "datetime":
+            return self._of_date(text)
+        if unit == "clock":
+            match = _CLOCK.fullmatch(text)
+            if match is None:
+                raise BadTime(f"{text!r}, expected [H:]MM:SS[.fff]")
+            seconds = Decimal(match[3].replace(",", "."))
+            return self.of_media(round((int(match[1] or 0) * 3600 + int(match[2]) * 60 + seconds) * 10**9))
+        try:
+            number = Decimal(text.replace(",", ".") if decimal_comma else text)
+            if not number.is_finite():
+                raise InvalidOperation
+        except InvalidOperation:
+            raise BadTime(f"{text!r}, expected a number ({unit})") from None
+        if unit == "frame":
+            return self._of_frame(number)
+        ns = round(number * _NS[unit])
+        if ns >= 2**63:
+            raise BadTime(f"{text!r} {unit}, which is after the year 2262")
+        return ns + self.offset_ns if ns > SINCE_EPOCH_S * 10**9 else self.of_media(ns)
+
+    def _of_date(self, text: str) -> int:
+        try:
+            moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        except ValueError:
+            raise BadTime(f"{text!r}, expected a date and time such as 2026-09-21T14:13:20.5+00:00") from None
+        since = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)) - _EPOCH
+        return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000 + self.offset_ns
+
+    def _of_frame(self, number: Decimal) -> int:
+        if number != int(number):
+            raise BadTime(f"{number}, expected the whole number of a frame")
+        index = int(number) - self.first_frame_number
+        if self.frame_rate_hz:
+            return self.of_media(round(index * 1e9 / self.frame_rate_hz))
+        # Beyond either end as if frames went on at their usual distance: labels there are counted as outside.
+        last = len(self.frames_ns) - 1
+        inside = min(max(index, 0), last)
+        usual_ns = int(np.median(np.diff(self.frames_ns))) if last else 0
+        return int(self.frames_ns[inside]) + (index - inside) * usual_ns + self.offset_ns
+
+
+def unit_of_values(values: Iterable[str]) -> str:
+    """The unit that times are written in, as far as their looks tell: datetime, clock, or else s."""
+    first = next((value for value in values if value), "")
+    if _DATE.match(first):
+        return "datetime"
+    return "clock" if _CLOCK.fullmatch(first) else "s"
