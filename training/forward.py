@@ -11,7 +11,7 @@ from torch import Tensor
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from training.data import IGNORED, Batch
 from training.loss import gaze_regularizer
-from training.model import led_layers
+from training.model import autocast, led_layers
 from training.settings import Settings
 
 
@@ -41,5 +41,6 @@ def _forward(model: Any, batch: Batch, settings: Settings, with_attention: bool)
         tap = AttentionTap(rows.expand(batch.size, -1), batch.visual, led_layers(model, settings))
         options["attention_tap"] = tap
     # Logits of all positions would be the largest tensor of the whole pass.
-    output = model(**batch.inputs, logits_to_keep=answer + 1, use_cache=False, **options)
+    with autocast(model, settings):
+        output = model(**batch.inputs, logits_to_keep=answer + 1, use_cache=False, **options)
     return output.logits[:, -answer - 1 : -1], tap

@@ -27,7 +27,7 @@ class Settings:
     model: str = "tiny:smolvlm"  # hub name, local folder, or tiny:<architecture>
     model_options: dict[str, Any] = field(default_factory=dict)  # passed on to vlm.loading.load_vlm
     device: str = "auto"  # auto = cuda where there is one
-    dtype: str = "float32"  # of weights and activations; bfloat16 on a GPU that has it
+    dtype: str = "float32"  # of activations, frozen weights and the checkpoint; bfloat16 on a GPU that has it
     train: str = "full"  # full, or lora: adapters on the language model, merged into plain weights at export
     lora_rank: int = 16
     lora_alpha: float = 32.0
@@ -62,14 +62,16 @@ class Settings:
     kl_weight: float = 1.0  # λ; useful values span about one decade, so sweep it for a new model
     kl_schedule: str = "falling"  # falling: linearly to 0 at kl_until; constant
     kl_until: float = 0.5  # share of all steps after which a falling λ is 0
+    kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = at once, there from the first
     kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is led; none given = the middle third
 
     kl_per_frame: bool = False  # one KL for each frame, averaged, instead of one over all frames of the window
 
     # The optimizer
     steps: int = 600
-    batch_size: int = 16  # windows per forward pass
-    accumulate: int = 1  # forward passes per step
+    batch_size: int = 16  # windows per forward pass, of each process
+    accumulate: int = 1  # forward passes per step; the result is that of one batch as large as all of them
+    balance: str = "none"  # none: every window equally often; classes: every answer, so rare ones come again sooner
     learning_rate: float = 1e-3
     minimum_rate: float = 0.05  # where the cosine ends, as a share of learning_rate
     warmup: float = 0.05  # share of all steps in which the rate rises
@@ -78,6 +80,7 @@ class Settings:
     seed: int = 0
     check_every: int = 50  # steps between checks on the validation sessions
     keep: str = "best"  # best validation loss, or last
+    loader_workers: int = 0  # processes that read windows ahead of the model, each; 2 to 4 beside a GPU
 
     def __post_init__(self) -> None:
         choices = {
@@ -87,6 +90,7 @@ class Settings:
             "gaze": ("real", "none", "shuffled"),
             "kl_schedule": ("falling", "constant"),
             "keep": ("best", "last"),
+            "balance": ("none", "classes"),
             "dtype": ("float32", "bfloat16"),
         }
         for name, allowed in choices.items():
@@ -99,7 +103,10 @@ class Settings:
         for name in above_zero.split():
             if getattr(self, name) <= 0:
                 raise BadSettings(f"setting {name} is {getattr(self, name)}, expected a number above 0")
-        for name in ("kl_weight", "stride_s", "weight_decay", "warmup", "minimum_rate", "gaze_min_confidence"):
+        at_least_zero = (
+            "kl_weight kl_warmup stride_s weight_decay warmup minimum_rate gaze_min_confidence loader_workers"
+        )
+        for name in at_least_zero.split():
             if getattr(self, name) < 0:
                 raise BadSettings(f"setting {name} is {getattr(self, name)}, expected 0 or more")
         for name in ("validation", "test"):
@@ -115,9 +122,10 @@ class Settings:
         """λ at `step` (0 is the first)."""
         if self.gaze == "none":
             return 0.0
+        weight = self.kl_weight * min(1.0, (step + 1) / max(1.0, self.kl_warmup * self.steps))
         if self.kl_schedule == "constant":
-            return self.kl_weight
-        return self.kl_weight * max(0.0, 1.0 - step / (self.kl_until * self.steps))
+            return weight
+        return weight * max(0.0, 1.0 - step / (self.kl_until * self.steps))
 
 
 def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:

@@ -11,9 +11,9 @@ import pytest
 import torch
 from small_bags import write_small_bag
 
-import training.fit as fit
 from gaze_vlm_ros.checkpoint import read_card
 from gaze_vlm_ros.errors import GazeVlmError
+from training import fit, loop, run_folder
 from training.settings import Settings, load_settings
 
 # What a user with transformers alone would write; nothing of ours is on its path.
@@ -38,7 +38,7 @@ print(json.dumps(said))
 
 
 def rows(folder: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (folder / fit.METRICS).read_text().splitlines()]
+    return [json.loads(line) for line in (folder / run_folder.METRICS).read_text().splitlines()]
 
 
 def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) -> None:
@@ -55,11 +55,11 @@ def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) 
     assert log[60]["kl_weight"] == 0.0
     assert log[-1]["validation_lm"] < 0.2 * log[0]["lm"]
     assert min(row["validation_kl"] for row in log if "validation_kl" in row) < 0.5 * log[0]["kl"]
-    data = json.loads((small_checkpoint / fit.DATA).read_text())
+    data = json.loads((small_checkpoint / run_folder.DATA).read_text())
     assert [(s["name"], s["part"], s["windows"]) for s in data["sessions"]] == [
         ("s0", "training", 24), ("s1", "training", 24), ("s2", "validation", 24),
     ]  # fmt: skip
-    assert not (small_checkpoint / fit.STATE).exists()
+    assert not (small_checkpoint / run_folder.STATE).exists()
 
 
 def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
@@ -72,7 +72,7 @@ def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
     from training.windows import cut_windows
 
     session = load_session(small_bags / "s3")
-    windows, _ = cut_windows(0, session, load_settings(small_checkpoint / fit.SETTINGS))
+    windows, _ = cut_windows(0, session, load_settings(small_checkpoint / run_folder.SETTINGS))
     shown = np.stack([[session.frames.rgb(i) for i in window.frames] for window in windows[::4]])
     np.save(tmp_path / "frames.npy", shown)
     card = read_card(small_checkpoint)
@@ -103,16 +103,16 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
     def noted() -> bool:
         nonlocal asked
         asked += 1
-        return asked > 20  # it asks twice a step
+        return asked > 10  # it asks once a step
 
     with monkeypatch.context() as patch:
-        patch.setattr(fit, "_note_signals", lambda: noted)
+        patch.setattr(loop, "_note_signals", lambda: noted)
         assert fit.main([*common, "--out", str(tmp_path / "cut"), *bags]) == 130
     assert not (tmp_path / "cut" / "gaze_vlm.json").exists()
     done = len(rows(tmp_path / "cut"))
     assert 5 < done < 20
     # As after a kill: a step that was logged, and whose state was not saved.
-    with (tmp_path / "cut" / fit.METRICS).open("a") as log:
+    with (tmp_path / "cut" / run_folder.METRICS).open("a") as log:
         log.write(json.dumps({"step": done, "lm": 99.0}) + "\n")
     assert fit.main([*common, "--resume", "--out", str(tmp_path / "cut"), *bags]) == 0
     for name in ("model.safetensors", "settings.yaml", "data.json"):
@@ -140,7 +140,7 @@ def test_lora_trains_the_language_model_and_leaves_plain_weights(
         "gradient_checkpointing=true",
     ]
     assert fit.main([*small_settings, *arguments, "--out", str(tmp_path / "lora"), *bags]) == 0
-    settings = load_settings(tmp_path / "lora" / fit.SETTINGS)
+    settings = load_settings(tmp_path / "lora" / run_folder.SETTINGS)
     card = read_card(tmp_path / "lora")
     before, _ = load_vlm(
         settings.model, texts=[card.question, *card.labels], seed=settings.seed, **settings.model_options
@@ -218,22 +218,14 @@ def test_a_folder_that_holds_something_is_left_alone(
     small_bags: Path, small_settings: list[str], tmp_path: Path
 ) -> None:
     (tmp_path / "mine.txt").write_text("keep")
-    with pytest.raises(fit.WillNotOverwrite, match="is not empty"):
+    with pytest.raises(run_folder.WillNotOverwrite, match="is not empty"):
         fit.main([*small_settings, "--out", str(tmp_path), str(small_bags / "s0")])
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
-def test_every_window_comes_once_before_any_comes_again() -> None:
-    draws = np.concatenate([fit.drawn_rows(draw, 7, 50, seed=3) for draw in range(50)])
-    for epoch in range(7):
-        assert sorted(draws[epoch * 50 : (epoch + 1) * 50]) == list(range(50))
-    assert draws[:50].tolist() != draws[50:100].tolist()
-    assert draws[:7].tolist() != fit.drawn_rows(0, 7, 50, seed=4).tolist()
-
-
 def test_learning_rate_rises_and_falls() -> None:
     settings = Settings(steps=100, warmup=0.1, minimum_rate=0.05)
-    factors = [fit.rate_factor(step, settings) for step in range(101)]
+    factors = [loop.rate_factor(step, settings) for step in range(101)]
     assert factors[0] == pytest.approx(1 / 11)
     assert max(factors) == pytest.approx(1.0, abs=1e-3)
     assert np.argmax(factors) == 10
