@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +36,26 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     elan.add_argument("--object-tier", default="", metavar="TIER", help="of annotations about these")
     importing.add_argument("--video", default="", metavar="UID", help="ego4d: default is the bag's session")
 
+    describe = commands.add_parser("describe", help="a vision-language model says, second by second, what is done")
+    _add_bag(describe)
+    describe.add_argument("--model", default="", metavar="FOLDER_OR_HUB", help="a model of transformers, loaded here")
+    describe.add_argument("--server", default="", metavar="URL", help="or an OpenAI-compatible server, with")
+    describe.add_argument("--model-name", default="", metavar="NAME", help="what the model is called there")
+    describe.add_argument(
+        "--key-env",
+        default="OPENAI_API_KEY",
+        metavar="VARIABLE",
+        help="environment variable with the server's key (default: %(default)s)",
+    )
+    describe.add_argument("--device", default="auto", help="of a local model (default: cuda where there is one)")
+    describe.add_argument(
+        "--config", type=Path, metavar="YAML", help="prompt and settings (default: config/describe.yaml)"
+    )
+    describe.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one of these")
+    describe.add_argument("--labels", type=Path, metavar="FILE", help="a closed set of labels, one a line")
+    describe.add_argument("--dry-run", action="store_true", help="only say how many calls it would take")
+    _add_replace(describe)
+
     export = commands.add_parser("export", help="the labels as .csv, .vtt or .srt")
     _add_bag(export)
     export.add_argument("out", type=Path, help="a new file")
@@ -60,7 +82,24 @@ def run_label(arguments: argparse.Namespace) -> int:
         options["columns"] = columns_from(options["columns"])
         print(import_labels(options.pop("bag"), options.pop("file"), **options).table())
         return 0
+    if arguments.label_command == "describe":
+        return _run_describe(options)
     from gaze_vlm_ros.labelling.exporting import export_labels
 
     print(f"{arguments.out}: {export_labels(arguments.bag, arguments.out)} labels")
+    return 0
+
+
+def _run_describe(options: dict[str, Any]) -> int:
+    from gaze_vlm_ros.labelling.describe_settings import load_describe_settings
+    from gaze_vlm_ros.labelling.describing import describe_bag
+    from gaze_vlm_ros.labelling.formats.text_file import read_text
+
+    settings = load_describe_settings(options.pop("config"), options.pop("set"))
+    if (labels := options.pop("labels")) is not None:
+        lines = (" ".join(line.split()) for line in read_text(labels, "a list of labels, one a line").splitlines())
+        settings = replace(settings, labels=tuple(dict.fromkeys(filter(None, lines))))
+    placed = describe_bag(options.pop("bag"), settings, replace_labels=options.pop("replace"), **options)
+    if placed is not None:
+        print(placed.table())
     return 0
