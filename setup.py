@@ -17,6 +17,7 @@ setup(
     # Dependencies are declared in package.xml (rosdep) and in pyproject.toml's groups (pip).
     install_requires=["setuptools"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
+    package_data={f"{NAME}.labelling.review": ["page.html"]},
     zip_safe=True,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),

@@ -56,6 +56,11 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     describe.add_argument("--dry-run", action="store_true", help="only say how many calls it would take")
     _add_replace(describe)
 
+    review = commands.add_parser("review", help="a page on this machine to look through labels and correct them")
+    _add_bag(review)
+    review.add_argument("--port", type=int, default=0, help="of 127.0.0.1 (default: a free one)")
+    review.add_argument("--reviewer", default="", help="written beside what is changed (default: who is logged in)")
+
     export = commands.add_parser("export", help="the labels as .csv, .vtt or .srt")
     _add_bag(export)
     export.add_argument("out", type=Path, help="a new file")
@@ -84,6 +89,10 @@ def run_label(arguments: argparse.Namespace) -> int:
         return 0
     if arguments.label_command == "describe":
         return _run_describe(options)
+    if arguments.label_command == "review":
+        from gaze_vlm_ros.labelling.review.server import run_review
+
+        return run_review(arguments.bag, arguments.port, arguments.reviewer)
     from gaze_vlm_ros.labelling.exporting import export_labels
 
     print(f"{arguments.out}: {export_labels(arguments.bag, arguments.out)} labels")
