@@ -34,6 +34,7 @@ bench: setup
 	$(BIN)/python benchmark/recorder.py
 	$(BIN)/python benchmark/bag_size.py
 	$(BIN)/python benchmark/clock_offset.py
+	$(BIN)/python benchmark/regularizer.py
 
 clean:
 	rm -rf build install log

@@ -38,44 +38,83 @@ class AttentionTap:
     rows: Tensor
     visual: Tensor
     layers: tuple[int, ...]
-    by_layer: dict[int, Tensor] = field(default_factory=dict)  # (B, H, R, V) log-probabilities, see `record`
+    _read: dict[int, _Read] = field(default_factory=dict)
+    _masks: dict[tuple[int, int], tuple[Tensor | None, Tensor]] = field(default_factory=dict)  # by id: they stay alive
+    _attention: dict[int, Tensor] | None = None
 
     def record(
         self, layer: int, query: Tensor, key: Tensor, scaling: float | None, mask: Tensor | None, softcap: float | None
     ) -> None:
-        """Keep log softmax over the visual tokens of query (B, H, S, D) against key (B, H', S, D).
+        """Keep what rows of query (B, H, S, D) and visual tokens of key (B, H', S, D) are.
+
+        No more than that is done per layer: the rest is done for all layers at once, since on a GPU it is the number of
+        operations that costs, not their size.
+        """
+        batch, heads, _, width = query.shape
+        visual = self.visual.expand(batch, -1) if self.visual.ndim == 1 else self.visual
+        rows = _gather(query, self.rows).unflatten(1, (key.shape[1], heads // key.shape[1]))
+        keys = _gather(key, visual)
+        # Activation checkpointing runs the layer again during backward, and must find the same operations; what it
+        # makes then belongs to no loss.
+        if self._attention is not None or layer in self._read:
+            return
+        cached = key.shape[2] - query.shape[2]
+        of_mask = (id(mask), cached)
+        if of_mask not in self._masks:
+            self._masks[of_mask] = mask, _hidden(mask, self.rows, visual, cached)
+        self._read[layer] = _Read(rows, keys, width**-0.5 if scaling is None else scaling, softcap, of_mask)
+
+    @property
+    def by_layer(self) -> dict[int, Tensor]:
+        """(B, H, R, V) log softmax over the visual tokens, of each layer that was read.
 
         Leaving all other keys out of the softmax conditions on "attention falls on a visual token". Float32, as in the
         eager implementations. A row sees only what the model's mask lets it see.
         """
-        batch, heads, _, width = query.shape
-        key_heads = key.shape[1]
-        visual = self.visual.expand(batch, -1) if self.visual.ndim == 1 else self.visual
-        rows = _gather(query, self.rows).view(batch, key_heads, heads // key_heads, -1, width)
-        keys = _gather(key, visual)
-        logits = torch.einsum("bkgrd,bkvd->bkgrv", rows, keys).flatten(1, 2).float()
-        logits = logits * (width**-0.5 if scaling is None else scaling)
-        if softcap is not None:
-            logits = softcap * torch.tanh(logits / softcap)
-        hidden = _hidden(mask, self.rows, visual, cached=key.shape[2] - query.shape[2])
-        logits = logits.masked_fill(hidden[:, None], torch.finfo(torch.float32).min)
-        # Activation checkpointing runs the layer again during backward, and must find the same operations; what it
-        # makes then belongs to no loss.
-        self.by_layer.setdefault(layer, torch.log_softmax(logits, dim=-1))
+        if self._attention is None:
+            alike: dict[Any, list[int]] = {}
+            for layer, read in self._read.items():
+                shape = (read.rows.shape, read.keys.shape, read.rows.device)
+                alike.setdefault((read.scaling, read.softcap, read.mask, shape), []).append(layer)
+            self._attention = {}
+            for (scaling, softcap, mask, _), layers in alike.items():
+                rows = torch.stack([self._read[layer].rows for layer in layers])
+                keys = torch.stack([self._read[layer].keys for layer in layers])
+                logits = torch.einsum("lbkgrd,lbkvd->lbkgrv", rows, keys).flatten(2, 3).float() * scaling
+                if softcap is not None:
+                    logits = softcap * torch.tanh(logits / softcap)
+                hidden = self._masks[mask][1][None, :, None].to(logits.device)
+                logits = logits.masked_fill(hidden, torch.finfo(torch.float32).min)
+                self._attention |= zip(layers, torch.log_softmax(logits, dim=-1), strict=True)
+            self._read.clear()
+            self._masks.clear()
+        return self._attention
 
     def per_head(self) -> Tensor:
-        """(B, L * H, R, V) log attention of each head of each layer."""
-        if missing := [layer for layer in self.layers if layer not in self.by_layer]:
+        """(B, L * H, R, V) log attention of each head of each layer, in the order of `layers`."""
+        by_layer = self.by_layer
+        if missing := [layer for layer in self.layers if layer not in by_layer]:
             raise CannotTap(
                 f"decoder layers {missing} gave no attention: the model has no such layers, is not prepared "
                 "(enable_tap), or does not hand keyword arguments on to its attention and cannot be led by gaze"
             )
-        return torch.cat([self.by_layer[layer] for layer in self.layers], dim=1)
+        return torch.cat([by_layer[layer].to(self.rows.device) for layer in self.layers], dim=1)
 
     def log_attention(self) -> Tensor:
         """(B, R, V) log of the attention averaged over the heads of all layers; each row sums to one."""
         heads = self.per_head()
         return torch.logsumexp(heads, dim=1) - math.log(heads.shape[1])
+
+
+@dataclass(frozen=True)
+class _Read:
+    """Of one layer, with rotary embedding applied."""
+
+    rows: Tensor  # (B, H', H / H', R, D) queries
+    keys: Tensor  # (B, H', V, D)
+    scaling: float
+    softcap: float | None
+    mask: tuple[int, int]  # key of `_masks`
 
 
 def enable_tap(model: Any) -> None:
