@@ -150,6 +150,7 @@ class NeonClient:
     hold_s: float = 10.0  # a sample's longest wait for its time
     transport: str = "auto"  # of RTP: "udp", "tcp" (interleaved), "auto" = what the device announces
     now_ns: Callable[[], int] = time.time_ns  # this host's clock
+    steady_ns: Callable[[], int] = time.monotonic_ns  # a clock of this host that nobody sets
     calibration: Any = None  # pupil_labs Calibration, once connected; None where the device has none
     frame_size: tuple[int, int] | None = None  # (width, height) px of the scene video, once known
     time_echo_port: int | None = None
@@ -162,7 +163,7 @@ class NeonClient:
         for name in self.streams:
             if name not in (*STREAMS, EYE_EVENTS):
                 raise UnknownStream(f"stream '{name}' is none of {', '.join(STREAMS)}")
-        self._clock_state = ClockState(self.clock, self.now_ns, self._asked.set)
+        self._clock_state = ClockState(self.clock, self.now_ns, self._asked.set, self.steady_ns)
         for name in self.streams:
             opened = functools.partial(self._opened, name)
             self.states[name] = StreamState(NeonStream(name, self._clock_state, self._take, opened, self.hold_s))
@@ -184,12 +185,13 @@ class NeonClient:
             await asyncio.gather(self._follow_clock(), self._follow_status(device), *following)
 
     async def _first_status(self, device: Device) -> Status:
-        deadline_s = time.monotonic() + self.connect_timeout_s
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self.connect_timeout_s
         while True:
             try:
                 return await _status(device)
             except CONNECTION_ERRORS as error:
-                if time.monotonic() > deadline_s:
+                if loop.time() > deadline_s:
                     raise DeviceUnreachable(
                         f"no glasses answer at {self.address} ({_reason(error)}); is the app open, and is this the "
                         "address shown in its menu, 'Streaming'?"

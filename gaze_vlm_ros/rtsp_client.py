@@ -12,7 +12,6 @@ import asyncio
 import contextlib
 import importlib.metadata
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn, Protocol
@@ -127,12 +126,13 @@ async def _watch(
     silent_s: float,
 ) -> None:
     """Until something ends; keeps the session alive. Raises StreamLost, or what the sink raised."""
-    kept_alive_s = transport.last_packet_s = time.monotonic()
+    loop = asyncio.get_running_loop()
+    kept_alive_s = transport.last_packet_s = loop.time()
     while connection.running and transport.running:
         await asyncio.wait({connection.result, broken}, timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         if broken.done():
             broken.result()
-        now_s = time.monotonic()
+        now_s = loop.time()
         if now_s - transport.last_packet_s > silent_s:
             raise StreamLost(f"nothing came for {silent_s:g} s")
         if now_s - kept_alive_s > session.session_keepalive:
@@ -180,14 +180,14 @@ class _Connection(RTSPConnection):
 class _Watched(RTPTransport):
     """Hands every packet on as it is, and what the sink raises to `broken`."""
 
-    last_packet_s = 0.0  # time.monotonic()
+    last_packet_s = 0.0  # of the loop's clock
 
     def watch(self, sink: PacketSink, broken: asyncio.Future[None]) -> None:
         self._sink, self._broken = sink, broken
 
     def handle_rtp_data(self, data: bytes) -> None:
         if self._guarded(self._sink.rtp, data):
-            self.last_packet_s = time.monotonic()
+            self.last_packet_s = asyncio.get_running_loop().time()
             self._count(super().handle_rtp_data, data)
 
     def handle_rtcp_data(self, data: bytes) -> None:

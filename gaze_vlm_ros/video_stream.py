@@ -129,7 +129,8 @@ class VideoStream:
         frame = _KEPT.get((self._id, number))
         if frame is None:
             frame = self._decode(number)
-        return np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+        # One thread: others would live as long as the frame is kept.
+        return np.asarray(frame.reformat(format="rgb24", threads=1).to_ndarray(), np.uint8)
 
     def _decode(self, number: int) -> Any:
         keyframe = int(self.keyframe_of[number])

@@ -331,7 +331,7 @@ class EyeTracker(Node):
         raw, compressed = (topic.get_subscription_count() > 0 for topic in (self._image, self._compressed))
         if not raw and not compressed:
             return
-        rgb = frame.to_ndarray(format="rgb24")
+        rgb = frame.reformat(format="rgb24", threads=1).to_ndarray()  # to start threads for each frame costs more
         if compressed:
             jpeg = CompressedImage(header=info.header, format="rgb8; jpeg compressed bgr8")
             jpeg.data = array("B", encode_jpeg(rgb, quality=self._jpeg_quality))  # bytes are copied one by one

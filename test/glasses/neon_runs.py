@@ -14,6 +14,7 @@ from typing import Any
 import av
 import numpy as np
 from neon_fixtures import START_NS, decode
+from patient_loop import patient_loop
 from pupil_labs.neon_recording.timeseries.imu.imu_pb2 import ImuPacket
 
 from gaze_vlm_ros.neon_client import Address, NeonClient
@@ -131,7 +132,9 @@ def content(name: str, datum: Any) -> Any:
         return (datum.x, datum.y)
     if name == "imu":
         return datum.gyro_data.x
-    return hashlib.md5(datum.to_ndarray(format="rgb24").tobytes()).digest()
+    # One thread: others would live as long as the frame, and there are thousands.
+    rgb = datum.av_frame.reformat(format="rgb24", threads=1).to_ndarray()
+    return hashlib.md5(rgb.tobytes()).digest()
 
 
 @functools.cache
@@ -155,14 +158,18 @@ class Scenario:
     settings: dict[str, Any] = field(default_factory=dict)  # of the device
     options: dict[str, Any] = field(default_factory=dict)  # of the client
     streams: tuple[str, ...] = STREAMS
+    host_clock_set: tuple[float, float] = (0.0, 0.0)  # after so many seconds by so many
     meanwhile: Callable[[NeonDevice], Awaitable[None]] | None = None
     patience_s: float = 30.0  # beyond the recording
 
 
 async def play(recording: NativeRecording, scenario: Scenario) -> Run:
-    """Replay once to a client."""
+    """Replay once to a client, on a PatientLoop."""
+    loop = patient_loop()
     clock = SkewedClock(3.2, 50.0)
-    settings = DeviceSettings(port=0, once=True, clock=clock, start_delay_s=0.3)
+    settings = DeviceSettings(port=0, once=True, clock=clock, host_now_ns=loop.unix_ns, start_delay_s=0.3)
+    after_s, by_s = scenario.host_clock_set
+    set_at_s = loop.time() + after_s
     data: dict[str, list[tuple[Any, int, int]]] = {name: [] for name in scenario.streams}
     notices: list[str] = []
     recording = first_seconds(recording, scenario.seconds)
@@ -172,6 +179,8 @@ async def play(recording: NativeRecording, scenario: Scenario) -> Run:
             scenario.streams,
             lambda name, datum, device_ns, host_ns: data[name].append((datum, device_ns, host_ns)),
             lambda _, text: notices.append(text),
+            now_ns=lambda: loop.unix_ns() + (round(by_s * 1e9) if loop.time() > set_at_s else 0),
+            steady_ns=loop.steady_ns,
             **scenario.options,
         )
         tasks = [asyncio.ensure_future(client.run())]

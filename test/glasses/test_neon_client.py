@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from neon_fixtures import Synthetic, decode
+from patient_loop import host_clocks, patient_loop, run_patiently
 
 from gaze_vlm_ros.neon_client import (
     Address,
@@ -103,12 +104,14 @@ def test_glasses_that_go_and_come_back(synthetic: Synthetic) -> None:
         running: asyncio.Future[None] | None = None
         for offset_s in (1.0, -2.0):
             clock = DeviceSettings().clock
-            chosen = DeviceSettings(port=port, once=False, clock=replace(clock, offset_s=offset_s))
+            clock = replace(clock, offset_s=offset_s)
+            chosen = DeviceSettings(port=port, clock=clock, host_now_ns=patient_loop().unix_ns)
             async with NeonDevice(recording, chosen) as device:
                 now["device"], port = device, device.port
                 if running is None:
                     notice = lambda _, text: notices.append(text)  # noqa: E731
-                    client = NeonClient(Address("127.0.0.1", port), ("gaze",), take, notice, clock_period_s=60.0)
+                    address = Address("127.0.0.1", port)
+                    client = NeonClient(address, ("gaze",), take, notice, clock_period_s=60.0, **host_clocks())
                     running = asyncio.ensure_future(client.run())
                 came.clear()
                 await asyncio.wait_for(came.wait(), 30)
@@ -117,7 +120,7 @@ def test_glasses_that_go_and_come_back(synthetic: Synthetic) -> None:
         await asyncio.wait([running])
         assert client.clock.steps == 1
 
-    asyncio.run(run())
+    run_patiently(run())
     assert max(errors_ms) < 2.0
     assert any("stream gaze lost" in notice for notice in notices)
     assert any("stream gaze is back" in notice for notice in notices)
@@ -129,11 +132,13 @@ def test_a_client_that_comes_late_gets_frames_from_the_next_keyframe_on(syntheti
     frames: list[tuple[int, Any]] = []
 
     async def run() -> int:
-        async with NeonDevice(recording, DeviceSettings(port=0, once=True)) as device:
+        chosen = DeviceSettings(port=0, once=True, host_now_ns=patient_loop().unix_ns)
+        async with NeonDevice(recording, chosen) as device:
             playing = asyncio.Event()
             address = Address("127.0.0.1", device.port)
-            early = NeonClient(address, ("imu",), lambda *_: playing.set(), ignore)
-            late = NeonClient(address, ("world",), lambda _, datum, ns, __: frames.append((ns, datum.av_frame)), ignore)
+            take = lambda _, datum, ns, __: frames.append((ns, datum.av_frame))  # noqa: E731
+            early = NeonClient(address, ("imu",), lambda *_: playing.set(), ignore, **host_clocks())
+            late = NeonClient(address, ("world",), take, ignore, **host_clocks())
             running = [asyncio.ensure_future(early.run())]
             await asyncio.wait_for(playing.wait(), 30)
             running.append(asyncio.ensure_future(late.run()))
@@ -143,7 +148,7 @@ def test_a_client_that_comes_late_gets_frames_from_the_next_keyframe_on(syntheti
             await asyncio.wait(running)
             return device.session_starts_ns[0]
 
-    start_ns = asyncio.run(run())
+    start_ns = run_patiently(run())
     expected = [f for part in (1, 2) for f in decode(synthetic.folder / f"Neon Scene Camera v1 ps{part}.mp4")]
     replayed_ns = recording.frame_stamps_ns - recording.span_ns[0] + start_ns
     indices = [int(np.abs(replayed_ns - stamp_ns).argmin()) for stamp_ns, _ in frames]

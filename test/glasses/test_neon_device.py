@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from neon_fixtures import Synthetic, decode
+from patient_loop import host_clocks, patient_loop, run_patiently
 from pupil_labs.realtime_api import Device
 from pupil_labs.realtime_api.models import Sensor
 from pupil_labs.realtime_api.time_echo import TimeOffsetEstimator
@@ -45,7 +46,7 @@ async def replay(
     recording: NativeRecording, chosen: DeviceSettings, **client_options: Any
 ) -> tuple[Received, NeonDevice]:
     received = Received()
-    async with NeonDevice(recording, chosen) as device:
+    async with NeonDevice(recording, replace(chosen, host_now_ns=patient_loop().unix_ns)) as device:
 
         def take(stream: str, datum: Any, device_ns: int, host_ns: int) -> None:
             received.data[stream].append((datum, device_ns, host_ns))
@@ -56,6 +57,7 @@ async def replay(
             take,
             lambda _, text: received.notices.append(text),
             clock_period_s=0.5,
+            **host_clocks(),
             **client_options,
         )
         running = asyncio.ensure_future(client.run())
@@ -93,7 +95,7 @@ def receive_buffer_bytes() -> int:
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_synthetic_recording_arrives_whole(synthetic: Synthetic, transport: str) -> None:
     recording = read_recording(synthetic.folder)
-    received, device = asyncio.run(replay(recording, settings(transport=transport)))
+    received, device = run_patiently(replay(recording, settings(transport=transport)))
     assert_everything_came_at_its_time(received, recording, device)
     gaze = [datum for datum, _, _ in received.data["gaze"]]
     assert np.array_equal(np.array([(g.x, g.y) for g in gaze], np.float32), synthetic.gaze_px)
@@ -111,7 +113,7 @@ def test_real_recording_arrives_whole(neon_window: Path) -> None:
     if receive_buffer_bytes() < 1 << 20:
         pytest.skip("net.core.rmem_max is below 1 MiB: the kernel would drop parts of key frames")
     recording = read_recording(neon_window)
-    received, device = asyncio.run(replay(recording, settings()))
+    received, device = run_patiently(replay(recording, settings()))
     assert_everything_came_at_its_time(received, recording, device)
     gaze = [datum for datum, _, _ in received.data["gaze"]]
     assert np.array_equal(np.array([(g.x, g.y) for g in gaze], np.float32), recording.gaze.xy_px)
@@ -125,7 +127,7 @@ def test_real_recording_arrives_whole(neon_window: Path) -> None:
 
 def test_client_may_ask_for_another_transport_than_announced(synthetic: Synthetic) -> None:
     recording = read_recording(synthetic.folder)
-    received, device = asyncio.run(replay(recording, settings(), transport="tcp"))
+    received, device = run_patiently(replay(recording, settings(), transport="tcp"))
     assert_everything_came_at_its_time(received, recording, device)
 
 
@@ -181,7 +183,8 @@ def test_replay_starts_again_where_the_recording_ends(synthetic: Synthetic) -> N
 
     async def watch() -> tuple[list[int], list[int]]:
         stamps: list[int] = []
-        async with NeonDevice(gaze_only, settings(once=False)) as device:
+        chosen = settings(once=False, host_now_ns=patient_loop().unix_ns)
+        async with NeonDevice(gaze_only, chosen) as device:
             enough = asyncio.Event()
 
             def take(_: str, __: Any, device_ns: int, ___: int) -> None:
@@ -189,14 +192,15 @@ def test_replay_starts_again_where_the_recording_ends(synthetic: Synthetic) -> N
                 if len(stamps) == 100:
                     enough.set()
 
-            client = NeonClient(Address("127.0.0.1", device.port), ("gaze",), take, lambda *_: None)
+            address = Address("127.0.0.1", device.port)
+            client = NeonClient(address, ("gaze",), take, lambda *_: None, **host_clocks())
             running = asyncio.ensure_future(client.run())
             await asyncio.wait_for(enough.wait(), 30)
             running.cancel()
             await asyncio.wait([running])
             return stamps, device.session_starts_ns
 
-    stamps, starts = asyncio.run(watch())
+    stamps, starts = run_patiently(watch())
     assert len(starts) == 2
     assert stamps[80] - starts[1] == pytest.approx(stamps[0] - starts[0], abs=50_000)
     assert (np.diff(stamps[:100]) > 0).all()

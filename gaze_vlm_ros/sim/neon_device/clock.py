@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 
@@ -16,10 +17,6 @@ class SkewedClock:
     offset_s: float = 0.0
     drift_ppm: float = 0.0
     epoch_host_ns: int = field(default_factory=time.time_ns)
-
-    def now_ns(self) -> int:
-        """The device's time now."""
-        return self.device_ns(time.time_ns())
 
     def device_ns(self, host_ns: int) -> int:
         """What this clock reads at a moment of the host's clock."""
@@ -39,15 +36,16 @@ class PhoneClock:
     """What the phone's user sees: `steady`, and on top of it each time that the clock was set."""
 
     steady: SkewedClock
+    host_now_ns: Callable[[], int] = time.time_ns
     settings: list[tuple[int, int]] = field(default_factory=list)  # (host time, by how much), ns
 
     def set_by(self, seconds: float) -> None:
         """Set the clock ahead, or back where negative, from now on."""
-        self.settings.append((time.time_ns(), round(seconds * 1e9)))
+        self.settings.append((self.host_now_ns(), round(seconds * 1e9)))
 
     def now_ns(self) -> int:
         """The phone's time now."""
-        return self.device_ns(time.time_ns())
+        return self.device_ns(self.host_now_ns())
 
     def device_ns(self, host_ns: int) -> int:
         """What the phone showed at a moment of the host's clock."""

@@ -38,6 +38,7 @@ class DeviceSettings:
     port: int = 8080  # of the app; 0 takes a free one
     rtsp_port: int = 0  # 8086 in the app; 0 takes a free one
     clock: SkewedClock = field(default_factory=SkewedClock)
+    host_now_ns: Callable[[], int] = time.time_ns  # this host's clock
     transport: str = "udp"  # "tcp": the status announces `rtspt`, on which the client asks for interleaved RTP
     once: bool = False  # otherwise the recording starts again when it ends
     start_delay_s: float = 1.0  # from the last PLAY to the first sample, so that all streams start with the recording
@@ -59,7 +60,7 @@ class NeonDevice:
         self.recording = recording
         self.settings = settings
         self.clock = settings.clock
-        self.phone_clock = PhoneClock(settings.clock)
+        self.phone_clock = PhoneClock(settings.clock, settings.host_now_ns)
         self.session_starts_ns: list[int] = []  # device time of the recording's first sample, one for each pass
         self.finished = asyncio.Event()  # after the last sample of `once`
         self.eye_events = read_eye_events(recording.folder)
@@ -128,7 +129,7 @@ class NeonDevice:
                 self._start(self._at(fault.at_s, fault))
         first_ns, last_ns = self.recording.span_ns
         while True:
-            start_ns = self.clock.now_ns()
+            start_ns = self.clock.device_ns(self.settings.host_now_ns())
             self.session_starts_ns.append(start_ns)
             shift_ns = start_ns - first_ns
             await asyncio.gather(
@@ -149,7 +150,7 @@ class NeonDevice:
         await fault.happen(self)
 
     async def _wait_until(self, host_ns: int) -> None:
-        while (wait_ns := host_ns - time.time_ns()) > 0:
+        while (wait_ns := host_ns - self.settings.host_now_ns()) > 0:
             await asyncio.sleep(min(wait_ns / 1e9, 0.5))  # in short naps: the host's clock and the loop's drift apart
 
     async def _send_all(self, name: str, samples: Samples, shift_ns: int) -> None:

@@ -84,7 +84,9 @@ class MediaSession:
         self.wire = Wire(self.faults, random.Random(f"{self.faults.seed} {self.stream.name}"))
 
     def _time_of_samples_ns(self) -> int:
-        return self.clock.now_ns() if self.faults.stamps_follow_clock else self.clock.steady.now_ns()
+        if self.faults.stamps_follow_clock:
+            return self.clock.now_ns()
+        return self.clock.steady.device_ns(self.clock.host_now_ns())
 
     def timestamp(self, device_ns: int) -> int:
         """RTP timestamp of a moment of the device's clock."""
