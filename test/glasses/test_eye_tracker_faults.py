@@ -62,7 +62,7 @@ def replay(folder: Path, tmp_path: Path, *arguments: str) -> Iterator[tuple[subp
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def run_node(folder: Path, tmp_path: Path, heard: Heard, domain: int, *faults: str, **parameters: Any) -> Replayed:  # noqa: F811
@@ -75,11 +75,14 @@ def run_node(folder: Path, tmp_path: Path, heard: Heard, domain: int, *faults: s
         while device.poll() is None:
             assert node.poll() is None, node.communicate()
             heard.executor.spin_once(timeout_sec=0.1)
-        ends_s = time.monotonic() + 0.5 + parameters.get("eye_state_delay_s", 0)
+        quiet_s = 2.0 + parameters.get("eye_state_delay_s", 0)  # a busy machine takes its time to publish the rest
+        heard_before, ends_s = 0, time.monotonic() + quiet_s
         while time.monotonic() < ends_s:
             heard.executor.spin_once(timeout_sec=0.02)
+            if (now := sum(len(heard.messages[topic]) for topic in TOPICS)) > heard_before:
+                heard_before, ends_s = now, time.monotonic() + quiet_s
         node.send_signal(signal.SIGINT)
-        output, errors = node.communicate(timeout=20)
+        output, errors = node.communicate(timeout=60)
     assert node.returncode == 0, errors
     assert "Traceback" not in errors
     return Replayed(folder, json.loads(log.read_text()), output, errors)

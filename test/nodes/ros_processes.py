@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,9 @@ def isolated_environment() -> dict[str, str]:
 def start_node(
     module: str, parameters: Mapping[str, Any], environment: Mapping[str, str], folder: Path
 ) -> subprocess.Popen[str]:
-    """One of gaze_vlm_ros.nodes, its output piped."""
+    """One of gaze_vlm_ros.nodes, its output piped; a recorder waits long, for sources that start slowly."""
+    if module == "recorder":
+        parameters = {"wait_s": 60.0} | dict(parameters)
     parameter_file = folder / f"{module}_{random.SystemRandom().randint(0, 1 << 30)}.yaml"
     parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
     command = [sys.executable, "-m", f"gaze_vlm_ros.nodes.{module}", "--ros-args", "--params-file", str(parameter_file)]
@@ -51,7 +54,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     """End it as Ctrl-C would: a killed one leaves locks of its domain in shared memory."""
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=20.0)
+        process.communicate(timeout=60.0)
     finally:
         process.kill()
         process.wait()
@@ -64,6 +67,14 @@ def remove_leftovers(environment: Mapping[str, str]) -> None:
         match = re.search(r"port(\d+)", path.name)
         if match and first <= int(match[1]) < first + PORTS_PER_DOMAIN:
             path.unlink(missing_ok=True)
+
+
+def wait_for_bytes(file: Path, size: int) -> None:
+    """Until a file has grown to `size` bytes."""
+    deadline_s = time.monotonic() + 60
+    while not (file.exists() and file.stat().st_size > size):
+        assert time.monotonic() < deadline_s, f"{file.name} has not grown to {size} bytes in a minute"
+        time.sleep(0.05)
 
 
 def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> tuple[int, str]:

@@ -33,7 +33,7 @@ def start_camera(packets: list[bytes], environment: dict[str, str], folder: Path
 def test_video_is_recorded_undecoded_and_read_back(tmp_path: Path, install: Path, packets: list[bytes]) -> None:
     environment = with_package(isolated_environment(), install)
     parameters = {
-        "bag": str(tmp_path / "bag"), "camera_topic": "camera/video", "gaze_topic": "", "stop_when_silent_s": 1.0
+        "bag": str(tmp_path / "bag"), "camera_topic": "camera/video", "gaze_topic": "", "stop_when_silent_s": 4.0
     }  # fmt: skip
     recorder = start_node("recorder", parameters, environment, tmp_path)
     camera = start_camera(packets, environment, tmp_path)
