@@ -50,7 +50,9 @@ def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -
 
 def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
     """(V,) positions of the visual tokens in one prompt's (S,) token ids."""
-    positions = torch.nonzero(input_ids == processor.image_token_id).flatten()
+    # Gemma 3's processor calls by this name the token that stands for an image before it becomes many.
+    token_id = getattr(processor.tokenizer, "image_token_id", None) or processor.image_token_id
+    positions = torch.nonzero(input_ids == token_id).flatten()
     if not len(positions):
         raise NoVisualTokens(f"the prompt holds no token {processor.image_token!r}; the chat template shows no image")
     return positions

@@ -88,7 +88,9 @@ def rows_to_read(inputs: dict[str, Any], visual: torch.Tensor, left: bool) -> to
         ("right", torch.float64, FLOAT64),  # left: transformers' eager attention gives NaN for rows of padding
     ],
 )
-def test_it_is_eager_attention_given_that_it_falls_on_a_visual_token(tiny, sharp, pictures, padding, dtype, close):
+def test_it_is_eager_attention_given_that_it_falls_on_a_visual_token(
+    tiny, tiny_name, sharp, pictures, padding, dtype, close
+):
     model, processor = sharp.to(dtype), tiny[1]
     questions = [QUESTIONS[0]] * 2 if padding == "none" else QUESTIONS
     inputs, visual = batch_of(processor, frames_of(pictures, 2), questions, padding == "left")
@@ -113,7 +115,11 @@ def test_it_is_eager_attention_given_that_it_falls_on_a_visual_token(tiny, sharp
     # The comparison says something: attention is far from flat, heads differ, and no row sees what comes after it.
     assert expected[:, :, :6].max() > 5 / visual.shape[1]
     assert (expected[:, 0] - expected[:, 1]).abs().max() > 0.02
-    assert (per_head[:, :, 6, visual.shape[1] // 2 + 1 :] == 0).all()
+    after = slice(visual.shape[1] // 2 + 1, None)
+    if tiny_name == "tiny:gemma3":  # the tokens of one picture all see each other
+        assert (expected[:, :, 6, after] > 0).any()
+    else:
+        assert (per_head[:, :, 6, after] == 0).all()
 
 
 def test_layers_that_were_not_asked_for_leave_no_record(tiny, sharp, pictures):
@@ -253,8 +259,12 @@ def test_gradient_checkpointing_changes_no_gradient(tiny, sharp, pictures):
     assert sorted(runs) == [0, 0, 1, 1, 2, 2, 3, 3]  # each layer ran again during backward
     assert values[0] == values[1]
     for name, gradient in gradients(sharp).items():
-        assert gradient is not None
-        assert torch.equal(gradient, gradients(checkpointed)[name]), name
+        other = gradients(checkpointed)[name]
+        if gradient is None:
+            assert name.split(".vision")[0] == "model"  # LLaVA leaves the end of its vision tower out
+            assert other is None
+        else:
+            assert torch.equal(gradient, other), name
 
 
 # By hand.

@@ -29,8 +29,9 @@ def test_frames_come_in_their_order(tiny, pictures):
     forward, backward = encode(processor, frames, QUESTION), encode(processor, frames[::-1], QUESTION)
     pixels, reversed_pixels = forward.inputs["pixel_values"], backward.inputs["pixel_values"]
     if pixels.ndim == 2:  # a list of patches, the same number for each frame
-        pixels, reversed_pixels = (p.view(1, 3, -1, p.shape[1]) for p in (pixels, reversed_pixels))
-    assert torch.equal(pixels.flip(1), reversed_pixels)
+        pixels, reversed_pixels = (p.view(3, -1, p.shape[1]) for p in (pixels, reversed_pixels))
+    of_frames = pixels.shape.index(3)  # the first axis of three; colours come after it
+    assert torch.equal(pixels.flip(of_frames), reversed_pixels)
 
 
 def test_visual_positions_are_those_of_the_image_token(tiny, pictures):
