@@ -50,6 +50,7 @@ class Card:
     temperature: float  # probabilities = softmax(log-likelihood of each complete answer / temperature)
     trained_on: tuple[str, ...]  # digests of all sessions that were trained on or chosen by: never to be tested on
     # Checkpoints of earlier releases lack what follows.
+    gaze_block: bool = False  # a block of training/gaze_block.py is part of it: for evaluate.py alone
     # Of moments in the validation sessions, how many had none of the labels as their answer; None = not measured.
     other_share: float | None = None
     # (target precision, least probability, share of answers that reach it) on validation; probability above 1 = never.

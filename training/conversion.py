@@ -23,6 +23,7 @@ from gaze_vlm_ros.images import RGB, DamagedImage
 from gaze_vlm_ros.session import Session, load_session
 from gaze_vlm_ros.vlm.observation import encode
 from training.bags import Mapper, Recording
+from training.gaze_shown import with_ring
 from training.gaze_targets import FrameGaze, frame_gaze, window_target
 from training.settings import Settings
 from training.shards import Shard, ShardWriter, replacing
@@ -58,9 +59,16 @@ def convert_recordings(
     tokens: VisualTokens,
     cache: Path,
     mapper: Mapper = map,
+    gaze_shown_in: frozenset[str] = frozenset(),
 ) -> list[Converted]:
-    """The files of each recording; those that are not in `cache` are made, bag by bag. Raises CannotStore."""
-    convert = functools.partial(convert_recording, settings=settings, processor=processor, tokens=tokens, cache=cache)
+    """The files of each recording; those that are not in `cache` are made, bag by bag. Raises CannotStore.
+
+    gaze_shown_in: digests of the recordings whose pictures show gaze where settings.gaze_as is drawn.
+    """
+    convert = functools.partial(
+        convert_recording, settings=settings, processor=processor, tokens=tokens, cache=cache,
+        gaze_shown_in=gaze_shown_in,
+    )  # fmt: skip
     total = sum(len(recording.windows) for recording in recordings)
     done: list[Converted] = []
     with tqdm(total=total, desc="windows", unit="window", mininterval=0.5) as bar:
@@ -79,34 +87,41 @@ def convert_recording(
     processor: Any,
     tokens: VisualTokens,
     cache: Path,
+    gaze_shown_in: frozenset[str] = frozenset(),
     progress: Callable[[], object] = lambda: None,
 ) -> Converted:
     """One bag, which is opened only if something is missing. progress: called for each window that is done."""
     session = functools.cache(lambda: load_session(recording.path))
     shown = [window.frames for window in recording.windows]
-    images_key = _key(recording.digest, shown, processor.image_processor.to_json_string())
+    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow]
+    drawn = settings.gaze_as == "drawn" and recording.digest in gaze_shown_in
+    images_key = _key(
+        recording.digest,
+        shown,
+        processor.image_processor.to_json_string(),
+        *(["drawn", gaze_settings] if drawn else []),
+    )
     images, problems_file = (cache / "images" / f"{images_key}.{ending}" for ending in ("arrow", "json"))
     if not problems_file.is_file():  # written after the images
         with replacing(images) as unfinished:
-            problems = _write_images(unfinished, session(), shown, settings, processor, progress)
+            problems = _write_images(unfinished, session(), shown, settings, processor, drawn, progress)
         with replacing(problems_file) as unfinished:
             unfinished.write_text(json.dumps(problems), encoding="utf-8")
     problems = json.loads(problems_file.read_text(encoding="utf-8"))
 
     usable = [frames for frames, problem in zip(shown, problems, strict=True) if not problem]
-    gaze_key = _key(
-        recording.digest, usable, [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow]
-    )
+    gaze_key = _key(recording.digest, usable, gaze_settings)
     gaze = cache / "gaze" / f"{gaze_key}.arrow"
     if not gaze.is_file():
         with replacing(gaze) as unfinished:
             _write_gaze(unfinished, session(), usable, settings)
 
-    targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px)
+    error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
+    targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
     targets = cache / "targets" / f"{targets_key}.npy"
     if not targets.is_file():
         with replacing(targets) as unfinished:
-            _write_targets(unfinished, Shard(gaze), tokens)
+            _write_targets(unfinished, Shard(gaze), tokens, *error)
     return Converted(tuple(problems), images, gaze, targets)
 
 
@@ -120,15 +135,19 @@ def _write_images(
     shown: Sequence[tuple[int, ...]],
     settings: Settings,
     processor: Any,
+    drawn: bool,
     progress: Callable[[], object],
 ) -> list[str]:
-    """Image tensors of the usable windows; what is wrong with each window, or ""."""
+    """Image tensors of the usable windows, gaze drawn into them or not; what is wrong with each window, or ""."""
     problems: list[str] = []
     with ShardWriter(path) as writer:
         for frames in shown:
             pictures, problem = _pictures(session, frames)
             problems.append(problem)
             if not problem:
+                if drawn:
+                    gaze = [frame_gaze(session, index, settings) for index in frames]
+                    pictures = [with_ring(picture, *on_it) for picture, on_it in zip(pictures, gaze, strict=True)]
                 inputs = encode(processor, pictures, settings.question).inputs
                 writer.append({name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS})
             progress()
@@ -165,10 +184,13 @@ def stored_gaze(tensors: Mapping[str, torch.Tensor]) -> list[FrameGaze]:
     ]
 
 
-def _write_targets(path: Path, gaze: Shard, tokens: VisualTokens) -> None:
+def _write_targets(path: Path, gaze: Shard, tokens: VisualTokens, error_px: float = 0.0, seed: int = 0) -> None:
+    """error_px: of the tracker, in place of the recorded one's or on top of it; one draw for each window."""
     shape = (len(gaze), len(tokens.frame_of_token))
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for row in range(len(gaze)):
-            target = window_target(stored_gaze(gaze[row]), tokens.frame_of_token, tokens.boxes, tokens.sigma_px)
+            off = np.random.default_rng([seed, row]).normal(0, error_px, 2) if error_px else np.zeros(2)
+            on_frames = [(points + off, weights) for points, weights in stored_gaze(gaze[row])]
+            target = window_target(on_frames, tokens.frame_of_token, tokens.boxes, tokens.sigma_px)
             file.write(target.astype("<f4").tobytes())

@@ -20,6 +20,7 @@ from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
 from training.bags import Mapper, Recording
 from training.conversion import TEXT_TENSORS, Converted, VisualTokens, convert_recordings, stored_gaze
+from training.gaze_shown import ToldPrompts, asked
 from training.gaze_targets import FrameGaze
 from training.settings import Settings
 from training.shards import Shard
@@ -125,15 +126,28 @@ class Dataset:
     stored: StoredWindows
     gaze: Targets  # (N, V)
     has_gaze: NDArray[np.bool_]  # (N,)
+    told: ToldPrompts | None = None  # the prompts of training where gaze is shown in words
     holds: object = None  # a temporary folder lives as long as what needs it
 
-    def batch(self, rows: NDArray[np.int64], device: str = "cpu", gaze_of: NDArray[np.int64] | None = None) -> Batch:
-        """The windows `rows` with their true answers. gaze_of: (N,) the window whose gaze each gets, for its own."""
+    def batch(
+        self,
+        rows: NDArray[np.int64],
+        device: str = "cpu",
+        gaze_of: NDArray[np.int64] | None = None,
+        gaze_told: bool = False,
+    ) -> Batch:
+        """The windows `rows` with their true answers.
+
+        gaze_of: (N,) the window whose gaze each gets, for its own. gaze_told: in words too, if the data set has them.
+        """
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
         longest = max(map(len, texts))
         tokens = torch.tensor([[*text, *[IGNORED] * (longest - len(text))] for text in texts])
         present = tokens != IGNORED
         inputs = self.questions(rows, "cpu")
+        if gaze_told and self.told:
+            prompts = [self.told(self.gaze_points(row)) for row in rows.tolist()]
+            inputs |= {name: torch.cat([prompt[name] for prompt in prompts]) for name in self.prompt}
         for name in self.prompt:
             # Padding is masked by attention_mask; which token stands there does not matter.
             tail = {"input_ids": tokens.clamp(min=0), "attention_mask": present}.get(name, torch.zeros_like(tokens))
@@ -189,11 +203,13 @@ def prepare(
     cache: Path | None = None,
     gaze_needed: bool = True,
     mapper: Mapper = map,
+    gaze_shown_in: Sequence[Recording] = (),
 ) -> Dataset:
     """Encode the recordings' windows as the predictor would. `recordings` were loaded with the same settings.
 
     cache: folder in which prepared windows are kept, and found again; None: a temporary one ($TMPDIR), as long as the
     data set lives. mapper: runs the conversion of bags, several at a time.
+    gaze_shown_in: the recordings that are trained on, where settings.gaze_as shows gaze to the model.
     gaze_needed: raise NoGaze for a session without gaze, rather than give its windows no target.
     Raises NoWindows when nothing is left, CannotStore.
     """
@@ -210,7 +226,8 @@ def prepare(
     temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
     folder = cache or Path(temporary.name)  # type: ignore[union-attr]
     tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])
-    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper)
+    shown = frozenset(recording.digest for recording in gaze_shown_in)
+    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper, shown)
 
     windows: list[Window] = []
     bags, rows = [], []
@@ -230,7 +247,8 @@ def prepare(
         raise NoWindows(f"{len(recordings)} bags give no window: {_reasons(dropped)}")
     stored = StoredWindows(converted, np.array(bags), np.array(rows))
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
-    prompt = encode(processor, blank, settings.question)
+    prompt = encode(processor, blank, asked(settings))
+    told = ToldPrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
     return Dataset(
         sessions=recordings,
         windows=windows,
@@ -246,6 +264,7 @@ def prepare(
         stored=stored,
         gaze=Targets(stored, len(frame_of_token)),
         has_gaze=stored.has_gaze(),
+        told=told,
         holds=temporary,
     )
 

@@ -7,6 +7,15 @@ import functools
 import numpy as np
 from numpy.typing import NDArray
 
+from training.settings import Settings
+
+
+def chosen_rows(rows: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
+    """settings.windows of `rows`, in their order: the first of one permutation, so that more windows hold fewer."""
+    if not settings.windows:
+        return rows
+    return rows[np.sort(np.random.default_rng([settings.seed, 2]).permutation(len(rows))[: settings.windows])]
+
 
 def drawn_rows(draw: int, size: int, total: int, seed: int) -> NDArray[np.int64]:
     """Which of `total` windows are in batch number `draw`: every window once before any comes again."""

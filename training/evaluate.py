@@ -13,6 +13,7 @@ import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from training import metrics
 from training.answers import Answers, ask
 from training.bags import find_bags, load_recordings
 from training.data import Dataset, prepare
+from training.gaze_block import load_gaze_block
 from training.model import resolve_device
 from training.settings import load_settings
 
@@ -48,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and arguments.json.exists():
         raise WillNotOverwrite(f"{arguments.json} is there already; give another --json")
     card = read_card(arguments.checkpoint)
-    settings = load_settings(arguments.checkpoint / "settings.yaml")
+    settings = replace(load_settings(arguments.checkpoint / "settings.yaml"), gaze_error=0.0)  # scored by true gaze
     sessions = load_recordings(find_bags(arguments.bags), settings)
     for session in sessions:
         if session.digest in card.trained_on:
@@ -58,6 +60,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     model, processor = load_vlm(arguments.checkpoint, device=device, dtype=getattr(torch, settings.dtype))
     labels = LabelSet(card.labels, card.verbs, card.object_classes)
     data = prepare(sessions, labels, settings, model, processor, arguments.cache, gaze_needed=False)
+    if card.gaze_block:
+        load_gaze_block(model, arguments.checkpoint, data.visual)
     answers = ask(model, processor, data, settings, device)
     scores = score(card, data, answers, arguments.examples)
     print(table(scores))

@@ -14,6 +14,7 @@ from gaze_vlm_ros.labels import label_set_id
 from training import metrics
 from training.answers import rank_windows
 from training.data import Dataset
+from training.gaze_shown import asked
 from training.settings import Settings
 
 
@@ -42,7 +43,7 @@ def export_checkpoint(
     processor.save_pretrained(out)
     revision = weights_revision(out)
     card = Card(
-        question=settings.question,
+        question=asked(settings),
         labels=data.labels.texts,
         verbs=data.labels.verbs,
         object_classes=data.labels.object_classes,
@@ -57,6 +58,7 @@ def export_checkpoint(
         revision=revision,
         data_hash=data_hash,
         gaze_use=describe_gaze_use(settings),
+        gaze_block=settings.gaze_as == "block",
         score_kind=score_kind,
         temperature=round(temperature, 4),
         trained_on=tuple(trained_on),
@@ -67,7 +69,10 @@ def export_checkpoint(
 
 def describe_gaze_use(settings: Settings) -> str:
     """For people: what gaze did in training. It does nothing afterwards."""
+    if settings.gaze_as in ("text", "drawn"):
+        return f"training only, {'in the question' if settings.gaze_as == 'text' else 'drawn into the pictures'}"
     if settings.gaze == "none" or settings.kl_weight == 0:
         return "none"
     schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
-    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g} {schedule}"
+    led = " of the gaze block" if settings.gaze_as == "block" else ""
+    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g}{led} {schedule}"

@@ -29,8 +29,11 @@ from gaze_vlm_ros.vlm.attention_tap import enable_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training.bags import Recording, data_hash, find_bags, load_recordings
 from training.data import prepare
+from training.draws import chosen_rows
 from training.export import export_checkpoint
-from training.gaze_targets import shuffled_rows
+from training.gaze_block import add_gaze_block
+from training.gaze_shown import asked
+from training.gaze_targets import prior_target, shuffled_rows
 from training.loop import Job, Parts, make_optimizer, require_tensorboard, train
 from training.model import led_layers, make_trainable, plain_model, weights_dtype
 from training.parallel import bag_mapper
@@ -49,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments.config, [*arguments.set, *([f"gaze={arguments.gaze}"] if arguments.gaze else [])]
     )
     out: Path = arguments.out
+    if arguments.prepare_only and arguments.cache is None:
+        raise CannotShare("--prepare-only keeps the prepared windows: give --cache, the folder for them")
     check_output(out, settings, arguments.resume)
     if arguments.tensorboard:
         require_tensorboard()
@@ -72,17 +77,29 @@ def main(argv: Sequence[str] | None = None) -> int:
         model, processor = _load(settings, labels, device)
         led_layers(model, settings)
         with accelerator.main_process_first():  # it converts, and the others read
-            data = prepare(used, labels, settings, model, processor, arguments.cache, settings.gaze != "none", mapper)
-    parts = Parts(data.rows_of(range(len(split.training))), data.rows_of(range(len(split.training), len(used))))
+            data = prepare(
+                used, labels, settings, model, processor, arguments.cache, settings.gaze != "none", mapper,
+                [recordings[i] for i in split.training],
+            )  # fmt: skip
+    if arguments.prepare_only:
+        print(f"{len(data.windows)} windows are prepared in {arguments.cache}", flush=True)
+        return 0
+    parts = Parts(
+        chosen_rows(data.rows_of(range(len(split.training))), settings),
+        data.rows_of(range(len(split.training), len(used))),
+    )
     if not len(parts.training):
         raise NoWindows("the training sessions give no window; see stride_s, leads_s and split in the settings")
     gaze_of = np.arange(len(data.windows))
     if settings.gaze == "shuffled":
         gaze_of[parts.training] = parts.training[shuffled_rows(data.has_gaze[parts.training], settings.seed)]
-    job = Job(data, parts, gaze_of, settings, device, accelerator, digest)
+    prior = None
+    if settings.gaze in ("uniform", "centred"):
+        prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
+    job = Job(data, parts, gaze_of, prior, settings, device, accelerator, digest)
     notes = notes_on_data(data, parts, split, recordings, settings)
 
-    trained = _make_trainable(model, settings, accelerator)
+    trained = _make_trainable(model, settings, accelerator, data.visual)
     weights = _trained_weights(model)
     require_disk(out, model, weights)
     state = read_state(out, used, digest, accelerator) if arguments.resume else None
@@ -124,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if is_sharded(accelerator):
         whole_model, processor = _load(settings, labels, device)
-        trained = _make_trainable(whole_model, settings, accelerator)
+        trained = _make_trainable(whole_model, settings, accelerator, data.visual)
     put(_trained_weights(whole_model), chosen)
     _export(out, trained, processor, job, used)
     (out / STATE).unlink(missing_ok=True)
@@ -137,7 +154,7 @@ def _load(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
         settings.model,
         device=device,
         dtype=weights_dtype(settings),
-        texts=[settings.question, *labels.texts],
+        texts=[asked(settings), *labels.texts],
         seed=settings.seed,
         **settings.model_options,
     )
@@ -145,10 +162,12 @@ def _load(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
     return model, processor
 
 
-def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator) -> Any:
+def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:
     """Adapters are drawn by the seed, the same in every process; dropout is not."""
     torch.manual_seed(settings.seed)
     trained = make_trainable(model, settings)
+    if settings.gaze_as == "block":
+        add_gaze_block(model, visual)
     if accelerator.process_index:
         torch.manual_seed(settings.seed + 1_000_003 * accelerator.process_index)
     return trained
@@ -196,6 +215,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on with the interrupted fit in --out")
     parser.add_argument("--cache", type=Path, help="folder for prepared windows, shared by fits of the same bags")
     parser.add_argument("bags", nargs="+", metavar="BAG", help="bag folders, .mcap files, folders of bags, or globs")
+    parser.add_argument(
+        "--prepare-only", action="store_true", help="convert the bags into --cache and stop: needs no GPU"
+    )
     parser.add_argument(
         "--workers", type=int, default=1, metavar="N", help="bags to convert at a time, each by a process (default: 1)"
     )

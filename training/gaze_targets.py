@@ -42,6 +42,21 @@ def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxe
     return patch_distribution(np.concatenate(laid_points), np.concatenate(weights), laid_boxes, sigma_px)
 
 
+def prior_target(
+    kind: str, frame_of_token: NDArray[np.int64], boxes: Floats, frame_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(V,) what every window gets in the controls `uniform` and `centred`; sums to 1.
+
+    uniform: the same on each visual token. centred: on each frame a Gaussian around its centre, where gaze in a head
+    camera's pictures tends to be; its standard deviation is a sixth of the frame's width.
+    """
+    if kind == "uniform":
+        return np.full(len(boxes), 1 / len(boxes), np.float32)
+    frames = int(frame_of_token.max()) + 1
+    centre = (np.array([[frame_size[0] / 2, frame_size[1] / 2]]), np.ones(1))
+    return window_target([centre] * frames, frame_of_token, boxes, frame_size[0] / 6).astype(np.float32)
+
+
 def shuffled_rows(has_gaze: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
     """For each window the window whose gaze it gets in the shuffled control.
 

@@ -8,7 +8,7 @@ import math
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,7 @@ class Job:
     data: Dataset
     parts: Parts
     gaze_of: NDArray[np.int64]  # (N,) the window whose gaze each window gets
+    prior: NDArray[np.float32] | None  # (V,) what every window with gaze gets for it; None = gaze
     settings: Settings
     device: str
     accelerator: Accelerator
@@ -200,10 +201,13 @@ class _Draws(torch.utils.data.Dataset[Batch]):
     """Batches by their number."""
 
     def __init__(self, job: Job) -> None:
-        self.data, self.rows, self.gaze_of = job.data, job.rows, job.gaze_of
+        self.data, self.rows, self.gaze_of, self.prior = job.data, job.rows, job.gaze_of, job.prior
 
     def __getitem__(self, draw: int) -> Batch:
-        return self.data.batch(self.rows(draw), gaze_of=self.gaze_of)
+        batch = self.data.batch(self.rows(draw), gaze_of=self.gaze_of, gaze_told=True)
+        if self.prior is None:
+            return batch
+        return replace(batch, gaze=torch.from_numpy(self.prior) * batch.gaze.any(dim=1, keepdim=True))
 
 
 def _batches(job: Job, first_step: int) -> Iterator[Batch]:

@@ -52,10 +52,12 @@ class Settings:
     test: float | tuple[str, ...] = ()  # left out of this fit altogether; for evaluate.py
 
     # Gaze targets
-    gaze: str = "real"  # real, none (language loss alone) or shuffled (each window gets another one's): the controls
+    gaze: str = "real"  # or a control: none (language loss alone), shuffled (another window's), uniform, centred
+    gaze_as: str = "attention"  # what gaze does in training: lead attention, or, to compare: block, text, drawn
     gaze_window_s: float = 0.2  # samples so long before a frame count for it
     gaze_min_confidence: float = 0.6  # samples below do not count; those without a confidence do
     gaze_sigma: float = 0.03  # of the Gaussian around a sample, as a share of the frame's width: error and fovea
+    gaze_error: float = 0.0  # added to a window's gaze, drawn for each: standard deviation as a share of the width
     gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that flow loses
 
     # The regularizer
@@ -65,9 +67,13 @@ class Settings:
     kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = at once, there from the first
     kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is led; none given = the middle third
 
+    kl_direction: str = "forward"  # KL(gaze ‖ attention): attention must be wherever gaze was; reverse: the other way
+    kl_heads: str = "mean"  # mean: their average must look there; each: every head must
+    kl_rows: str = "answer"  # whose attention is led: all rows that predict the answer, or the first of them
     kl_per_frame: bool = False  # one KL for each frame, averaged, instead of one over all frames of the window
 
     # The optimizer
+    windows: int = 0  # train on so many of the windows, drawn by seed; 0 = all
     steps: int = 600
     batch_size: int = 16  # windows per forward pass, of each process
     accumulate: int = 1  # forward passes per step; the result is that of one batch as large as all of them
@@ -87,7 +93,11 @@ class Settings:
             "train": ("full", "lora"),
             "task": ("future", "current"),
             "split_by": ("session", "person", "task", "scene"),
-            "gaze": ("real", "none", "shuffled"),
+            "gaze": ("real", "none", "shuffled", "uniform", "centred"),
+            "gaze_as": ("attention", "block", "text", "drawn"),
+            "kl_direction": ("forward", "reverse"),
+            "kl_heads": ("mean", "each"),
+            "kl_rows": ("answer", "first"),
             "kl_schedule": ("falling", "constant"),
             "keep": ("best", "last"),
             "balance": ("none", "classes"),
@@ -104,11 +114,14 @@ class Settings:
             if getattr(self, name) <= 0:
                 raise BadSettings(f"setting {name} is {getattr(self, name)}, expected a number above 0")
         at_least_zero = (
-            "kl_weight kl_warmup stride_s weight_decay warmup minimum_rate gaze_min_confidence loader_workers"
+            "kl_weight kl_warmup stride_s weight_decay warmup minimum_rate gaze_min_confidence gaze_error windows "
+            "loader_workers"
         )
         for name in at_least_zero.split():
             if getattr(self, name) < 0:
                 raise BadSettings(f"setting {name} is {getattr(self, name)}, expected 0 or more")
+        if self.gaze_as in ("text", "drawn") and self.gaze != "real":
+            raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         for name in ("validation", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
@@ -120,7 +133,7 @@ class Settings:
 
     def kl_weight_at(self, step: int) -> float:
         """λ at `step` (0 is the first)."""
-        if self.gaze == "none":
+        if self.gaze == "none" or self.gaze_as in ("text", "drawn"):
             return 0.0
         weight = self.kl_weight * min(1.0, (step + 1) / max(1.0, self.kl_warmup * self.steps))
         if self.kl_schedule == "constant":

@@ -30,7 +30,9 @@ def train_tokenizer(
     named = dict(named or {})
     special = list(dict.fromkeys([image_token, *special, *named.values()]))
     core = Tokenizer(models.BPE())
-    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    # Digits one by one, as SmolLM's and Qwen's tokenizers: numbers of two digits are all equally long.
+    digits = pre_tokenizers.Digits(individual_digits=True)
+    core.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     core.decoder = decoders.ByteLevel()
     names = ["<pad>", "<|im_start|>", END_OF_TURN, *special]
     trainer = trainers.BpeTrainer(

@@ -1,0 +1,97 @@
+"""Many small fits and their tables; what is finished is kept."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy.stats import t as student_t
+
+from training import ablate
+from training.ablation_tables import mean_over_seeds
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def config(tmp_path: Path, small_settings: list[str]) -> Path:
+    values = {
+        "fit": "config/fit_demo.yaml",
+        "baseline": "no gaze",
+        "seeds": [0, 1],
+        "set": {
+            **{name: yaml.safe_load(text) for name, _, text in (part.partition("=") for part in small_settings[1::2])},
+            "steps": 6,
+            "check_every": 6,
+        },
+        "arms": {"gaze": {}, "no gaze": {"gaze": "none"}},
+        "sweeps": {"windows": {"setting": "windows", "values": [8], "arms": ["gaze"]}},
+    }
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    train = ["--train", *(str(small_bags / f"s{seed}") for seed in range(3))]
+    command = ["--config", str(config), "--out", str(out), *train, "--test", str(small_bags / "s3"), "--jobs", "1"]
+    assert ablate.main(command) == 0
+    runs = list(csv.DictReader((out / "runs.csv").open()))
+    assert [(run["arm"], run["value"], run["seed"]) for run in runs] == [
+        ("gaze", "", "0"), ("no gaze", "", "0"), ("gaze", "", "1"), ("no gaze", "", "1"), ("gaze", "8", "0"),
+        ("gaze", "8", "1"),
+    ]  # fmt: skip
+    scores = json.loads((out / "gaze__seed1" / "scores.json").read_text())["groups"]["elsewhere"]
+    assert float(runs[2]["top1"]) == pytest.approx(scores["top1"]["value"], abs=1e-4)
+    lines = list(csv.DictReader((out / "summary.csv").open()))
+    main = [line for line in lines if line["sweep"] == ""]
+    of = {
+        arm: np.array([float(run["top1"]) for run in runs if run["arm"] == arm and not run["sweep"]])
+        for arm in ("gaze", "no gaze")
+    }
+    assert float(main[0]["top1"]) == pytest.approx(of["gaze"].mean(), abs=1e-4)
+    assert float(main[0]["difference"]) == pytest.approx((of["gaze"] - of["no gaze"]).mean(), abs=1e-4)
+    assert "gaze &" in (out / "table.tex").read_text()
+    page = (out / "report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert (out / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert not list(out.glob("*/checkpoint"))
+
+    # Nothing is done again, and a new seed alone is added.
+    stamps = {path: path.stat().st_mtime_ns for path in out.glob("*/scores.json")}
+    config.write_text(config.read_text().replace("seeds:\n- 0\n- 1\n", "seeds:\n- 0\n- 1\n- 2\n"))
+    assert ablate.main([*command, "--limit-s", "0.001"]) == 0  # too late to begin another
+    assert {path: path.stat().st_mtime_ns for path in out.glob("*/scores.json")} == stamps
+
+
+def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(config.read_text())
+    values["arms"]["drawn"] = {"gaze_as": "painted"}
+    config.write_text(yaml.safe_dump(values))
+    with pytest.raises(ablate.BadAblation, match="gaze_as is 'painted'"):
+        ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
+    values["baseline"] = "nothing"
+    config.write_text(yaml.safe_dump(values))
+    with pytest.raises(ablate.BadAblation, match="baseline names arm 'nothing', and there are only"):
+        ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
+
+
+def test_the_workbench_configuration_can_be_used() -> None:
+    ablation = ablate.load_ablation(ROOT / "config" / "ablate_workbench.yaml")
+    runs = ablate.runs_of(ablation)
+    assert len({run.folder for run in runs}) == len(runs)
+    assert [run.sweep for run in runs[: len(ablation.arms) * len(ablation.seeds)]] == [""] * len(ablation.arms) * 5
+    for run in runs:
+        ablate._settings(ablate._arguments(ablation, "cpu", run))
+
+
+def test_intervals_over_seeds_are_students() -> None:
+    values = [0.5, 0.6, 0.9]
+    mean = mean_over_seeds(values)
+    assert mean.value == pytest.approx(2 / 3)
+    assert mean.half_width == pytest.approx(student_t.ppf(0.975, 2) * np.std(values, ddof=1) / 3**0.5)
+    assert np.isnan(mean_over_seeds([0.5]).half_width)
+    assert mean_over_seeds([0.5, float("nan")]).seeds == 1

@@ -1,0 +1,188 @@
+"""Other uses of gaze and other forms of the regularizer: what each changes, and that none reaches the robot."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from gaze_vlm_ros.backends.model import ModelBackend
+from gaze_vlm_ros.checkpoint import NotACheckpoint, read_card
+from gaze_vlm_ros.vlm.loading import load_vlm
+from training import evaluate, fit
+from training.bags import find_bags, load_recordings
+from training.data import prepare
+from training.draws import chosen_rows
+from training.forward import answer_losses
+from training.gaze_block import add_gaze_block, gaze_block_of
+from training.gaze_shown import asked, told, with_ring
+from training.gaze_targets import prior_target
+from training.loop import Job, Parts, _Draws
+from training.settings import BadSettings, Settings, settings_from
+
+TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
+ROWS = np.arange(6)
+
+
+def of(**changed: object) -> Settings:
+    own = {"frames": 2, "observation_s": 1.0, "leads_s": [0.4, 1.0], "gaze_flow": False, "gaze_window_s": 0.1}
+    return settings_from({"model_options": TINY, **own, **changed}, "test")
+
+
+def data_of(settings: Settings, bags: Path):
+    recordings = load_recordings(find_bags([bags / "s0", bags / "s1"]), settings)
+    model, processor = load_vlm(
+        settings.model, texts=[asked(settings), "take the red disc", "take the blue disc"], **settings.model_options
+    )
+    from gaze_vlm_ros.labels import collect_labels
+    from gaze_vlm_ros.vlm.attention_tap import enable_tap
+
+    enable_tap(model)
+    labels = collect_labels([("take the red disc", "", ""), ("take the blue disc", "", "")])
+    return model, prepare(recordings, labels, settings, model, processor, gaze_shown_in=recordings[:1])
+
+
+def test_gaze_in_words_is_in_the_prompts_of_training_alone(small_bags: Path) -> None:
+    settings = of(gaze_as="text")
+    _, data = data_of(settings, small_bags)
+    shown, hidden = data.batch(ROWS, gaze_told=True), data.batch(ROWS)
+    assert shown.inputs["input_ids"].shape == hidden.inputs["input_ids"].shape
+    differ = (shown.inputs["input_ids"] != hidden.inputs["input_ids"]).any(dim=1)
+    assert differ.tolist() == [bool(sum(len(p) for p, _ in data.gaze_points(row))) for row in ROWS]
+    assert differ.any()
+    processor = data.told.processor
+    points = [(np.array([[48.0, 16.0]]), np.ones(1)), (np.empty((0, 2)), np.empty(0))]
+    assert told(settings, points, (96, 64)) == "What will the person do next? Gaze: 50 25, 00 00."
+    text = processor.tokenizer.decode(data.told(points)["input_ids"][0])
+    assert "Gaze: 50 25, 00 00." in text
+    assert "Gaze: 00 00, 00 00." in processor.tokenizer.decode(hidden.inputs["input_ids"][0])
+
+
+def test_gaze_is_drawn_into_the_pictures_of_training_alone(small_bags: Path) -> None:
+    _, plain = data_of(of(), small_bags)
+    _, drawn = data_of(of(gaze_as="drawn"), small_bags)
+    for session, changed in ((0, True), (1, False)):  # the first is shown
+        rows = plain.rows_of([session])[:4]
+        same = torch.equal(plain.stored.images(rows)["pixel_values"], drawn.stored.images(rows)["pixel_values"])
+        assert same != changed
+    picture = np.full((60, 100, 3), 128, np.uint8)
+    ringed = with_ring(picture, np.array([[30.0, 20.0], [32.0, 22.0]]), np.array([1.0, 1.0]))
+    rows, columns = np.nonzero((ringed != picture).any(axis=2))
+    np.testing.assert_allclose([columns.mean(), rows.mean()], [31, 21], atol=0.6)
+    assert np.hypot(columns - 31, rows - 21).max() < 7
+    assert with_ring(picture, np.empty((0, 2)), np.empty(0)) is picture
+
+
+@pytest.mark.parametrize(
+    ("changed", "name"), [({"gaze": "none", "gaze_as": "text"}, "gaze"), ({"kl_heads": "some"}, "kl_heads")]
+)
+def test_what_does_not_go_together_is_refused(changed: dict[str, str], name: str) -> None:
+    with pytest.raises(BadSettings, match=f"setting {name} is"):
+        of(**changed)
+
+
+def test_forms_of_the_regularizer_by_hand(small_bags: Path) -> None:
+    """Each from the attention of every head, in float64 by the formula in training/loss.py."""
+    model, data = data_of(of(), small_bags)
+    batch = data.batch(ROWS[:3])
+    length, answer = batch.inputs["input_ids"].shape[1], batch.answer_tokens.shape[1]
+    model.set_attn_implementation("eager")
+    weights = torch.stack(model(**batch.inputs, output_attentions=True).attentions)[1:2]  # the middle third of 3
+    rows = weights[:, :, :, length - answer - 1 : length - 1][..., batch.visual].double()
+    heads = (rows / rows.sum(-1, keepdim=True)).transpose(0, 1).flatten(1, 2)  # (B, L H, R, V)
+    gaze = batch.gaze.double()[:, None]
+    counts = batch.answer_tokens != -100
+
+    def mean_kl(attention: torch.Tensor, reverse: bool, first: bool) -> float:
+        """attention: (B, N, R, V)"""
+        p, q = (
+            (attention, gaze[:, None].clamp(min=1e-6)) if reverse else (gaze[:, None].expand_as(attention), attention)
+        )
+        kl = (torch.xlogy(p, p) - p * q.log()).sum(-1)
+        return (kl[:, :, 0].mean() if first else (kl * counts[:, None]).sum() / (counts.sum() * kl.shape[1])).item()
+
+    from gaze_vlm_ros.vlm.attention_tap import enable_tap
+
+    model.set_attn_implementation("sdpa")
+    enable_tap(model)
+    for changed, attention, reverse, first in [
+        ({}, heads.mean(1, True), False, False),
+        ({"kl_heads": "each"}, heads, False, False),
+        ({"kl_direction": "reverse"}, heads.mean(1, True), True, False),
+        ({"kl_rows": "first"}, heads.mean(1, True), False, True),
+    ]:
+        _, kl = answer_losses(model, batch, of(**changed), with_attention=True)
+        assert kl.item() == pytest.approx(mean_kl(attention, reverse, first), abs=2e-5), changed
+
+
+def test_priors_stand_for_gaze_where_there_is_some(small_bags: Path) -> None:
+    _, data = data_of(of(), small_bags)
+    uniform, centred = (
+        prior_target(kind, data.frame_of_token, data.boxes, data.frame_size) for kind in ("uniform", "centred")
+    )
+    np.testing.assert_allclose(uniform, 1 / len(uniform))
+    assert centred.sum() == pytest.approx(1, abs=1e-6)
+    centres = (data.boxes[:, :2] + data.boxes[:, 2:]) / 2
+    np.testing.assert_allclose(centred @ centres, [48, 32], atol=0.5)
+    far, near = (np.hypot(*(centres - [48, 32]).T) * sign for sign in (1, -1))
+    assert centred[far.argmax()] < centred[near.argmax()]
+    job = Job(data, Parts(ROWS, ROWS[:0]), np.arange(len(data.windows)), centred, of(), "cpu", None, "")
+    batch = _Draws(job)[0]
+    for row, target in zip(job.rows(0), batch.gaze, strict=True):
+        np.testing.assert_allclose(target, centred * data.has_gaze[row])
+
+
+def test_an_error_of_the_tracker_moves_targets_and_scores_are_made_with_true_gaze(small_bags: Path) -> None:
+    _, true = data_of(of(), small_bags)
+    _, wrong = data_of(of(gaze_error=0.2), small_bags)
+    looked = np.flatnonzero(true.has_gaze & wrong.has_gaze)
+    moved = np.abs(true.gaze[looked] - wrong.gaze[looked]).sum(axis=1)
+    assert (moved > 0).all()
+    # In px of the tracker: 0.2 of 96 px, two axes; a window's gaze moves as one.
+    assert np.median(moved) > 0.5
+
+
+def test_fewer_windows_are_among_more() -> None:
+    rows = np.arange(100, 150)
+    few, more = (set(chosen_rows(rows, Settings(windows=count)).tolist()) for count in (10, 30))
+    assert len(few) == 10
+    assert few < more < set(rows.tolist())
+    assert chosen_rows(rows, Settings()) is rows
+
+
+def test_a_gaze_block_changes_nothing_at_first_and_is_led(small_bags: Path) -> None:
+    model, data = data_of(of(), small_bags)
+    batch = data.batch(ROWS[:2])
+    before = model(**batch.inputs).logits
+    block = add_gaze_block(model, data.visual)
+    assert gaze_block_of(model) is block
+    torch.testing.assert_close(model(**batch.inputs).logits, before)
+    settings = of(gaze_as="block")
+    _, kl = answer_losses(model, batch, settings, with_attention=True)
+    gaze = batch.gaze.double()
+    torch.testing.assert_close(block.log_attention.exp().sum(-1), torch.ones(2))
+    expected = (torch.xlogy(gaze, gaze) - gaze * block.log_attention.double()).sum(-1).mean()
+    assert kl.item() == pytest.approx(expected.item(), abs=1e-5)
+    kl.backward()
+    assert block.key.weight.grad.abs().max() > 0
+
+
+def test_a_checkpoint_with_a_block_is_evaluated_and_never_deployed(
+    small_bags: Path, small_settings: list[str], tmp_path: Path
+) -> None:
+    out, scores = tmp_path / "block", tmp_path / "scores.json"
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    quick = ["--set", "steps=60", "--set", "gaze_as=block"]
+    assert fit.main([*small_settings, *quick, "--out", str(out), *bags]) == 0
+    assert read_card(out).gaze_block
+    assert evaluate.main([str(out), str(small_bags / "s3"), "--json", str(scores)]) == 0
+    with_block = json.loads(scores.read_text())["groups"]["elsewhere"]
+    with pytest.raises(NotACheckpoint, match="gaze block"):
+        ModelBackend(out)
+    # The block is in the answers: without its weights they are others.
+    card = json.loads((out / "gaze_vlm.json").read_text())
+    (out / "gaze_vlm.json").write_text(json.dumps(card | {"gaze_block": False}))
+    assert evaluate.main([str(out), str(small_bags / "s3"), "--json", str(tmp_path / "without.json")]) == 0
+    without = json.loads((tmp_path / "without.json").read_text())["groups"]["elsewhere"]
+    assert with_block["negative_log_likelihood"] != without["negative_log_likelihood"]

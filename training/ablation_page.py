@@ -1,0 +1,27 @@
+# ruff: noqa: E501
+"""The HTML page of an ablation."""
+
+import jinja2
+
+PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
+    """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Ablation</title><style>
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
+table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
+td.n { text-align: right; white-space: nowrap; } th { text-align: left; } img { max-width: 100%; } .note { color: #555; }
+</style></head><body><h1>Ablation</h1>
+<p class="note">Sessions that no fit has seen. Answers are ranked over the closed set, "exact" is free generation; nothing is
+teacher-forced, and gaze is never shown. Mean over seeds with the 95 % interval of Student's t; the difference is that of top-1
+to {{ baseline }} with the same seed.</p>
+<table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
+<th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th></tr>
+{% for line in table %}
+<tr><td>{{ line.sessions }}</td><td>{{ line.sweep }} {{ line.value }}</td><td>{{ line.arm }}</td><td class="n">{{ line.top1 }}</td>
+<td class="n">{{ line.difference if line.difference is not none else "" }}</td><td class="n">{{ line.exact }}</td>
+<td class="n">{{ line.class_mean_recall }}</td><td class="n">{{ line.overlap }}</td><td class="n">{{ line.attention_kl }}</td>
+<td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td></tr>
+{% endfor %}</table>
+{% for name, picture in pictures.items() %}<p><img alt="{{ name }}" src="data:image/png;base64,{{ picture }}"></p>{% endfor %}
+<h2>Configuration</h2><pre>{{ settings }}</pre></body></html>
+"""
+)
