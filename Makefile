@@ -35,6 +35,7 @@ bench: setup
 	$(BIN)/python benchmark/bag_size.py
 	$(BIN)/python benchmark/clock_offset.py
 	$(BIN)/python benchmark/regularizer.py
+	$(BIN)/python benchmark/prediction.py
 
 clean:
 	rm -rf build install log

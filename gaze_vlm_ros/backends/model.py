@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.checkpoint import Card, read_card
+from gaze_vlm_ros.checkpoint import Card, NotACheckpoint, read_card
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction import Answer, FrameAttention, NoAnswer, Observation
 
@@ -32,12 +32,15 @@ class ModelBackend:
         Raises NotACheckpoint, UnknownModel, NoSuchDevice.
         """
         self._card = read_card(folder)
+        if self._card.gaze_block:
+            raise NotACheckpoint(f"{folder} has a gaze block, which is for comparison alone: see training/evaluate.py")
         import torch
         from transformers.utils import logging
 
         from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
         from gaze_vlm_ros.vlm.loading import load_vlm
         from gaze_vlm_ros.vlm.observation import answer_tokens
+        from gaze_vlm_ros.vlm.streaming import Stream
 
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -52,6 +55,7 @@ class ModelBackend:
         self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
+        self._stream: Any = Stream(self._model, self._processor, self._card.question, self._layers)
         self._answers = [answer_tokens(self._processor, label) for label in self._card.labels]
 
     @property
@@ -67,13 +71,12 @@ class ModelBackend:
         """Rank all labels of the checkpoint after its question about the frames. Raises NotANumber."""
         from scipy.special import softmax
 
-        from gaze_vlm_ros.vlm.ranking import rank
+        from gaze_vlm_ros.vlm.ranking import rank_after
 
-        began = time.perf_counter()
-        encoded = self.encode(observation)
+        prompt = self._stream.read(observation.frames, observation.stamps_ns)
         asked = time.perf_counter()
-        ranking = rank(self._model, encoded, self._answers, self._layers)
-        answered = time.perf_counter()
+        ranking = rank_after(self._model, prompt, self._answers, self._layers)
+        ranked_s = time.perf_counter() - asked
         if not np.isfinite(ranking.log_likelihoods).all():
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
         probabilities = softmax(ranking.log_likelihoods / self._card.temperature)
@@ -85,7 +88,7 @@ class ModelBackend:
             self._card.score_kind,
             focus=attention.focus,
             attention=attention,
-            stages={"preprocess": asked - began, "language": answered - asked},
+            stages=self._stream.stages | {"ranking": ranked_s},
         )
 
     def encode(self, observation: Observation) -> Any:
@@ -95,7 +98,7 @@ class ModelBackend:
         return encode(self._processor, observation.frames, self._card.question)
 
     def close(self) -> None:
-        self._model = self._processor = None
+        self._model = self._processor = self._stream = None
 
     def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
         from gaze_vlm_ros.vlm.visual_tokens import visual_tokens

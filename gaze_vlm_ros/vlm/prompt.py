@@ -119,13 +119,16 @@ def copied(cache: Any) -> Any:
 
 @contextmanager
 def replaced(owner: Any, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Within, `owner.name(...)` is `replacement(the original, ...)`."""
-    original = getattr(owner, name)
+    """Within, `owner.name(...)` is `replacement(the original, ...)`. May be nested."""
+    original, before = getattr(owner, name), owner.__dict__.get(name)
     owner.__dict__[name] = lambda *arguments, **keywords: replacement(original, *arguments, **keywords)
     try:
         yield
     finally:
-        del owner.__dict__[name]
+        if before is None:
+            del owner.__dict__[name]
+        else:
+            owner.__dict__[name] = before
 
 
 @contextmanager

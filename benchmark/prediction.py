@@ -1,0 +1,173 @@
+"""What an answer costs: streamed and ranked, against the plain way, with the same model and frames in one run.
+
+python benchmark/prediction.py [--device cuda --dtype bfloat16] [--size large] [--json FILE]
+
+The plain way is what examples show: the processor on the whole window, then `generate`, for each prediction. Ours keeps
+the vision features of frames that the last window had, reads the prompt once and ranks the closed set in one pass over
+its prefix tree. Below that, how ours grows with the label set, the frames of a window and the size of its images.
+
+The models have a real architecture (SmolVLM's) and random weights: nothing is downloaded. `small` is what the demo
+trains; `large` has about the sizes of SmolVLM-500M. Needs torch, transformers, numpy; neither ROS nor bags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
+from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.vlm.observation import answer_tokens, encode
+from gaze_vlm_ros.vlm.ranking import rank_after
+from gaze_vlm_ros.vlm.streaming import Stream
+
+QUESTION = "What will the person do next?"
+VERBS = ("take", "place", "open", "close", "pour", "cut", "turn", "push", "hold", "wipe")
+COLOURS = ("red", "blue", "green", "yellow", "white", "black", "grey", "orange", "brown", "pink")
+OBJECTS = ("mug", "plate", "screw", "jar", "bottle", "knife", "board", "lid", "cloth", "box")
+SIZES: dict[str, dict[str, int]] = {
+    "small": {"image_size": 96, "patch_size": 8, "merge": 2, "hidden": 96, "vision_layers": 2, "text_layers": 4},
+    "large": {
+        "image_size": 512, "patch_size": 16, "merge": 4, "hidden": 960, "vision_layers": 12, "text_layers": 32,
+        "heads": 15, "key_value_heads": 5, "vocabulary": 2048,
+    },
+}  # fmt: skip
+FRAME_PX = (640, 480)  # width, height of the camera
+LABELS, FRAMES = 10, 4
+
+
+def labels(count: int) -> list[str]:
+    """So many actions, of all there are to say."""
+    every = [f"{verb} the {colour} {thing}" for verb, thing, colour in itertools.product(VERBS, OBJECTS, COLOURS)]
+    return every[:: len(every) // count][:count]
+
+
+def frames(count: int, size: tuple[int, int] = FRAME_PX) -> list[np.ndarray]:
+    """Frames of a camera that moves over a picture of blobs."""
+    draw = np.random.default_rng(0)
+    world = np.kron(draw.integers(0, 256, (40, 60, 3), np.uint8), np.ones((32, 32, 1), np.uint8))
+    width, height = size
+    return [np.ascontiguousarray(world[3 * n : 3 * n + height, 5 * n : 5 * n + width]) for n in range(count)]
+
+
+class Trial:
+    """A loaded model and the two ways to ask it."""
+
+    def __init__(self, options: argparse.Namespace, sizes: dict[str, int], texts: Sequence[str]) -> None:
+        self.device, self.texts = options.device, list(texts)
+        self.model, self.processor = load_vlm(
+            "tiny:smolvlm",
+            device=options.device,
+            dtype=getattr(torch, options.dtype),
+            texts=[QUESTION, *texts],
+            seed=0,
+            **sizes,
+        )
+        self.model.eval()
+        enable_tap(self.model)
+        self.layers = middle_layers(self.model)
+        self.answers = [answer_tokens(self.processor, text) for text in texts]
+        self.parameters = sum(weight.numel() for weight in self.model.parameters())
+
+    def stream(self) -> Callable[[Sequence[np.ndarray], Sequence[int]], dict[str, float]]:
+        """Ours: answers about a window, and gives the seconds of each stage."""
+        stream = Stream(self.model, self.processor, QUESTION, self.layers)
+
+        def ask(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
+            prompt = stream.read(window, stamps)
+            began = time.perf_counter()
+            rank_after(self.model, prompt, self.answers, self.layers)
+            return stream.stages | {"ranking": time.perf_counter() - began}
+
+        return ask
+
+    @torch.inference_mode()
+    def plain(self, window: Sequence[np.ndarray], _stamps: Sequence[int]) -> dict[str, float]:
+        """Processor and generate on the whole window, up to the longest answer."""
+        encoded = encode(self.processor, window, QUESTION)
+        inputs = {name: tensor.to(self.device) for name, tensor in encoded.inputs.items()}
+        tokens = self.model.generate(**inputs, max_new_tokens=max(map(len, self.answers)), do_sample=False)
+        self.processor.batch_decode(tokens[:, encoded.length :], skip_special_tokens=True)
+        return {}
+
+
+def measure(
+    ways: dict[str, Callable[..., dict[str, float]]], video: Sequence[np.ndarray], window: int, rounds: int
+) -> dict[str, dict[str, float]]:
+    """Median ms of each way in turn, window after window, each with one new frame; and of its stages."""
+    found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
+    for number in range(rounds + 2):  # the first windows warm up
+        shown = range(number, number + window)
+        for name, ask in ways.items():
+            began = time.perf_counter()
+            stages = ask([video[n] for n in shown], list(shown))
+            found[name].append({"total": time.perf_counter() - began, **stages})
+    return {
+        name: {key: 1e3 * statistics.median(row.get(key, 0.0) for row in rows[2:]) for key in rows[-1]}
+        for name, rows in found.items()
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", choices=SIZES, default="small")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--rounds", type=int, default=15, help="windows of each measurement (default: 15)")
+    parser.add_argument("--threads", type=int, default=0, help="on a CPU (default: all cores)")
+    parser.add_argument("--json", type=Path, help="write all figures there")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(0)
+    figures: dict[str, Any] = {"options": {key: str(value) for key, value in vars(options).items()}, "rows": []}
+    sizes = SIZES[options.size]
+
+    def trial(count: int, **changed: int) -> Trial:
+        return Trial(options, sizes | changed, labels(count))
+
+    first = trial(LABELS)
+    where = torch.cuda.get_device_name() if options.device.startswith("cuda") else f"{torch.get_num_threads()} threads"
+    print(
+        f"{options.size}: {first.parameters / 1e6:.0f} M weights, {options.dtype}, {where}, torch {torch.__version__}"
+    )
+    figures |= {"parameters": first.parameters, "device": where, "torch": torch.__version__}
+
+    video = frames(options.rounds + 20)
+    both = measure({"streamed and ranked": first.stream(), "plain": first.plain}, video, FRAMES, options.rounds)
+    ours, plain = both["streamed and ranked"]["total"], both["plain"]["total"]
+    size = "x".join(map(str, FRAME_PX))
+    print(f"\n{FRAMES} frames of {size}, {LABELS} labels: ms for each prediction, medians of {options.rounds}")
+    print(f"  plain: processor + generate  {plain:9.1f}   {1e3 / plain:7.1f} a second")
+    print(f"  streamed and ranked          {ours:9.1f}   {1e3 / ours:7.1f} a second   {plain / ours:.1f} times as many")
+    print("    " + ", ".join(f"{name} {ms:.1f}" for name, ms in both["streamed and ranked"].items() if name != "total"))
+    figures["against_plain"] = both
+
+    print(f"\n{'labels':>7}{'frames':>8}{'image side':>12}{'ms':>9}   of which preprocess, vision, language, ranking")
+    side = sizes["image_size"]
+    cases = [(count, FRAMES, side) for count in (10, 100, 1000)] + [(LABELS, count, side) for count in (1, 8)]
+    cases += [(LABELS, FRAMES, side // 2)]
+    for count, window, image in cases:
+        chosen = first if (count, image) == (LABELS, side) else trial(count, image_size=image)
+        row = measure({"ours": chosen.stream()}, video, window, options.rounds)["ours"]
+        stages = ", ".join(f"{row.get(name, 0.0):.1f}" for name in ("preprocess", "vision", "language", "ranking"))
+        print(f"{count:>7}{window:>8}{image:>12}{row['total']:>9.1f}   {stages}", flush=True)
+        figures["rows"].append({"labels": count, "frames": window, "image_side": image, **row})
+    if options.json:
+        options.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,183 @@
+"""Reads observation after observation of a video: what the last one had in common with this one is not computed again.
+
+The vision tower runs once on each frame, however many windows show it. Keys and values of the prompt are kept up to the
+first frame that differs. Whether a model can be read so is found by comparing the first window with one pass over it.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gaze_vlm_ros.vlm.observation import Encoded, encode
+from gaze_vlm_ros.vlm.prompt import NotReusable, Prompt, prefix_of, read_prompt, replaced, vision_owner
+
+# One pass and a streamed one differ by rounding alone. Log-probability of a token, nats.
+TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
+TOLERANCE_16_BIT = 0.3
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Frame:
+    inputs: dict[str, Tensor]  # of a question about this frame alone
+    features: Any  # what get_image_features gives of it
+
+
+class _Got(Exception):
+    """Ends a forward pass once the vision tower has run."""
+
+
+@dataclass
+class Stream:
+    """One question, asked about window after window of the same video. Called from one thread.
+
+    layers: decoder layers whose attention is wanted; None = none.
+    """
+
+    model: Any
+    processor: Any
+    question: str
+    layers: tuple[int, ...] | None = None
+    stages: dict[str, float] = field(default_factory=dict)  # s that the last window took: preprocess, vision, language
+    _kept: dict[int, _Frame] = field(default_factory=dict)  # by stamp, of the last window
+    _whole: Encoded | None = None  # a window of this size, its texts and shapes
+    _whole_features: Any = None
+    _shape: tuple[int, ...] = ()  # frames, height, width
+    _frame_starts: tuple[int, ...] = ()  # position in the prompt of each frame's first visual token
+    _last: tuple[tuple[int, ...], Prompt] | None = None  # stamps and prompt of the last window
+    _streams: bool | None = None  # None = not found out yet
+    _reuses: bool = True  # keys and values
+
+    @torch.inference_mode()
+    def read(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: Sequence[int]) -> Prompt:
+        """The prompt of a window: (H, W, 3) frames, oldest first, each known by its stamp. Raises CannotTap."""
+        began = time.perf_counter()
+        self.stages = {}
+        if self._kept and stamps_ns[-1] < max(self._kept):  # a clock was set back: a stamp may name another frame now
+            self._kept, self._last = {}, None
+        shape = (len(frames), *frames[-1].shape[:2])
+        if shape != self._shape or any(frame.shape != frames[-1].shape for frame in frames):
+            return self._begin(frames, tuple(stamps_ns), shape)
+        if not self._streams:
+            encoded = encode(self.processor, frames, self.question)
+            return self._language(lambda: read_prompt(self.model, encoded, self.layers), began)
+        prompt = self._read_streamed(frames, tuple(stamps_ns), began)
+        self._last = tuple(stamps_ns), prompt
+        return prompt
+
+    def _begin(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: tuple[int, ...], shape: tuple[int, ...]) -> Prompt:
+        """The first window of its size: read whole, and then streamed, to compare."""
+        self._kept, self._last, self._shape = {}, None, shape
+        began = time.perf_counter()
+        encoded = encode(self.processor, frames, self.question)
+        whole = self._language(lambda: read_prompt(self.model, encoded, self.layers), began)
+        self._streams = False
+        try:
+            self._whole, self._whole_features = encoded, _features(self.model, encoded)
+            of_a_frame = len(encoded.visual) // shape[0]
+            self._frame_starts = tuple(encoded.visual[::of_a_frame].tolist())
+            streamed = self._read_streamed(frames, stamps_ns, began)
+            off = float((streamed.log_probabilities - whole.log_probabilities).abs().max())
+            tolerance = TOLERANCE.get(next(self.model.parameters()).dtype, TOLERANCE_16_BIT)
+            problem = "" if off <= tolerance else f"answers would be off by {off:.2g} nats"
+        except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotReusable) as error:
+            problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        if problem:
+            _log.warning("%s reads each window anew, which takes longer (%s)", type(self.model).__name__, problem)
+            self._kept = {}
+        self._streams = not problem
+        return whole
+
+    def _read_streamed(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: tuple[int, ...], began: float) -> Prompt:
+        assert self._whole is not None
+        new = {
+            stamp: encode(self.processor, [frame], self.question)
+            for stamp, frame in zip(stamps_ns, frames, strict=True)
+            if stamp not in self._kept
+        }
+        encoded_by = time.perf_counter()
+        for stamp, encoded in new.items():
+            self._kept[stamp] = _Frame(encoded.inputs, _features(self.model, encoded))
+        self._kept = {stamp: self._kept[stamp] for stamp in stamps_ns}
+        parts = [self._kept[stamp] for stamp in stamps_ns]
+        text = self._whole.inputs["input_ids"].shape
+        inputs = {
+            name: tensor if tensor.shape[:2] == text else _join_like(tensor, [part.inputs[name] for part in parts])
+            for name, tensor in self._whole.inputs.items()
+        }
+        features = _join_like(self._whole_features, [part.features for part in parts])
+        _wait_for(self.model)
+        seen = time.perf_counter()
+        self.stages = {"preprocess": encoded_by - began, "vision": seen - encoded_by}
+        prefix = self._prefix(stamps_ns)
+        whole = Encoded(inputs, self._whole.visual)
+        return self._language(lambda: read_prompt(self.model, whole, self.layers, features, prefix), seen)
+
+    def _prefix(self, stamps_ns: tuple[int, ...]) -> Any:
+        """What was read of the last window up to the first frame that this one does not have in the same place."""
+        if not self._reuses or self._last is None:
+            return None
+        before, prompt = self._last
+        common = next((n for n, (a, b) in enumerate(zip(before, stamps_ns, strict=True)) if a != b), len(before) - 1)
+        try:
+            return prefix_of(prompt, self._frame_starts[common]) if self._frame_starts[common] else None
+        except NotReusable:
+            self._reuses = False
+            return None
+
+    def _language(self, read: Callable[[], Prompt], began: float) -> Prompt:
+        prompt = read()
+        _wait_for(self.model)
+        self.stages["language"] = time.perf_counter() - began
+        return prompt
+
+
+def _features(model: Any, encoded: Encoded) -> Any:
+    """What the model's own forward asks of its vision tower about these inputs; the language model is not run."""
+    device = next(model.parameters()).device
+
+    def run(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
+        raise _Got(original(*arguments, **options))
+
+    owner = vision_owner(model)
+    if owner is None:
+        raise TypeError("it has no get_image_features")
+    try:
+        with replaced(owner, "get_image_features", run):
+            model(**{name: tensor.to(device) for name, tensor in encoded.inputs.items()}, use_cache=False)
+    except _Got as got:
+        return got.args[0]
+    raise TypeError("its forward does not call get_image_features")
+
+
+def _join_like(whole: Any, parts: Sequence[Any]) -> Any:
+    """What `parts`, each of one frame, are together: of the structure of `whole`, which is of all frames at once."""
+    if isinstance(whole, Tensor):
+        if len(parts) == 1:
+            return parts[0]
+        axes = [axis for axis, (a, b) in enumerate(zip(whole.shape, parts[0].shape, strict=True)) if a != b]
+        return torch.cat(list(parts), dim=axes[0]) if axes else parts[0]
+    if isinstance(whole, dict):
+        joined = {key: _join_like(value, [part[key] for part in parts]) for key, value in whole.items()}
+        return type(whole)(**joined) if type(whole) is not dict else joined
+    if isinstance(whole, list | tuple):
+        if len(whole) == sum(map(len, parts)):  # one entry a frame, or a picture
+            return type(whole)(entry for part in parts for entry in part)
+        return type(whole)(_join_like(entry, [part[n] for part in parts]) for n, entry in enumerate(whole))
+    return whole
+
+
+def _wait_for(model: Any) -> None:
+    """A GPU works on its own; what is timed must have ended."""
+    device = next(model.parameters()).device
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,90 @@
+"""Windows of one video, read one after another, are what each is when it is read alone."""
+
+import logging
+
+import numpy as np
+import pytest
+
+from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
+from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.vlm.observation import encode
+from gaze_vlm_ros.vlm.prompt import read_prompt, replaced, vision_owner
+from gaze_vlm_ros.vlm.streaming import Stream
+
+STREAMED = ["smolvlm", "qwen2.5-vl", "qwen3-vl", "internvl3", "llava", "gemma3"]
+READ_ANEW = ["llava-onevision"]  # cuts a lone picture into tiles, and leaves several whole
+QUESTION = "What next?"
+# Frames leave at the front, or another comes at the end alone, or there is a jump.
+WINDOWS = [(0, 1, 2), (1, 2, 3), (1, 2, 4), (1, 2, 5), (5, 6, 7)]
+
+
+def prepared(name: str):
+    model, processor = load_vlm(f"tiny:{name}", texts=[QUESTION, "take"], seed=0)
+    enable_tap(model.eval())
+    return model, processor
+
+
+def video(count: int = 8) -> list[np.ndarray]:
+    return list(np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), np.uint8))
+
+
+@pytest.mark.parametrize("name", [*STREAMED, *READ_ANEW])
+def test_streaming_equals_the_whole_window_pass(name: str) -> None:
+    model, processor = prepared(name)
+    layers = middle_layers(model)
+    stream, frames = Stream(model, processor, QUESTION, layers), video()
+    for window in WINDOWS:
+        shown = [frames[number] for number in window]
+        streamed = stream.read(shown, window)
+        whole = read_prompt(model, encode(processor, shown, QUESTION), layers)
+        assert (streamed.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
+        assert (streamed.attention - whole.attention).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_the_vision_tower_sees_each_frame_once(name: str) -> None:
+    model, processor = prepared(name)
+    stream, frames = Stream(model, processor, QUESTION), video()
+    stream.read(frames[:3], (0, 1, 2))
+    calls = 0
+
+    def counted(original, *arguments, **options):
+        nonlocal calls
+        calls += 1
+        return original(*arguments, **options)
+
+    with replaced(vision_owner(model), "get_image_features", counted):
+        stream.read(frames[1:4], (1, 2, 3))
+        assert calls == 1
+        stream.read(frames[1:4], (1, 2, 3))
+        assert calls == 1
+    assert set(stream.stages) == {"preprocess", "vision", "language"}
+
+
+def test_a_model_that_cannot_be_read_so_is_read_whole_and_it_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    model, processor = prepared("llava-onevision")
+    with caplog.at_level(logging.WARNING):
+        stream = Stream(model, processor, QUESTION)
+        for window in WINDOWS[:2]:
+            stream.read([video()[n] for n in window], window)
+    assert sum("reads each window anew, which takes longer" in text for text in caplog.messages) == 1
+
+
+def test_stamps_that_come_again_after_a_clock_was_set_back_are_other_frames() -> None:
+    model, processor = prepared("smolvlm")
+    stream, frames = Stream(model, processor, QUESTION), video()
+    stream.read(frames[:3], (10, 11, 12))
+    stream.read(frames[3:6], (13, 14, 15))
+    again = stream.read(frames[5:8], (12, 13, 14))
+    whole = read_prompt(model, encode(processor, frames[5:8], QUESTION))
+    assert (again.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
+
+
+def test_frames_of_another_size_begin_anew() -> None:
+    model, processor = prepared("smolvlm")
+    stream, frames = Stream(model, processor, QUESTION), video()
+    stream.read(frames[:3], (0, 1, 2))
+    small = [np.ascontiguousarray(frame[:32, :32]) for frame in frames[:3]]
+    read = stream.read(small, (3, 4, 5))
+    whole = read_prompt(model, encode(processor, small, QUESTION))
+    assert (read.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
