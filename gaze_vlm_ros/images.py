@@ -112,8 +112,12 @@ def _compressed_to_rgb(message: Any) -> RGB:
 
 
 def encode_jpeg(rgb: RGB, quality: int = 90) -> bytes:
-    """JPEG bytes of an (H, W, 3) uint8 RGB image. quality: 1 to 100; at 90 a model's patch looks unchanged."""
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    """JPEG bytes of an (H, W, 3) uint8 RGB image, or of an (H, W) grey one.
+
+    quality: 1 to 100; at 90 a model's patch looks unchanged.
+    """
+    pixels = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])
     if not done:
         raise ValueError(f"OpenCV cannot encode an image of shape {rgb.shape}, {rgb.dtype}")
     return data.tobytes()

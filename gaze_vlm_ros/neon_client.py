@@ -33,10 +33,10 @@ from pupil_labs.realtime_api.models import (
 from gaze_vlm_ros.device_clock import DeviceClock, TimeEcho, estimate_offset
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.h264 import frame_size
-from gaze_vlm_ros.neon_stream import CLOCK_SET, EVENTS_MISSING, MOVED_NS, ClockState, NeonStream
+from gaze_vlm_ros.neon_stream import CLOCK_SET, EVENTS_MISSING, MOVED_NS, VIDEOS, ClockState, NeonStream
 from gaze_vlm_ros.rtsp_client import follow_stream
 
-STREAMS = ("world", "gaze", "imu")
+STREAMS = ("world", "gaze", "imu", "eyes", "audio")
 EYE_EVENTS = "eye_events"
 REQUEST_TIMEOUT_S = 3.0
 CHECK_PAUSE_S = 0.1  # between estimates of the offset while it is in doubt
@@ -358,7 +358,8 @@ class NeonClient:
         if self.transport != "auto":
             url = ("rtspt" if self.transport == "tcp" else "rtsp") + url[url.index("://") :]
         silent_s = self.silent_s * (SILENT_FACTOR_OF_EVENTS if name == EYE_EVENTS else 1)
-        await follow_stream(url, self.states[name].stream, silent_s, is_video=name == "world")
+        media = "video" if name in VIDEOS else "audio" if name == "audio" else None
+        await follow_stream(url, self.states[name].stream, silent_s, media)
 
     def _opened(self, name: str) -> None:
         """The size of the frames from the stream's description, before the first frame."""

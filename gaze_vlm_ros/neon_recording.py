@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 WORN = 255  # the value in worn*.raw of a sample taken while the glasses are on a head
 SCENE_CAMERA = "Neon Scene Camera v1"
+EYE_CAMERAS = "Neon Sensor Module v1"  # both eyes side by side
 
 
 class NotANeonRecording(GazeVlmError):
@@ -32,7 +33,7 @@ class NotANeonRecording(GazeVlmError):
 
 @dataclass(frozen=True)
 class VideoPart:
-    """One mp4 of the scene camera, with the acquisition time of each of its frames."""
+    """One mp4 of a camera, with the acquisition time of each of its frames."""
 
     path: Path
     stamps_ns: npt.NDArray[np.int64]
@@ -77,6 +78,31 @@ class NativeRecording:
     video: tuple[VideoPart, ...]
     gaze: GazeSamples
     imu: ImuSamples
+    eyes: tuple[VideoPart, ...] = ()
+
+    def sound(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (stamp_ns, AAC access unit) of the sound tracks, undecoded; nothing where there is none."""
+        for part in self.video:
+            with av.open(str(part.path)) as container:
+                if not container.streams.audio or not len(part.stamps_ns):
+                    continue
+                track, video = container.streams.audio[0], container.streams.video[0]
+                assert track.time_base is not None
+                assert video.time_base is not None
+                begins_s = float((video.start_time or 0) * video.time_base)
+                for packet in container.demux(track):
+                    if packet.size and packet.pts is not None:
+                        since_s = float(packet.pts * track.time_base) - begins_s
+                        yield int(part.stamps_ns[0]) + round(since_s * 1e9), bytes(packet)
+
+    def sound_format(self) -> tuple[int, bytes] | None:
+        """(sample rate in Hz, AudioSpecificConfig) of the sound; None where there is none."""
+        for part in self.video:
+            with av.open(str(part.path)) as container:
+                for track in container.streams.audio:
+                    if track.codec_context.name == "aac" and track.codec_context.extradata:
+                        return track.codec_context.sample_rate, bytes(track.codec_context.extradata[:2])
+        return None
 
     @property
     def frame_stamps_ns(self) -> npt.NDArray[np.int64]:
@@ -85,7 +111,7 @@ class NativeRecording:
 
     @property
     def span_ns(self) -> tuple[int, int]:
-        """First and last stamp of any stream."""
+        """First and last stamp of scene video, gaze or motion."""
         stamps = np.concatenate([self.frame_stamps_ns, self.gaze.stamps_ns, self.imu.stamps_ns])
         return int(stamps.min()), int(stamps.max())
 
@@ -109,7 +135,8 @@ def read_recording(folder: Path) -> NativeRecording:
         folder=folder,
         info=info,
         calibration=calibration.read_bytes() if calibration.is_file() else None,
-        video=tuple(_video_parts(folder)),
+        video=tuple(_video_parts(folder, SCENE_CAMERA)),
+        eyes=tuple(_video_parts(folder, EYE_CAMERAS)),
         gaze=_read_gaze(folder),
         imu=_read_imu(folder),
     )
@@ -128,8 +155,8 @@ def _stamps(path: Path) -> npt.NDArray[np.int64]:
     return np.fromfile(path, "<i8")
 
 
-def _video_parts(folder: Path) -> Iterator[VideoPart]:
-    for path in _parts(folder, SCENE_CAMERA, ".mp4"):
+def _video_parts(folder: Path, camera: str) -> Iterator[VideoPart]:
+    for path in _parts(folder, camera, ".mp4"):
         time_file = path.with_suffix(".time")
         try:
             stamps_ns = _stamps(time_file)

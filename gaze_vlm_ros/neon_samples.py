@@ -45,6 +45,9 @@ EVENT_FORMATS: dict[int, Any] = {
 LONGEST_EVENT_NS = 60_000_000_000  # a longer fixation or blink is a mistake
 
 
+AAC_UNIT_SAMPLES = 1024  # of sound in one access unit of AAC-LC
+
+
 class UnreadableSample(ValueError):
     """A payload that is not a sample of its stream."""
 
@@ -110,4 +113,20 @@ def read_eye_event(payload: bytes) -> EyeEvent | None:
     return EyeEvent(kind, event.start_time_ns, end_ns)
 
 
-READERS: dict[str, Callable[[bytes], Any]] = {"gaze": read_gaze, "imu": read_motion, "eye_events": read_eye_event}
+def read_sound(payload: bytes) -> list[bytes]:
+    """The AAC access units of one packet (RFC 3640, AAC-hbr). Raises UnreadableSample."""
+    header_bits = int.from_bytes(payload[:2], "big")
+    header_bytes = (header_bits + 7) // 8
+    sizes = [int.from_bytes(payload[at : at + 2], "big") >> 3 for at in range(2, 2 + header_bytes, 2)]
+    if not sizes or header_bits % 16 or 2 + header_bytes + sum(sizes) != len(payload) or not all(sizes):
+        raise UnreadableSample(f"{len(payload)} bytes that are no whole access units of AAC")
+    starts = [2 + header_bytes + sum(sizes[:number]) for number in range(len(sizes))]
+    return [payload[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+
+READERS: dict[str, Callable[[bytes], Any]] = {
+    "gaze": read_gaze,
+    "imu": read_motion,
+    "eye_events": read_eye_event,
+    "audio": read_sound,
+}

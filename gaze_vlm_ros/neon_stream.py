@@ -46,6 +46,8 @@ TINY_STEP_NS = 20_000_000
 LARGE_STEP_NS = 250_000_000
 SETTLING_NS = 2_000_000_000  # eye events that arrive so soon after a step may be from before
 
+VIDEOS = ("world", "eyes")
+
 # In place of an eye event: some may have been lost before the next; the phone's clock is another from now on.
 EVENTS_MISSING, CLOCK_SET = "events missing", "clock set"
 
@@ -104,11 +106,11 @@ class NeonStream:
     """The receiving end of one stream over all its connections; a rtsp_client.PacketSink.
 
     `deliver(name, datum, device_ns, host_ns)` gets each good sample with its acquisition time on both clocks: one of
-    the vendor's gaze formats, its IMUData or its VideoFrame. An EyeEvent has times of its own; in its place may come
-    EVENTS_MISSING or CLOCK_SET.
+    the vendor's gaze formats, its IMUData or its VideoFrame, or a list of the access units of sound in a packet. An
+    EyeEvent has times of its own; in its place may come EVENTS_MISSING or CLOCK_SET.
     """
 
-    name: str  # "world", "gaze", "imu", "eye_events"
+    name: str  # "world", "gaze", "imu", "eyes", "audio", "eye_events"
     state: ClockState
     deliver: Callable[[str, Any, int, int], None]
     when_opened: Callable[[], None] = lambda: None  # its description is known
@@ -124,6 +126,7 @@ class NeonStream:
     decoder: VideoDecoder[tuple[int, int, bool]] = field(default_factory=VideoDecoder)  # device, host ns; stamp is good
     clock: RtpClock = field(default_factory=lambda: RtpClock(90_000))
     intervals: Intervals = field(default_factory=Intervals)
+    description: Description | None = None  # of the last connection
     _payload_type: int | None = None
     _ssrc: int | None = None
     _first: RtpPacket | None = None  # of a source that may become ours
@@ -152,7 +155,7 @@ class NeonStream:
             "samples without a time": self.untimed,
             **{f"stamps refused: {why}": count for why, count in self.guard.refused.items()},
         }
-        if self.name == "world":
+        if self.name in VIDEOS:
             losses["frames damaged"] = self.decoder.damaged
             losses["frames that build on damaged or missing ones"] = self.decoder.unreferenced
             losses["frames missing"] = self.decoder.missing
@@ -166,9 +169,10 @@ class NeonStream:
         self._ssrc = self._report_ssrc = self._payload_type = self._first = self._timestamp = None
         self._steps, self._broken = [], ""
         self.guard.begin()
-        if self.name == "world":
+        self.description = description
+        if self.name in VIDEOS:
             if description.encoding != "h264":
-                raise StreamLost(f"the scene video is coded as {description.encoding}, expected h264")
+                raise StreamLost(f"the video is coded as {description.encoding}, expected h264")
             self.frames = FrameAssembler(malformed=self.frames.malformed)
             self.decoder.parameter_sets = parameter_sets(description)
             self._payload_type = description.payload_type
@@ -225,7 +229,7 @@ class NeonStream:
         """The connection is gone: use what is complete, drop the rest."""
         for packet, lost in self.in_order.flush():
             self._take(packet, lost)
-        if self.name == "world" and (frame := self.frames.flush()) is not None:
+        if self.name in VIDEOS and (frame := self.frames.flush()) is not None:
             self._wait(frame.timestamp, frame.arrival_ns, frame.frames_missing, frame)
         self.pump()
         self._drop_waiting()
@@ -321,7 +325,7 @@ class NeonStream:
             self.decoder.break_off()
 
     def _take(self, packet: RtpPacket, lost_before: int) -> None:
-        if self.name == "world":
+        if self.name in VIDEOS:
             frame = self.frames.push(packet, lost_before)
             if frame is not None:
                 self._wait(frame.timestamp, frame.arrival_ns, frame.frames_missing, frame)

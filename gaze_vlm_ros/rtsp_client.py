@@ -68,8 +68,11 @@ def untested_versions() -> str:
     return "; ".join(other)
 
 
-async def follow_stream(url: str, sink: PacketSink, silent_s: float, is_video: bool) -> NoReturn:
-    """Play one stream until it ends, cannot be had, or no packet of it came for `silent_s`. Raises StreamLost."""
+async def follow_stream(url: str, sink: PacketSink, silent_s: float, media: str | None) -> NoReturn:
+    """Play one stream until it ends, cannot be had, or no packet of it came for `silent_s`. Raises StreamLost.
+
+    media: which of the description's media is wanted, "video" or "audio"; None = the first.
+    """
     broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     broken.add_done_callback(lambda future: future.cancelled() or future.exception())  # a goodbye while we leave
     try:
@@ -86,10 +89,10 @@ async def follow_stream(url: str, sink: PacketSink, silent_s: float, is_video: b
             transport = (_OverTcp if over_tcp else _OverUdp)(connection, logger=logger, timeout=0)
             transport.watch(sink, broken)
             async with transport:
-                # As the vendor's readers ask: by the media type for video alone.
-                session = RTSPMediaSession(connection, url, transport, "video" if is_video else None, logger=logger)
+                # As the vendor's readers ask: by the media type for video and audio alone.
+                session = RTSPMediaSession(connection, url, transport, media, logger=logger)
                 try:
-                    sink.opened(await _set_up(session, is_video))
+                    sink.opened(await _set_up(session, media))
                     await session.play()
                     await _watch(connection, session, transport, broken, silent_s)
                 finally:
@@ -108,10 +111,10 @@ async def follow_stream(url: str, sink: PacketSink, silent_s: float, is_video: b
     raise StreamLost("the phone closed the connection")
 
 
-async def _set_up(session: RTSPMediaSession, is_video: bool) -> Description:
+async def _set_up(session: RTSPMediaSession, media: str | None) -> Description:
     try:
         await session.setup()
-        return _description(session.sdp, is_video)
+        return _description(session.sdp, media)
     except (RTSPError, StreamLost):
         raise
     except Exception as error:  # of any type: the library asserts and indexes where an answer is unusual
@@ -142,15 +145,18 @@ async def _watch(
         connection.result.result()  # raises why
 
 
-def _description(sdp: Any, is_video: bool) -> Description:
-    """Of the first media that is video, or of any kind. Raises StreamLost."""
+def _description(sdp: Any, wanted: str | None) -> Description:
+    """Of the first media of the kind that is wanted, or of any. Raises StreamLost."""
     for media in sdp.get("medias", []):
-        if not is_video or media["type"] == "video":
+        if wanted in (None, media["type"]):
             attributes = media.get("attributes", {})
             rtpmap = attributes.get("rtpmap", {})
-            if rtpmap.get("clockRate", 0) > 0:
-                parameters = attributes.get("fmtp", {})
-                return Description(rtpmap["encoding"].lower(), rtpmap["clockRate"], rtpmap["pt"], parameters)
+            encoding, rate_hz = rtpmap.get("encoding", "").lower(), rtpmap.get("clockRate", 0)
+            # Of sound, "mpeg4-generic/8000/1": the library takes the channels for the rate.
+            name, has_channels, rate = encoding.partition("/")
+            rate_hz = int(rate) if has_channels and rate.isdigit() else rate_hz
+            if rate_hz > 0:
+                return Description(name, rate_hz, rtpmap["pt"], attributes.get("fmtp", {}))
     raise StreamLost("the phone's description of it has no clock rate")
 
 

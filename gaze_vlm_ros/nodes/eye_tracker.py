@@ -1,6 +1,7 @@
 """ROS 2 node: scene camera, gaze and IMU of a Neon, stamped with their acquisition time in ROS time.
 
-Publishes camera/image_raw, camera/image_raw/compressed, camera/camera_info, gaze, imu and /diagnostics.
+Publishes camera/image_raw, camera/image_raw/compressed, camera/camera_info, gaze, imu and /diagnostics; if asked
+to, eyes/image_raw, eyes/image_raw/compressed and audio.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import queue
 import threading
 from array import array
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -23,20 +25,21 @@ from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
+from std_msgs.msg import Header
 
-from gaze_vlm_msgs.msg import GazeStamped
+from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.eye_states import EyeStates
 from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.neon_client import EYE_EVENTS, Address, NeonClient, StreamState, discover
-from gaze_vlm_ros.neon_samples import EyeEvent
-from gaze_vlm_ros.neon_stream import CLOCK_SET
+from gaze_vlm_ros.neon_client import EYE_EVENTS, STREAMS, Address, NeonClient, StreamState, discover
+from gaze_vlm_ros.neon_samples import AAC_UNIT_SAMPLES, EyeEvent
+from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.rtsp_client import untested_versions
 
 STANDARD_GRAVITY_M_S2 = 9.80665
 # Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.
-FRAMES_WAITING = 60
+FRAMES_WAITING = {"world": 60, "eyes": 400}
 LONGEST_EYE_STATE_DELAY_S = 5.0  # eye_states remembers events for twice as long
 
 
@@ -45,7 +48,7 @@ class BadParameter(GazeVlmError):
 
 
 class EyeTracker(Node):
-    """Three threads: rclpy's executor; an asyncio loop that receives; one that encodes and publishes frames."""
+    """Threads: rclpy's executor; an asyncio loop that receives; one a video that encodes and publishes its frames."""
 
     def __init__(self) -> None:
         super().__init__("eye_tracker")
@@ -58,6 +61,12 @@ class EyeTracker(Node):
         self._camera_info = self.create_publisher(CameraInfo, "camera/camera_info", image_qos)
         self._gaze = self.create_publisher(GazeStamped, "gaze", sample_qos)
         self._imu = self.create_publisher(Imu, "imu", sample_qos)
+        eye_qos = QoSProfile(depth=200, reliability=ReliabilityPolicy.RELIABLE)
+        if "eyes" in self._streams:
+            self._eyes = self.create_publisher(Image, "eyes/image_raw", eye_qos)
+            self._eyes_compressed = self.create_publisher(CompressedImage, "eyes/image_raw/compressed", eye_qos)
+        if "audio" in self._streams:
+            self._audio = self.create_publisher(AudioStamped, "audio", sample_qos)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
 
         self._delivered: dict[str, int] = dict.fromkeys(self._streams, 0)
@@ -70,9 +79,15 @@ class EyeTracker(Node):
         }
         self._frames_dropped = 0
         self._client: NeonClient | None = None
-        self._frames: queue.Queue[tuple[Any, int] | None] = queue.Queue(FRAMES_WAITING)
-        self._publisher = threading.Thread(target=self._publish_frames, name="frames")
-        self._publisher.start()
+        publish = {"world": self._publish_frame, "eyes": self._publish_eyes}
+        self._frames: dict[str, queue.Queue[tuple[Any, int] | None]] = {}
+        self._frame_threads: list[threading.Thread] = []
+        for name in VIDEOS:
+            if name in self._streams:
+                self._frames[name] = queue.Queue(FRAMES_WAITING[name])
+                work = (self._frames[name], publish[name])
+                self._frame_threads.append(threading.Thread(target=self._publish_frames, args=work, name=name))
+                self._frame_threads[-1].start()
         self._loop = asyncio.new_event_loop()
         self._receiver = threading.Thread(target=self._loop.run_forever, name="receive")
         self._receiver.start()
@@ -127,7 +142,9 @@ class EyeTracker(Node):
             if not 0 < value < math.inf:
                 raise BadParameter(f"{name} is {value:g}, expected a number of seconds above 0")
         if EYE_EVENTS in self._streams:
-            raise BadParameter(f"streams has {EYE_EVENTS}, expected some of world, gaze, imu; set eye_events instead")
+            raise BadParameter(
+                f"streams has {EYE_EVENTS}, expected some of {', '.join(STREAMS)}; set eye_events instead"
+            )
         if not 0 <= self._eye_state_delay_s <= LONGEST_EYE_STATE_DELAY_S:
             longest = f"0 to {LONGEST_EYE_STATE_DELAY_S:g}"
             raise BadParameter(f"eye_state_delay_s is {self._eye_state_delay_s:g}, expected {longest} s")
@@ -240,8 +257,10 @@ class EyeTracker(Node):
             if self._delivered_log:
                 self._delivered_stamps[stream]["device_ns"].append(device_ns)
                 self._delivered_stamps[stream]["header_ns"].append(header_ns)
-            if stream == "world":
-                self._queue_frame(datum.av_frame, header_ns)
+            if stream in VIDEOS:
+                self._queue_frame(self._frames[stream], datum.av_frame, header_ns)
+            elif stream == "audio":
+                self._publish_sound(datum, header_ns)
             elif stream == "imu":
                 self._imu.publish(self._imu_message(datum, header_ns))
             else:
@@ -277,9 +296,23 @@ class EyeTracker(Node):
             message.eye_state = self._eye_states.at(stamp.sec * 1_000_000_000 + stamp.nanosec)
             self._gaze.publish(message)
 
-    def _queue_frame(self, frame: Any, header_ns: int) -> None:
+    def _publish_sound(self, units: list[bytes], header_ns: int) -> None:
+        assert self._client is not None
+        description = self._client.states["audio"].stream.description
+        assert description is not None
+        config = bytes.fromhex(str(description.parameters.get("config", "")))
+        for number, data in enumerate(units):
+            rate_hz = description.clock_rate_hz
+            message = AudioStamped(codec="aac", sample_rate=rate_hz, config=array("B", config), data=array("B", data))
+            # ISO/IEC 14496-3 1.6.2.1: five bits of object type, four of frequency, four of channels.
+            message.channels = config[1] >> 3 & 0xF if len(config) > 1 else 0
+            message.header.stamp = _time(header_ns + round(number * AAC_UNIT_SAMPLES / rate_hz * 1e9))
+            message.header.frame_id = self._frame_id
+            self._audio.publish(message)
+
+    def _queue_frame(self, frames: queue.Queue[tuple[Any, int] | None], frame: Any, header_ns: int) -> None:
         try:
-            self._frames.put_nowait((frame, header_ns))
+            frames.put_nowait((frame, header_ns))
         except queue.Full:
             self._frames_dropped += 1
             text = f"frames come faster than they are published: {self._frames_dropped} dropped so far"
@@ -314,12 +347,12 @@ class EyeTracker(Node):
             message.orientation_covariance[0] = -1.0
         return message
 
-    # In the thread of frames.
+    # In the threads of frames.
 
-    def _publish_frames(self) -> None:
-        while (item := self._frames.get()) is not None:
+    def _publish_frames(self, frames: queue.Queue[tuple[Any, int] | None], publish: Callable[[Any, int], None]) -> None:
+        while (item := frames.get()) is not None:
             try:
-                self._publish_frame(*item)
+                publish(*item)
             except Exception:
                 if self.context.ok():
                     raise
@@ -341,6 +374,22 @@ class EyeTracker(Node):
             image.step = 3 * frame.width
             image.data = array("B", rgb.tobytes())
             self._image.publish(image)
+
+    def _publish_eyes(self, frame: Any, header_ns: int) -> None:
+        """Both eyes side by side, as the cameras see them: grey."""
+        raw, compressed = (topic.get_subscription_count() > 0 for topic in (self._eyes, self._eyes_compressed))
+        if not raw and not compressed:
+            return
+        grey = frame.reformat(format="gray", threads=1).to_ndarray()
+        header = Header(stamp=_time(header_ns), frame_id="neon_eye_cameras")
+        if compressed:
+            jpeg = CompressedImage(header=header, format="mono8; jpeg compressed mono8")
+            jpeg.data = array("B", encode_jpeg(grey, quality=self._jpeg_quality))
+            self._eyes_compressed.publish(jpeg)
+        if raw:
+            image = Image(header=header, height=frame.height, width=frame.width, encoding="mono8", step=frame.width)
+            image.data = array("B", grey.tobytes())
+            self._eyes.publish(image)
 
     def _camera_info_message(self, width: int, height: int, header_ns: int) -> CameraInfo:
         message = CameraInfo(width=width, height=height)
@@ -365,8 +414,10 @@ class EyeTracker(Node):
         if self._receiver.is_alive():  # something in the vendor's client did not end: leave it
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._receiver.join(1.0)
-        self._frames.put(None)
-        self._publisher.join()
+        for frames in self._frames.values():
+            frames.put(None)
+        for publisher in self._frame_threads:
+            publisher.join()
         streams = [state.stream for state in self._client.states.values()] if self._client else []
         refused = sum(sum(stream.guard.refused.values()) for stream in streams)
         counts = ", ".join(f"{count} {name}" for name, count in self._delivered.items())

@@ -266,7 +266,7 @@ def test_real_recording_lies_in_the_bag_at_its_own_time(
     [
         ({"address": "neon.local:x"}, "device address 'neon.local:x' is not host:port"),
         ({"address": "127.0.0.1:9", "connect_timeout_s": 0.1}, "no glasses answer at 127.0.0.1:9"),
-        ({"address": "127.0.0.1:9", "streams": "[nose]"}, "stream 'nose' is none of world, gaze, imu"),
+        ({"address": "127.0.0.1:9", "streams": "[nose]"}, "stream 'nose' is none of world, gaze, imu, eyes, audio"),
         ({"rtp_transport": "pigeon"}, "rtp_transport is 'pigeon', expected auto, udp or tcp"),
         ({"clock_period_s": "often"}, "clock_period_s is 'often', expected something like 5.0"),
         ({"use_sim_time": "true"}, "use_sim_time is set"),

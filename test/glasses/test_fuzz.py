@@ -253,7 +253,7 @@ def test_an_rtsp_server_that_talks_rubbish_ends_in_a_reason(
 
         async def once() -> str:
             with pytest.raises(StreamLost) as caught:
-                await follow_stream(f"rtspt://127.0.0.1:{port}/?camera=gaze", sink, 0.5, is_video=False)
+                await follow_stream(f"rtspt://127.0.0.1:{port}/?camera=gaze", sink, 0.5, media=None)
             return str(caught.value)
 
         began_s = time.monotonic()

@@ -41,7 +41,7 @@ def test_unknown_stream_is_refused() -> None:
     async def make() -> None:
         NeonClient(Address("127.0.0.1", 1), ("nose",), ignore, ignore)
 
-    with pytest.raises(UnknownStream, match="'nose' is none of world, gaze, imu"):
+    with pytest.raises(UnknownStream, match="'nose' is none of world, gaze, imu, eyes, audio"):
         asyncio.run(make())
 
 

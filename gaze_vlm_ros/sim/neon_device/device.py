@@ -8,11 +8,11 @@ import contextlib
 import logging
 import struct
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaze_vlm_ros.neon_recording import NativeRecording
+from gaze_vlm_ros.neon_recording import NativeRecording, VideoPart
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.sim.neon_device.clock import PhoneClock, SkewedClock
 from gaze_vlm_ros.sim.neon_device.eye_events import EyeEvent, Kind, read_eye_events
@@ -82,7 +82,7 @@ class NeonDevice:
         self._http.time_echo_port = self._time_echo.sockets[0].getsockname()[1]
         await self._rtsp.start(host, self.settings.rtsp_port)
         self._http.rtsp_port = self._rtsp.port
-        self._http.sensors = dict.fromkeys(self.streams, True)
+        self._http.sensors = {name: True for name in self.streams if name != "audio"}  # it comes with the video
         await self._http.start(host, self.settings.port)
         for fault in self.settings.schedule:
             if fault.at_s is None:
@@ -133,7 +133,9 @@ class NeonDevice:
             self.session_starts_ns.append(start_ns)
             shift_ns = start_ns - first_ns
             await asyncio.gather(
-                self._replay_video(shift_ns),
+                self._replay_video("world", self.recording.video, shift_ns),
+                self._replay_video("eyes", self.recording.eyes, shift_ns),
+                self._send_all("audio", _sound_payloads(self.recording), shift_ns),
                 self._send_all("gaze", _gaze_payloads(self.recording), shift_ns),
                 self._send_all("imu", _imu_payloads(self.recording), shift_ns),
                 self._send_all("eye_events", _eye_event_payloads(self.eye_events, first_ns, last_ns), shift_ns),
@@ -158,8 +160,10 @@ class NeonDevice:
         if stream is None:
             return
         faults = self.settings.faults
+        first_ns, last_ns = self.recording.span_ns
         latency_s = self.settings.latency_s + (self.settings.eye_event_latency_s if name == "eye_events" else 0)
-        for index, (stamp_ns, payloads) in enumerate(samples):
+        within = ((stamp_ns, payloads) for stamp_ns, payloads in samples if first_ns <= stamp_ns <= last_ns)
+        for index, (stamp_ns, payloads) in enumerate(within):
             host_ns = self.clock.host_ns(stamp_ns + shift_ns)
             await self._wait_until(host_ns + round(latency_s * 1e9))
             device_ns = self.phone_clock.device_ns(host_ns) if faults.stamps_follow_clock else stamp_ns + shift_ns
@@ -169,24 +173,29 @@ class NeonDevice:
                 stream.sent.append((stamp_ns, host_ns))
                 await stream.send(device_ns, payloads(device_ns))
 
-    async def _replay_video(self, shift_ns: int) -> None:
-        if "world" not in self.streams:
+    async def _replay_video(self, name: str, parts: Sequence[VideoPart], shift_ns: int) -> None:
+        if name not in self.streams:
             return
-        await self._send_all("world", _video_payloads(self.recording), shift_ns)
+        await self._send_all(name, _video_payloads(parts), shift_ns)
         # A receiver knows that a frame is complete when the next one begins; the last has none.
-        for session in self.streams["world"].sessions:
+        for session in self.streams[name].sessions:
             session.send_rtp(self.phone_clock.now_ns(), rtp.ACCESS_UNIT_DELIMITER, marker=False)
 
 
 def _streams(recording: NativeRecording, with_eye_events: bool) -> dict[str, Stream]:
     """The streams that the recording can fill, by the app's names."""
     streams = {}
-    if recording.video:
-        parameter_sets = recording.video[0].parameter_sets
-        sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
-        profile = parameter_sets[0][1:4].hex().upper()  # profile, constraints and level follow the SPS's first byte
-        parameters = f"packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={sprop};"
-        streams["world"] = Stream("world", "video", "H264", format_parameters=parameters)
+    for name, parts in (("world", recording.video), ("eyes", recording.eyes)):
+        if parts:
+            parameter_sets = parts[0].parameter_sets
+            sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
+            profile = parameter_sets[0][1:4].hex().upper()  # profile, constraints and level follow the SPS's first byte
+            parameters = f"packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={sprop};"
+            streams[name] = Stream(name, "video", "H264", format_parameters=parameters)
+    if (sound := recording.sound_format()) is not None:
+        rate_hz, config = sound
+        parameters = f"streamtype=5;mode=AAC-hbr;config={config.hex()};sizeLength=13;indexLength=3;indexDeltaLength=3"
+        streams["audio"] = Stream("audio", "audio", "mpeg4-generic", rate_hz, 97, parameters)
     if recording.gaze.stamps_ns.size:
         streams["gaze"] = Stream("gaze", "application", "com.pupillabs.gaze1", payload_type=99)
     if recording.imu.stamps_ns.size:
@@ -196,13 +205,20 @@ def _streams(recording: NativeRecording, with_eye_events: bool) -> dict[str, Str
     return streams
 
 
-def _video_payloads(recording: NativeRecording) -> Samples:
-    for part in recording.video:
+def _video_payloads(parts: Sequence[VideoPart]) -> Samples:
+    for part in parts:
         for stamp_ns, is_keyframe, units in part.access_units():
             if is_keyframe:  # parameter sets in band too: a later part may have others, and a late client needs them
                 units = [*part.parameter_sets, *units]
             payloads = [payload for unit in units for payload in rtp.packetize_nal_unit(unit)]
             yield stamp_ns, lambda _, payloads=payloads: payloads  # type: ignore[misc]
+
+
+def _sound_payloads(recording: NativeRecording) -> Samples:
+    """One AAC access unit a packet, behind its header (RFC 3640 3.2.1)."""
+    for stamp_ns, unit in recording.sound():
+        payload = struct.pack("!HH", 16, len(unit) << 3) + unit
+        yield stamp_ns, lambda _, payload=payload: [payload]  # type: ignore[misc]
 
 
 def _gaze_payloads(recording: NativeRecording) -> Samples:

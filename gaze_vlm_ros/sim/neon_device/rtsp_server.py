@@ -32,6 +32,9 @@ BURST_PAUSE_S = 0.001
 MAX_BACKLOG_BYTES = 32 << 20  # of a client that reads its TCP connection too slowly, before it is cut off
 
 
+_SOUND_ID = 1  # in the control attribute of the sound beside the scene video
+
+
 @dataclass
 class Stream:
     """What one URL offers, and who receives it."""
@@ -259,11 +262,14 @@ class RtspServer:
         elif request.method in ("DESCRIBE", "SETUP"):
             name = re.search(r"[?&]camera=(\w+)", request.url)
             stream = self.streams.get(name[1]) if name else None
+            sound = self.streams.get("audio") if name and name[1] == "world" else None  # the app's second medium there
+            if request.method == "SETUP" and request.url.endswith(f"streamid={_SOUND_ID}"):
+                stream = sound
             if stream is None:
                 _respond(writer, sequence, 404)
             elif request.method == "DESCRIBE":
                 address = writer.get_extra_info("sockname")[0]
-                _respond(writer, sequence, 200, {"Content-Type": "application/sdp"}, describe(stream, address))
+                _respond(writer, sequence, 200, {"Content-Type": "application/sdp"}, describe(stream, address, sound))
             elif session is not None:
                 _respond(writer, sequence, 455)
             elif (session := self._set_up(request, stream, writer)) is None:
@@ -316,20 +322,17 @@ class RtspServer:
         return session
 
 
-def describe(stream: Stream, address: str) -> str:
-    """The SDP (RFC 4566) of one stream."""
-    lines = [
-        "v=0",
-        f"o=- 0 0 IN IP4 {address}",
-        "s=Neon",
-        f"c=IN IP4 {address}",
-        "t=0 0",
-        f"m={stream.media} 0 RTP/AVP {stream.payload_type}",
-        f"a=rtpmap:{stream.payload_type} {stream.encoding}/{stream.clock_rate_hz}",
-    ]
-    if stream.format_parameters:
-        lines.append(f"a=fmtp:{stream.payload_type} {stream.format_parameters}")
-    return "\r\n".join([*lines, "a=control:streamid=0", ""])
+def describe(stream: Stream, address: str, sound: Stream | None = None) -> str:
+    """The SDP (RFC 4566) of one stream, and of the sound that comes with it."""
+    lines = ["v=0", f"o=- 0 0 IN IP4 {address}", "s=Neon", f"c=IN IP4 {address}", "t=0 0"]
+    for number, medium in ((0, stream), (_SOUND_ID, sound)):
+        if medium is not None:
+            lines.append(f"m={medium.media} 0 RTP/AVP {medium.payload_type}")
+            lines.append(f"a=rtpmap:{medium.payload_type} {medium.encoding}/{medium.clock_rate_hz}")
+            if medium.format_parameters:
+                lines.append(f"a=fmtp:{medium.payload_type} {medium.format_parameters}")
+            lines.append(f"a=control:streamid={number}")
+    return "\r\n".join([*lines, ""])
 
 
 def _datagram_sender(ours: asyncio.DatagramTransport, client: tuple[str, int]) -> Callable[[bytes], None]:
