@@ -3,7 +3,8 @@
 python benchmark/recorder.py [--seconds 20] [--out FOLDER]
 
 Camera, tracker and recorder are processes of their own. Losses are counted from the bag by the publishers' sequence
-numbers; CPU and memory are the recorder's, from /proc, between its first and its last message.
+numbers; CPU and memory are the recorder's, from /proc, between its first and its last message; "MB then" is its memory
+in the second tenth of the time and in the last.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LOADS = [("raw", 30), ("raw", 60), ("raw", 120), ("raw", 180), ("jpeg", 30), ("j
 TOPICS = {"raw": "camera/image_raw", "jpeg": "camera/image_raw/compressed"}
 HEADER = (
     f"{'load':<22}{'published':>10}{'in bag':>8}{'lost':>6}{'gaze':>7}{'lost':>6}"
-    f"{'MB/s':>8}{'cores':>7}{'peak MB':>9}{'waiting MB':>12}{'stall s':>9}"
+    f"{'MB/s':>8}{'cores':>7}{'peak MB':>9}{'MB then':>12}{'waiting MB':>12}{'stall s':>9}"
 )
 
 
@@ -39,9 +40,10 @@ def cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def peak_mb(pid: int) -> float:
+def memory_mb(pid: int, which: str) -> float:
+    """Resident memory: VmRSS now, VmHWM at its peak."""
     status = Path(f"/proc/{pid}/status").read_text()
-    return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1]) / 1024
+    return int(next(line for line in status.splitlines() if line.startswith(which)).split()[1]) / 1024
 
 
 def missing(sequences: np.ndarray) -> int:
@@ -71,9 +73,15 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     while "recording" not in recorder.stdout.readline():
         pass
     before_s, began = cpu_s(recorder.pid), time.monotonic()
+    memory = []
+    while sources[0].poll() is None:
+        memory.append(memory_mb(recorder.pid, "VmRSS"))
+        time.sleep(0.5)
+    tenth = max(1, len(memory) // 10)
+    early, end = np.median(memory[tenth : 2 * tenth]), np.median(memory[-tenth:])
     said = [source.communicate()[0].strip() for source in sources]
     cores = (cpu_s(recorder.pid) - before_s) / (time.monotonic() - began)
-    peak = peak_mb(recorder.pid)
+    peak = memory_mb(recorder.pid, "VmHWM")
     recorder.send_signal(signal.SIGINT)
     output, _ = recorder.communicate()
     words = next(line for line in output.splitlines() if line.startswith("at most")).split()
@@ -93,7 +101,7 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     size = {"raw": "1280x720 rgb8", "jpeg": "1600x1200 JPEG"}[kind]
     return (
         f"{f'{size} {rate_hz} Hz':<22}{published:>10}{counts[0]:>8}{lost[0]:>6}{counts[1]:>7}{lost[1]:>6}"
-        f"{rate:>8.0f}{cores:>7.2f}{peak:>9.0f}{waiting_mb:>12.1f}{stall_s:>9.3f}{note}"
+        f"{rate:>8.0f}{cores:>7.2f}{peak:>9.0f}{f'{early:.0f}, {end:.0f}':>12}{waiting_mb:>12.1f}{stall_s:>9.3f}{note}"
     )
 
 

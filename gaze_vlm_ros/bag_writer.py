@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import time
@@ -210,6 +211,16 @@ class BagWriter:
         """Close the current chunk and hand it to the operating system: what came before survives a kill."""
         self._writer.flush()
         self._stream.flush()
+
+    def sync(self) -> None:
+        """Wait until the disk has what was flushed: that survives a loss of power. Another thread may call it."""
+        try:
+            os.fdatasync(self._stream.fileno())
+        except ValueError:
+            pass  # the file was closed just now, and synced
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the same, a moment later
+                raise
 
     def close(self, totals: Mapping[str, TopicTotals] | None = None) -> None:
         """Write totals, index and metadata.yaml. Without `totals`, everything written counts as everything received."""

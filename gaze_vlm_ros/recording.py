@@ -108,6 +108,7 @@ class BagThread:
 
     queue_bytes: what may wait for the disk; beyond it messages are dropped and counted.
     flush_s: a kill loses at most what came since the last flush; messages count as written once they are flushed.
+    sync_s: a loss of power loses at most what came since the last sync; 0 = up to the system, half a minute.
     clock: of the time between flushes, s.
     """
 
@@ -118,18 +119,24 @@ class BagThread:
         queue_bytes: int,
         flush_s: float,
         clock: Callable[[], float] = time.monotonic,
+        sync_s: float = 0.0,
     ) -> None:
         self._writer, self._tallies = writer, tallies
-        self._queue_bytes, self._flush_s, self._clock = queue_bytes, flush_s, clock
+        self._queue_bytes, self._flush_s, self._sync_s, self._clock = queue_bytes, flush_s, sync_s, clock
         self._waiting: queue.SimpleQueue[tuple[str, bytes, int, int, int] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
         self._unflushed: Counter[str] = Counter()  # messages of each topic that the writer has, and the file may not
         self.error: OSError | None = None  # why it gave up writing
+        self._sync_error: OSError | None = None
         self.most_waiting_bytes = 0
         self.longest_write_s = 0.0  # of one message or flush: how long the disk, or a split, held up writing
         self._thread = threading.Thread(target=self._run, name="bag")
         self._thread.start()
+        self._ended = threading.Event()
+        # A thread of its own: to wait for the disk must not hold up writing.
+        self._syncing = threading.Thread(target=self._sync, name="sync")
+        self._syncing.start()
 
     def put(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
         """Hand over one message; drop it, counted, when too much waits already."""
@@ -146,6 +153,8 @@ class BagThread:
         """Write what waits, the totals and the index. Raises OSError when the disk does not take them."""
         self._waiting.put(None)
         self._thread.join()
+        self._ended.set()
+        self._syncing.join()
         self._writer.close({name: tally.totals() for name, tally in self._tallies.items()})
         if self.error is not None:
             raise self.error
@@ -163,9 +172,18 @@ class BagThread:
                     stopping = True
                 else:
                     self._timed(self._write, *item)
+            if self._sync_error is not None and self.error is None:
+                self._give_up(self._sync_error)
             if stopping or self._clock() >= next_flush:
                 self._timed(self._flush)
                 next_flush = self._clock() + self._flush_s
+
+    def _sync(self) -> None:
+        while self._sync_s and self._sync_error is None and not self._ended.wait(self._sync_s):
+            try:
+                self._writer.sync()
+            except OSError as error:
+                self._sync_error = error
 
     def _timed(self, work: Callable[..., None], *arguments: Any) -> None:
         began = time.monotonic()

@@ -1,6 +1,7 @@
 """The thread that writes a bag: when it flushes, by the test's own clock, and what it counts as written and lost."""
 
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,11 @@ class WatchedWriter(BagWriter):
         self.room = room
         self.done: list[str] = []
         self.flushed = threading.Event()
+        self.synced = threading.Event()
+
+    def sync(self) -> None:
+        super().sync()
+        self.synced.set()
 
     def write(self, *arguments: Any, **more: Any) -> None:
         super().write(*arguments, **more)
@@ -38,9 +44,9 @@ class WatchedWriter(BagWriter):
         self.flushed.set()
 
 
-def bag_thread(writer: WatchedWriter, flush_s: float) -> tuple[BagThread, TopicTally]:
+def bag_thread(writer: WatchedWriter, flush_s: float, sync_s: float = 0.0) -> tuple[BagThread, TopicTally]:
     tally = TopicTally("std_msgs/msg/String", stamped=False)
-    return BagThread(writer, {TOPIC: tally}, 1_000_000, flush_s, lambda: writer.now_s), tally
+    return BagThread(writer, {TOPIC: tally}, 1_000_000, flush_s, lambda: writer.now_s, sync_s), tally
 
 
 def put(thread: BagThread, count: int) -> None:
@@ -56,6 +62,32 @@ def test_a_flush_after_each_flush_s(tmp_path: Path) -> None:
     runs = [len(run) for run in "".join(word[0] for word in writer.done).split("f")]
     assert max(runs) <= 21  # messages between two flushes; the sum of 20 steps may be a hair below 20 times one
     assert sum(runs) == tally.written == 1000
+
+
+def test_syncs_go_on_while_it_writes(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag")
+    thread, tally = bag_thread(writer, flush_s=WRITE_S, sync_s=0.01)
+    for _ in range(3):
+        put(thread, 10)
+        writer.synced.clear()
+        assert writer.synced.wait(60)
+    thread.close()
+    assert tally.written == 30
+
+
+def test_a_disk_that_fails_while_it_syncs_ends_the_recording(tmp_path: Path) -> None:
+    writer = WatchedWriter(tmp_path / "bag")
+    writer.sync = lambda: (_ for _ in ()).throw(OSError(5, "Input/output error"))
+    thread, tally = bag_thread(writer, flush_s=WRITE_S, sync_s=0.01)
+    deadline_s = time.monotonic() + 60
+    while thread.error is None:
+        put(thread, 1)
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+    put(thread, 5)
+    with pytest.raises(OSError, match="Input/output error"):
+        thread.close()
+    assert tally.lost >= 5
 
 
 def test_a_message_is_flushed_though_none_follows(tmp_path: Path) -> None:

@@ -148,6 +148,10 @@ class Recorder(Node):
         number("stop_when_silent_s", 0.0, 0.0, 3600.0, "s without any message after which recording ends; 0 = never")
         # Shorter costs file size (an index per chunk), longer costs data in a kill.
         number("flush_s", 0.2, 0.01, 60.0, "s between flushes: what a kill can cost")
+        # Writing goes on meanwhile; syncs that follow each other at once cost throughput.
+        number(
+            "sync_s", 1.0, 0.0, 3600.0, "s between syncs to the disk: what a loss of power can cost; 0 = the system's"
+        )
         # 2 s of raw 720p at 100 Hz: longer stalls of a disk are rare, and memory is finite.
         number("queue_mb", 512.0, 1.0, 65536.0, "MB that may wait for the disk")
         # 4 GB files can be copied to any disk and are opened by any tool; 0 = one file.
@@ -271,7 +275,10 @@ class Recorder(Node):
             profiles = [_qos_as_rosbag2_writes_it(info.qos_profile) for info in publishers]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
             self._tallies[name] = TopicTally(type_name, stamped=begins_with_stamp(type_name, known_types()))
-        self._bag = BagThread(writer, self._tallies, int(self._number("queue_mb") * 1e6), self._number("flush_s"))
+        self._bag = BagThread(
+            writer, self._tallies, int(self._number("queue_mb") * 1e6), self._number("flush_s"),
+            sync_s=self._number("sync_s"),
+        )  # fmt: skip
         self._bag_folder, self._bag_started = folder, time.monotonic()
         self._state = RecorderStatus.STATE_RECORDING
 
