@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -70,8 +71,11 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
         env=environment, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     assert recorder.stdout is not None
-    while "recording" not in recorder.stdout.readline():
-        pass
+    said_by_recorder: list[str] = []
+    reading = threading.Thread(target=lambda: said_by_recorder.extend(recorder.stdout or ()))
+    reading.start()
+    while not any("recording" in line for line in list(said_by_recorder)):
+        time.sleep(0.02)
     before_s, began = cpu_s(recorder.pid), time.monotonic()
     memory = []
     while sources[0].poll() is None:
@@ -83,8 +87,9 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     cores = (cpu_s(recorder.pid) - before_s) / (time.monotonic() - began)
     peak = memory_mb(recorder.pid, "VmHWM")
     recorder.send_signal(signal.SIGINT)
-    output, _ = recorder.communicate()
-    words = next(line for line in output.splitlines() if line.startswith("at most")).split()
+    recorder.wait()
+    reading.join()
+    words = next(line for line in said_by_recorder if line.startswith("at most")).split()
     waiting_mb, stall_s = float(words[2]), float(words[-2])
     with open_bag(bag) as opened:
         counts, lost = [], []

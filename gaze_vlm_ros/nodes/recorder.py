@@ -35,6 +35,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.keyboard import Keyboard
 from gaze_vlm_ros.message_types import UnknownMessageType, begins_with_stamp, describe_type, known_types
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
+from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
 from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
 from gaze_vlm_ros.topic_watch import TopicWatch
@@ -121,6 +122,7 @@ class Recorder(Node):
             self.create_service(StartEpisode, "~/start_episode", self._on_start_episode)
             self.create_service(StopEpisode, "~/stop_episode", self._on_stop_episode)
         self._shown_lines = 0
+        self._screen = Screen()
         self._keyboard = Keyboard()
 
     def _declare_parameters(self) -> None:
@@ -249,11 +251,11 @@ class Recorder(Node):
         self._waiting.cancel()
         types = self._types
         if self._in_episodes:
-            print(f"ready for episodes of {', '.join(types)} in {self._folder}", flush=True)
+            self._screen.show(f"ready for episodes of {', '.join(types)} in {self._folder}")
         else:
-            print(f"recording {', '.join(types)} to {self._folder}", flush=True)
+            self._screen.show(f"recording {', '.join(types)} to {self._folder}")
         if self._keyboard.is_there:
-            print(self._keys_help(), flush=True)
+            self._screen.show(self._keys_help())
 
     def _refuse_a_full_disk(self) -> None:
         free_bytes, least_mb = _free_bytes(self._folder), self._number("min_free_mb")
@@ -441,7 +443,7 @@ class Recorder(Node):
     def _say(self, text: str, stream: TextIO | None = None) -> None:
         """Print a line that stays, above the table that is drawn anew each second."""
         self._shown_lines = 0
-        print(text, file=stream or sys.stdout, flush=True)
+        self._screen.show(text, stream)
 
     def _report(self) -> None:
         if self._bag is not None and self._bag.error is not None:
@@ -490,13 +492,13 @@ class Recorder(Node):
         if self._bag is not None:
             doing = f"recording {self._episode_id()}".rstrip() + f" for {time.monotonic() - self._bag_started:.0f} s"
         if not sys.stdout.isatty():
-            print(live_line(states, free_bytes, seconds_left, doing), flush=True)
+            self._screen.show(live_line(states, free_bytes, seconds_left, doing), passing=True)
             return
         table = live_table(states, free_bytes, seconds_left, doing)
         # Over the last one: so many lines up, and clear from there.
         up = f"\033[{self._shown_lines}A\033[J" if self._shown_lines else ""
-        print(up + table, flush=True)
-        self._shown_lines = table.count("\n") + 1
+        if self._screen.show(up + table, passing=True):
+            self._shown_lines = table.count("\n") + 1
 
     def _publish_status(self, states: list[TopicState], free_bytes: int) -> None:
         status = RecorderStatus(
@@ -524,21 +526,27 @@ class Recorder(Node):
         An episode that is being recorded is kept.
         """
         self._keyboard.close()
+        try:
+            return self._close()
+        finally:
+            self._screen.close()
+
+    def _close(self) -> int:
         if self._bag is not None:
             try:
-                print(self._close_bag(), flush=True)
+                self._screen.show(self._close_bag())
             except OSError as error:
-                print(
-                    f"recorder: error: the end of {self._bag_folder} was not written: {error.strerror}", file=sys.stderr
+                self._screen.show(
+                    f"recorder: error: the end of {self._bag_folder} was not written: {error.strerror}", sys.stderr
                 )
                 return 1
             empty = [t.name for t in self._wanted if t.required and not self._tallies[t.name].received]
             if empty:
-                print(f"recorder: error: no message came on {', '.join(empty)}", file=sys.stderr)
+                self._screen.show(f"recorder: error: no message came on {', '.join(empty)}", sys.stderr)
                 self._unmatched += empty
-            print(f"closed {self._bag_folder}", flush=True)
+            self._screen.show(f"closed {self._bag_folder}")
         if self._lost:
-            print(f"recorder: error: {self._lost} messages were lost, see the table", file=sys.stderr)
+            self._screen.show(f"recorder: error: {self._lost} messages were lost, see the table", sys.stderr)
         return 1 if self._lost or self._unmatched else 0
 
 

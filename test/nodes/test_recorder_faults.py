@@ -1,6 +1,7 @@
 """The recorder under kills, a full disk and rivals; what it wrote is counted from the bag by the samples' numbers."""
 
 import contextlib
+import fcntl
 import os
 import random
 import re
@@ -85,6 +86,21 @@ def test_a_kill_at_any_moment_costs_what_was_not_flushed(tmp_path: Path) -> None
             remove_leftovers(environment)
     assert len(saved) == 20
     assert min(said) > 0
+
+
+def test_a_terminal_that_is_held_holds_up_nothing(tmp_path: Path) -> None:
+    """As after Ctrl-S: nobody reads what it prints, and a pipe of 4 kB is full after some lines."""
+    environment = isolated_environment()
+    folder = tmp_path / "bag"
+    parameters = {"bag": str(folder), "report_s": 0.1, "stop_when_silent_s": 4.0}
+    recorder = start_node("recorder", parameters, environment, tmp_path)
+    assert recorder.stdout is not None
+    fcntl.fcntl(recorder.stdout.fileno(), fcntl.F_SETPIPE_SZ, 4096)
+    source = start([sys.executable, SOURCE, "8"], environment)
+    assert finish(source)[0] == 0
+    assert recorder.wait(60) == 0
+    assert recorder.stdout.buffer.raw.read(8192).count(b"\n") < 40  # of 80 reports: it was full indeed
+    np.testing.assert_array_equal(gaze_numbers(folder), np.arange(1600))
 
 
 def test_two_recorders_on_one_path(tmp_path: Path) -> None:
