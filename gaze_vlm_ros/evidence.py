@@ -74,6 +74,8 @@ class Evidence:
             new_other = math.log(max(other_probability, LEAST_PROBABILITY))
             other = kept * (new_other if self._other is None else self._other) + (1 - kept) * new_other
         weights = np.exp([*logs, -math.inf if other is None else other])
+        if not kept:  # nothing to average with: the answer itself, without the floor
+            weights = np.array([*probabilities, other_probability or 0.0])
         weights /= weights.sum()
         belief = weights[:-1]
 

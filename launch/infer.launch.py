@@ -19,6 +19,7 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("checkpoint", description="folder that training/fit.py wrote"),
         DeclareLaunchArgument("camera_topic", default_value="camera/image_raw", description="Image or CompressedImage"),
         DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
+        DeclareLaunchArgument("autostart", default_value="true", description="false: a lifecycle manager starts it"),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="for bags played with --clock"),
         DeclareLaunchArgument("config", default_value=str(shared_file("config/infer.yaml"))),
     ]
@@ -34,6 +35,7 @@ def generate_launch_description() -> LaunchDescription:
                 # Typed, because launch would read a folder called "7" as a number.
                 "checkpoint": ParameterValue(LaunchConfiguration("checkpoint"), value_type=str),
                 "camera_topic": ParameterValue(LaunchConfiguration("camera_topic"), value_type=str),
+                "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
                 "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
             },
         ],

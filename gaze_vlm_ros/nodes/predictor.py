@@ -1,11 +1,12 @@
-"""ROS 2 node: predicts the person's next action from the camera alone.
+"""ROS 2 lifecycle node: predicts the person's next action from the camera alone.
 
-Subscribes `camera/image_raw` (Image or CompressedImage); publishes `next_action` and, latched, `model_info`.
-See config/infer.yaml and docs/predictor.md.
+Subscribes `camera/image_raw` (Image or CompressedImage); publishes `next_action`, `/diagnostics` and, latched,
+`model_info`. See config/infer.yaml and docs/predictor.md.
 """
 
 from __future__ import annotations
 
+import gc
 import math
 import threading
 import time
@@ -16,18 +17,22 @@ from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration, Time
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.node import Node
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 from unique_identifier_msgs.msg import UUID
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.prediction import Answer, FrameBuffer, NoAnswer, open_backend
+from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, open_backend
+from gaze_vlm_ros.process_memory import memory_mb
 
 IMAGE_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 IMAGE_DEPTH = 5  # frames that may wait while Python is busy; older ones are worth nothing
@@ -36,6 +41,8 @@ SCORE_KINDS = {
     "uncalibrated": ActionPrediction.SCORE_UNCALIBRATED,
     "rank_only": ActionPrediction.SCORE_RANK_ONLY,
 }
+# May be set while it is active; the others are read when it is configured.
+LIVE = ("rate_hz", "threshold", "stale_after_s", "valid_s", "max_candidates", "smoothing_s", "switch_ratio")
 
 
 class BadParameter(GazeVlmError):
@@ -55,79 +62,58 @@ class _Result:
     """One answered observation."""
 
     answer: Answer
+    belief: Smoothed
     start_ns: int
     stamp_ns: int
     inference_s: float
     prediction_id: bytes
 
 
-class PredictorNode(Node):
-    """The executor receives images and publishes; a thread of its own asks the model, always about the newest frame."""
+class PredictorNode(LifecycleNode):
+    """The executor receives images and publishes; a thread of its own asks the model, always about the newest frame.
+
+    configure loads the model and warms it up, activate subscribes and predicts, deactivate stops, cleanup frees the
+    memory. With autostart it does the first two by itself, and ends with one line where it cannot.
+    """
 
     def __init__(self) -> None:
         super().__init__("predictor")
         self._declare_parameters()
-        checkpoint = str(self.get_parameter("checkpoint").value)
-        if not checkpoint:
-            raise BadParameter("parameter checkpoint is empty, expected a folder that training/fit.py wrote")
-        if threads := int(self.get_parameter("threads").value):
-            import torch
-
-            torch.set_num_threads(threads)
-        options = {name: str(self.get_parameter(name).value) for name in ("device", "dtype")}
-        self._backend = open_backend(Path(checkpoint).expanduser(), **options)
-        card = self._backend.card
-        self._backend.warm_up()
-        self._valid_s = self._number("valid_s") or card.horizon_s
-        self._frames = FrameBuffer(card.observation_s, card.frames)
-        self._frame_id = ""
-        self._size_was_checked = False
-        self._last_image = -math.inf  # time.monotonic()
-        self._counts = {"frames received": 0, "out of order": 0, "observations answered": 0, "messages published": 0}
-        self._revision = 0
-        self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
+        self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
+        self._backend: Backend | None = None
+        self._thread: threading.Thread | None = None
+        self._failure: GazeVlmError | None = None
+        self._closing = threading.Event()
         self._publishing = threading.Lock()  # two threads publish
-
-        self._predictions = self.create_publisher(
-            ActionPrediction, "next_action", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        )
-        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
-        self._info = self.create_publisher(ModelInfo, "model_info", latched)
-        self._info.publish(self._model_info())
-
-        self._started = time.monotonic()
-        steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
-        self._looking = self.create_timer(0.1, self._look_for_camera, clock=steady)
-        self._result: _Result | None = None
-        self._fatal: GazeVlmError | None = None
-        self._problem: tuple[int, str] | None = None  # status and text: why the newest observation has no answer
-        self._wanted = threading.Event()
-        self._busy = False
-        self._closing = False
-        self._asked_ns = -1  # stamp of the last observation that the model was asked about
-        self._thread = threading.Thread(target=self._infer, name="inference")
-        self._thread.start()
-        self.create_timer(1.0 / self._number("rate_hz"), self._tick, clock=steady)
-        print(
-            f"predictor is ready: {card.model_id}, {len(card.labels)} answers, {card.frames} frames in "
-            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}",
-            flush=True,
-        )
+        self._timers_active: list[Any] = []
+        self._camera: Any = None
+        self._active_since: float | None = None  # time.monotonic()
+        self._begin_anew()
+        self.add_on_set_parameters_callback(self._refuse_late_changes)
+        self.add_post_set_parameters_callback(self._apply_changes)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
+        self._autostart = bool(self.get_parameter("autostart").value)
+        if self._autostart:
+            self._starting = self.create_timer(0.0, self._start, clock=self._steady)
 
     def _declare_parameters(self) -> None:
         def text(name: str, default: str, description: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
+            self.declare_parameter(name, default, ParameterDescriptor(description=description))
 
         def number(name: str, default: float, low: float, high: float, description: str) -> None:
             bounds = FloatingPointRange(from_value=low, to_value=high)
-            descriptor = ParameterDescriptor(description=description, floating_point_range=[bounds], read_only=True)
-            self.declare_parameter(name, default, descriptor)
+            self.declare_parameter(
+                name, default, ParameterDescriptor(description=description, floating_point_range=[bounds])
+            )
 
         def count(name: str, default: int, low: int, high: int, description: str) -> None:
             bounds = IntegerRange(from_value=low, to_value=high, step=1)
-            descriptor = ParameterDescriptor(description=description, integer_range=[bounds], read_only=True)
-            self.declare_parameter(name, default, descriptor)
+            self.declare_parameter(name, default, ParameterDescriptor(description=description, integer_range=[bounds]))
 
+        self.declare_parameter(
+            "autostart", True, ParameterDescriptor(description="configure and activate by itself", read_only=True)
+        )
         text("checkpoint", "", "folder that training/fit.py wrote")
         text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
         number("camera_wait_s", 30.0, 0.0, 86400.0, "s for a camera to appear before giving up; 0 = wait for ever")
@@ -138,6 +124,9 @@ class PredictorNode(Node):
         number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
         number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
         count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
+        # One message at 5 Hz: a single odd window does not turn the answer, and a new one shows at the next.
+        number("smoothing_s", 0.2, 0.0, 60.0, "s after which an answer weighs 1/e of a new one; 0 = each by itself")
+        number("switch_ratio", 1.5, 1.0, 100.0, "how many times as probable another answer must be to replace the best")
         text("device", "auto", "cpu, cuda, cuda:1; auto = cuda where there is one")
         text("dtype", "float32", "of weights and activations: float32, bfloat16, float16")
         count("threads", 0, 0, 1024, "of torch on the CPU; 0 = its own choice")
@@ -145,8 +134,162 @@ class PredictorNode(Node):
     def _number(self, name: str) -> float:
         return float(self.get_parameter(name).value)
 
-    def _model_info(self) -> ModelInfo:
+    def _text(self, name: str) -> str:
+        return str(self.get_parameter(name).value)
+
+    def _refuse_late_changes(self, parameters: list[Parameter]) -> SetParametersResult:
+        for parameter in parameters:
+            if self._backend is not None and self.has_parameter(parameter.name) and parameter.name not in LIVE:
+                if parameter.name == "use_sim_time" or parameter.value == self.get_parameter(parameter.name).value:
+                    continue
+                reason = f"{parameter.name} is read when the node is configured: clean it up first"
+                return SetParametersResult(successful=False, reason=reason)
+        return SetParametersResult(successful=True)
+
+    def _apply_changes(self, parameters: list[Parameter]) -> None:
+        changed = {parameter.name for parameter in parameters}
+        if "rate_hz" in changed and self._timers_active:
+            self._restart_ticking()
+        self._set_evidence()
+
+    # Transitions.
+
+    def _start(self) -> None:
+        self._starting.cancel()
+        for trigger in (self.trigger_configure, self.trigger_activate):
+            if trigger() != TransitionCallbackReturn.SUCCESS:
+                raise self._failure or BadParameter("the predictor cannot start")
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load the model and warm it up; publish `model_info`."""
+        try:
+            self._configure()
+        except GazeVlmError as error:
+            self._failure = error
+            self._backend = None
+            if not self._autostart:
+                self.get_logger().error(str(error))
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
+
+    def _configure(self) -> None:
+        checkpoint = self._text("checkpoint")
+        if not checkpoint:
+            raise BadParameter("parameter checkpoint is empty, expected a folder that training/fit.py wrote")
+        if threads := int(self.get_parameter("threads").value):
+            import torch
+
+            torch.set_num_threads(threads)
+        backend = open_backend(Path(checkpoint).expanduser(), device=self._text("device"), dtype=self._text("dtype"))
+        backend.warm_up()
+        self._backend = backend
+        self._predictions = self.create_publisher(
+            ActionPrediction, "next_action", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        )
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self._info = self.create_publisher(ModelInfo, "model_info", latched)
+        self._info.publish(self._model_info())
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Look for the camera, and predict."""
+        assert self._backend is not None
         card = self._backend.card
+        self._begin_anew()
+        self._active_since = time.monotonic()
+        self._frames = FrameBuffer(card.observation_s, card.frames)
+        self._thread = threading.Thread(target=self._infer, name="inference")
+        self._thread.start()
+        self._looking = self.create_timer(0.1, self._look_for_camera, clock=self._steady)
+        self._timers_active = [self._looking]
+        self._restart_ticking()
+        print(
+            f"predictor is ready: {card.model_id}, {len(card.labels)} answers, {card.frames} frames in "
+            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}",
+            flush=True,
+        )
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Let the inference in progress end, and stop."""
+        self._stop()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Free the model's memory."""
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._stop()
+        self._free()
+        return TransitionCallbackReturn.SUCCESS
+
+    def _begin_anew(self) -> None:
+        """Nothing was seen, asked or answered."""
+        self._frames = FrameBuffer(1.0, 1)
+        self._frame_id = ""
+        self._size_was_checked = False
+        self._last_image = -math.inf  # time.monotonic()
+        self._counts = {"frames received": 0, "out of order": 0, "observations answered": 0, "messages published": 0}
+        self._since_report = {"answers": 0, "frames": 0}
+        self._stages: dict[str, float] = {}  # s, of the last answer
+        self._revision = 0
+        self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
+        self._result: _Result | None = None
+        self._fatal: GazeVlmError | None = None
+        self._problem: tuple[int, str] | None = None  # status and text: why the newest observation has no answer
+        self._wanted = threading.Event()
+        self._busy = False
+        self._asked_ns = -1  # stamp of the last observation that the model was asked about
+        self._active_since = None
+        self._evidence = Evidence()
+        self._set_evidence()
+        self._closing.clear()
+
+    def _set_evidence(self) -> None:
+        evidence = self._evidence
+        evidence.decay_s, evidence.switch_ratio = self._number("smoothing_s"), self._number("switch_ratio")
+        evidence.threshold = self._number("threshold")
+
+    def _restart_ticking(self) -> None:
+        for timer in self._timers_active[1:]:
+            self.destroy_timer(timer)
+        ticking = self.create_timer(1.0 / self._number("rate_hz"), self._tick, clock=self._steady)
+        self._timers_active = [self._looking, ticking]
+
+    def _stop(self) -> None:
+        self._closing.set()
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
+        for timer in self._timers_active:
+            self.destroy_timer(timer)
+        self._timers_active = []
+        if self._camera is not None:
+            self.destroy_subscription(self._camera)
+            self._camera = None
+
+    def _free(self) -> None:
+        if self._backend is None:
+            return
+        self._backend.close()
+        self._backend = None
+        self._result = None
+        self.destroy_publisher(self._predictions)
+        self.destroy_publisher(self._info)
+        gc.collect()  # a model is full of cycles
+        import torch
+
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _card(self) -> Any:
+        assert self._backend is not None
+        return self._backend.card
+
+    def _model_info(self) -> ModelInfo:
+        card = self._card()
         info = ModelInfo(
             model_id=card.model_id,
             base_model=card.base_model,
@@ -166,7 +309,7 @@ class PredictorNode(Node):
     # The camera.
 
     def _camera_topic(self) -> str:
-        return self.resolve_topic_name(str(self.get_parameter("camera_topic").value))
+        return self.resolve_topic_name(self._text("camera_topic"))
 
     def _look_for_camera(self) -> None:
         """Subscribe as soon as somebody publishes the topic, whatever kind of image it is."""
@@ -177,31 +320,44 @@ class PredictorNode(Node):
             if not types:
                 continue
             if len(types) > 1 or types[0] not in IMAGE_TYPES:
-                raise NotACamera(
-                    f"topic {name} carries {' and '.join(types)}, expected {' or '.join(IMAGE_TYPES)}; "
-                    "set camera_topic to the camera's"
+                self._looking.cancel()
+                self._cannot_go_on(
+                    NotACamera(
+                        f"topic {name} carries {' and '.join(types)}, expected {' or '.join(IMAGE_TYPES)}; "
+                        "set camera_topic to the camera's"
+                    )
                 )
+                return
             self._looking.cancel()
             # A best-effort subscription takes any camera, and loses a third of its 900 KB frames (Fast DDS, one
             # machine, 10 Hz); a reliable one lost none, and takes reliable cameras alone.
             reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
             reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
             qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
-            self.create_subscription(IMAGE_TYPES[types[0]], name, self._on_image, qos)
+            self._camera = self.create_subscription(IMAGE_TYPES[types[0]], name, self._on_image, qos)
             print(f"camera: {name} ({types[0]})", flush=True)
             return
         wait_s = self._number("camera_wait_s")
-        if wait_s and time.monotonic() - self._started > wait_s:
+        if wait_s and self._autostart and self._active_since and time.monotonic() - self._active_since > wait_s:
             there = sorted(name for name, types in self.get_topic_names_and_types() if set(types) & set(IMAGE_TYPES))
             raise NoCamera(
                 f"nobody published {wanted} or {wanted}/compressed within {wait_s:g} s; image topics here are "
                 f"{', '.join(there) or 'none'}; start the camera, or set camera_topic"
             )
 
+    def _cannot_go_on(self, error: GazeVlmError) -> None:
+        """Ends a node that started by itself; one that is managed says so in each message until it is deactivated."""
+        if self._autostart:
+            raise error
+        if self._problem is None or self._problem[1] != str(error):
+            self.get_logger().error(str(error))
+        self._problem = ActionPrediction.STATUS_ERROR, str(error)
+
     def _on_image(self, message: Any) -> None:
         self._last_image = time.monotonic()
         self._frame_id = message.header.frame_id
         self._counts["frames received"] += 1
+        self._since_report["frames"] += 1
         if not self._frames.add(_nanoseconds(message.header.stamp), message):
             self._counts["out of order"] += 1
 
@@ -211,7 +367,7 @@ class PredictorNode(Node):
         while True:
             self._wanted.wait()
             self._wanted.clear()
-            if self._closing:
+            if self._closing.is_set():
                 return
             try:
                 self._answer_newest()
@@ -219,7 +375,6 @@ class PredictorNode(Node):
                 self._problem = ActionPrediction.STATUS_ERROR, str(error)
             except GazeVlmError as error:
                 self._fatal = error  # e.g. an encoding that is no image: the next frame will be no better
-                return
             except Exception as error:
                 # Out of memory, a driver that died: the planner must hear of it, and the next frame may succeed.
                 text = " ".join(f"{type(error).__name__}: {error}".split())
@@ -231,8 +386,8 @@ class PredictorNode(Node):
     def _answer_newest(self) -> None:
         began = time.monotonic()
         observation = self._frames.observation()
+        card = self._card()
         if observation is None:
-            card = self._backend.card
             self._problem = (
                 ActionPrediction.STATUS_NO_INPUT,
                 f"too few frames: one is needed in each {card.observation_s / card.frames:g} s of "
@@ -240,19 +395,23 @@ class PredictorNode(Node):
             )
             return
         self._asked_ns = observation.stamp_ns  # a newer frame may have come since it was asked
+        assert self._backend is not None
         answer = self._backend.predict(observation)
+        belief = self._evidence.update(observation.stamp_ns, answer.probabilities, answer.other_probability)
         self._check_size(observation.frames[-1].shape)
         self._counts["observations answered"] += 1
+        self._since_report["answers"] += 1
+        self._stages = dict(answer.stages)
         self._problem = None
         self._result = _Result(
-            answer, observation.start_ns, observation.stamp_ns, time.monotonic() - began, uuid.uuid4().bytes
+            answer, belief, observation.start_ns, observation.stamp_ns, time.monotonic() - began, uuid.uuid4().bytes
         )
-        if not self._closing:
+        if not self._closing.is_set():
             self._publish()
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
-        if not self._size_was_checked and (shape[1], shape[0]) != self._backend.card.frame_size:
-            trained = "x".join(map(str, self._backend.card.frame_size))
+        if not self._size_was_checked and (shape[1], shape[0]) != self._card().frame_size:
+            trained = "x".join(map(str, self._card().frame_size))
             self.get_logger().warning(
                 f"camera images are {shape[1]}x{shape[0]}, and the model was trained on {trained}; its figures are "
                 "not those of this camera"
@@ -264,7 +423,8 @@ class PredictorNode(Node):
     def _tick(self) -> None:
         """Ask about a new frame, or else say again what holds: a planner must see a message each cycle."""
         if self._fatal is not None:
-            raise self._fatal
+            fatal, self._fatal = self._fatal, None
+            self._cannot_go_on(fatal)
         newest_ns = self._frames.newest_ns
         if newest_ns is not None and newest_ns != self._asked_ns and not self._busy:
             self._asked_ns, self._busy = newest_ns, True
@@ -285,8 +445,11 @@ class PredictorNode(Node):
             self._predictions.publish(message)
             self._counts["messages published"] += 1
 
+    def _valid_s(self) -> float:
+        return self._number("valid_s") or float(self._card().horizon_s)
+
     def _message(self) -> ActionPrediction:
-        card, result = self._backend.card, self._result
+        card, result = self._card(), self._result
         message = ActionPrediction(
             score_kind=SCORE_KINDS[card.score_kind],
             horizon=_duration(card.horizon_s),
@@ -300,59 +463,99 @@ class PredictorNode(Node):
         newest_ns = self._frames.newest_ns
         if newest_ns is not None:
             message.header.stamp = message.observation_start = message.valid_until = _time(newest_ns)
+        silence_s = time.monotonic() - self._last_image
         if newest_ns is None:
             message.status, message.status_text = message.STATUS_NO_INPUT, f"no frame on {self._camera_topic()} yet"
-        elif (silence_s := time.monotonic() - self._last_image) > self._number("stale_after_s"):
+            if self._problem is not None:
+                message.status, message.status_text = self._problem
+        elif silence_s > self._number("stale_after_s"):
             message.status = message.STATUS_STALE_INPUT
             message.status_text = f"the last frame came {silence_s:.1f} s ago"
         elif self._problem is not None:
             message.status, message.status_text = self._problem
         elif result is None:
             message.status, message.status_text = message.STATUS_NO_INPUT, "the first observation is not answered yet"
-        elif (age_s := self.get_clock().now().nanoseconds / 1e9 - result.stamp_ns / 1e9) > self._valid_s:
+        elif (age_s := self.get_clock().now().nanoseconds / 1e9 - result.stamp_ns / 1e9) > self._valid_s():
             message.status = message.STATUS_STALE_INPUT
             message.status_text = (
                 f"the newest answered frame is stamped {age_s:.1f} s before now, and answers hold for "
-                f"{self._valid_s:g} s: the model is too slow, or camera and robot have different clocks"
+                f"{self._valid_s():g} s: the model is too slow, or camera and robot have different clocks"
             )
         else:
             self._fill_in(message, result)
         return message
 
     def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
-        card, answer = self._backend.card, result.answer
+        card, belief = self._card(), result.belief
         message.header.stamp = _time(result.stamp_ns)
         message.observation_start = _time(result.start_ns)
-        message.valid_until = _time(result.stamp_ns + round(self._valid_s * 1e9))
+        message.valid_until = _time(result.stamp_ns + round(self._valid_s() * 1e9))
         message.inference_time = _duration(result.inference_s)
         message.prediction_id = UUID(uuid=np.frombuffer(result.prediction_id, np.uint8))
-        message.focus_x, message.focus_y = answer.focus
-        order = np.argsort(-answer.probabilities, kind="stable")[: int(self.get_parameter("max_candidates").value)]
+        message.focus_x, message.focus_y = result.answer.focus
+        # The best first, which hysteresis may keep though another has become a little more probable.
+        ranked = [row for row in np.argsort(-belief.probabilities, kind="stable").tolist() if row != belief.best]
+        order = [belief.best, *ranked][: int(self.get_parameter("max_candidates").value)]
+        starts_s = result.answer.time_to_start_s
         message.candidates = [
             ActionCandidate(
                 action_id=card.labels[row],
                 verb=card.verbs[row],
                 object_class=card.object_classes[row],
                 text=card.labels[row],
-                probability=float(answer.probabilities[row]),
-                time_to_start=Duration(sec=-1),
+                probability=float(belief.probabilities[row]),
+                time_to_start=_duration(max(0.0, float(starts_s[row])))
+                if starts_s is not None and math.isfinite(starts_s[row])
+                else Duration(sec=-1),
             )
             for row in order
         ]
-        message.other_probability = max(0.0, 1.0 - float(answer.probabilities[order].sum()))
-        best, threshold = float(answer.probabilities[order[0]]), self._number("threshold")
+        message.other_probability = max(0.0, 1.0 - float(belief.probabilities[order].sum()))
+        best, threshold = float(belief.probabilities[belief.best]), self._number("threshold")
         if best < threshold:
             message.status = message.STATUS_ABSTAIN
             message.status_text = f"the best candidate has {best:.2f}, the threshold is {threshold:g}"
         elif card.task == "current":
-            message.current_action = card.labels[order[0]]
+            message.current_action = card.labels[belief.best]
+
+    def _publish_diagnostics(self) -> None:
+        active = bool(self._timers_active)
+        silence_s = time.monotonic() - self._last_image
+        level, text = DiagnosticStatus.OK, "predicting"
+        if not active:
+            text = "inactive" if self._backend is not None else "not configured"
+        elif self._problem is not None and self._problem[0] == ActionPrediction.STATUS_ERROR:
+            level, text = DiagnosticStatus.ERROR, self._problem[1]
+        elif silence_s > self._number("stale_after_s"):
+            level = DiagnosticStatus.WARN
+            text = f"no frame for {silence_s:.1f} s" if math.isfinite(silence_s) else "no frame yet"
+        skipped = self._counts["frames received"] - self._counts["observations answered"]
+        values: dict[str, object] = {
+            "answers in the last second": self._since_report["answers"],
+            "frames in the last second": self._since_report["frames"],
+            "frames skipped for newer ones": skipped,
+            "age of the newest frame [s]": f"{silence_s:.2f}" if math.isfinite(silence_s) else "-",
+            "time of the last answer [ms]": f"{1e3 * self._result.inference_s:.1f}" if self._result else "-",
+            **{f"of it {stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in self._stages.items()},
+            **{f"{where} memory [MB]": f"{used:.0f}" for where, used in memory_mb().items()},
+            **self._counts,
+        }
+        self._since_report = dict.fromkeys(self._since_report, 0)
+        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: predictions", message=text, level=level)
+        status.hardware_id = self._backend.card.model_id if self._backend is not None else ""
+        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(message)
 
     def close(self) -> int:
         """Let the inference in progress end."""
-        self._closing = True
+        self._closing.set()
         self._wanted.set()
-        self._thread.join()
-        print(", ".join(f"{count} {name}" for name, count in self._counts.items()), flush=True)
+        if self._thread is not None:
+            self._thread.join()
+        if self._active_since is not None:
+            print(", ".join(f"{count} {name}" for name, count in self._counts.items()), flush=True)
         return 0
 
 

@@ -31,14 +31,14 @@ def run(
     code, said = finish(planner, 120)
     assert code == 0, said
     predictor.send_signal(signal.SIGINT)
-    code, output = finish(predictor, 20)
+    code, output = finish(predictor)
     return json.loads((folder / "noted.json").read_text()), code, output
 
 
 def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: Path, tmp_path: Path) -> None:
     bag = small_bags / "s3"
     phases = [("wait", 1.0), ("show", 4.0), ("wait", 1.5), ("show", 2.0), ("broken", 1.0), ("show", 2.0)]
-    noted, code, output = run(small_checkpoint, bag, tmp_path, phases, rate_hz=10.0)
+    noted, code, output = run(small_checkpoint, bag, tmp_path, phases, rate_hz=10.0, smoothing_s=0.0, switch_ratio=1.0)
     assert code == 0, output
     assert "Traceback" not in output
     predictions = noted["predictions"]
@@ -164,6 +164,6 @@ def test_sigterm_ends_it_at_once(small_checkpoint: Path, tmp_path: Path) -> None
     assert "predictor is ready" in predictor.stdout.readline()
     time.sleep(0.3)
     predictor.send_signal(signal.SIGTERM)
-    code, output = finish(predictor, 10)
+    code, output = finish(predictor)
     assert code == 0
     assert "Traceback" not in output

@@ -1,0 +1,21 @@
+"""What this process holds in memory."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def memory_mb() -> dict[str, float]:
+    """Resident memory as "CPU", and what torch has of a GPU as "GPU"; what cannot be known is left out."""
+    found: dict[str, float] = {}
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        found["CPU"] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+    except (OSError, ValueError, IndexError):
+        pass  # no Linux
+    torch = sys.modules.get("torch")  # not imported for this
+    if torch is not None and torch.cuda.is_available():
+        found["GPU"] = torch.cuda.memory_allocated() / 1e6
+    return found
