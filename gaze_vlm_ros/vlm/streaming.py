@@ -48,7 +48,7 @@ class Stream:
     question: str
     layers: tuple[int, ...] | None = None
     stages: dict[str, float] = field(default_factory=dict)  # s that the last window took: preprocess, vision, language
-    _kept: dict[int, _Frame] = field(default_factory=dict)  # by stamp, of the last window
+    _kept: dict[int, _Frame] = field(default_factory=dict)  # by stamp, of the last window's span
     _whole: Encoded | None = None  # a window of this size, its texts and shapes
     _whole_features: Any = None
     _shape: tuple[int, ...] = ()  # frames, height, width
@@ -107,7 +107,8 @@ class Stream:
         encoded_by = time.perf_counter()
         for stamp, encoded in new.items():
             self._kept[stamp] = _Frame(encoded.inputs, _features(self.model, encoded))
-        self._kept = {stamp: self._kept[stamp] for stamp in stamps_ns}
+        # Windows that follow each other show other frames of the same span by turns, so all of it is kept.
+        self._kept = {stamp: frame for stamp, frame in self._kept.items() if stamp >= stamps_ns[0]}
         parts = [self._kept[stamp] for stamp in stamps_ns]
         text = self._whole.inputs["input_ids"].shape
         inputs = {

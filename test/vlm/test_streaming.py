@@ -58,6 +58,13 @@ def test_the_vision_tower_sees_each_frame_once(name: str) -> None:
         assert calls == 1
         stream.read(frames[1:4], (1, 2, 3))
         assert calls == 1
+        # Predictions may come faster than a window's frames lie apart: windows then show other frames by turns.
+        for newest in (4, 5):
+            stream.read([frames[newest - 2], frames[newest]], (newest - 2, newest))
+        calls = 0
+        for newest in (6, 7):
+            stream.read([frames[newest - 2], frames[newest]], (newest - 2, newest))
+        assert calls == 2
     assert set(stream.stages) == {"preprocess", "vision", "language"}
 
 
