@@ -15,6 +15,15 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.observation import Encoded
 
+# Two ways to compute the same log-probability differ by rounding alone, nats; beyond it the quicker is not trusted.
+_ROUNDING = {torch.float64: 1e-6, torch.float32: 2e-3}
+_ROUNDING_16_BIT = 0.3
+
+
+def rounding_nats(model: Any) -> float:
+    """By how much log-probabilities of `model` may differ between two ways to compute them."""
+    return _ROUNDING.get(next(model.parameters()).dtype, _ROUNDING_16_BIT)
+
 
 @dataclass(frozen=True)
 class Prefix:

@@ -16,13 +16,10 @@ from torch import Tensor
 from gaze_vlm_ros.vlm.answer_tree import AnswerTree, split_answers
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.observation import Encoded
-from gaze_vlm_ros.vlm.prompt import Prompt, copied, read_prompt
+from gaze_vlm_ros.vlm.prompt import Prompt, copied, read_prompt, rounding_nats
 
 # Memory for what one pass makes beside the model: a closed set that needs more is ranked in several.
 PASS_BYTES = 256 << 20
-# Tree and rows differ by rounding alone. Log-probability of a whole answer, nats; beyond it the tree is not trusted.
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
-TOLERANCE_16_BIT = 0.3
 _log = logging.getLogger(__name__)
 _tree_tokens: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # the longest pass that was checked
 _in_rows: weakref.WeakSet[Any] = weakref.WeakSet()  # models that cannot read a tree
@@ -86,13 +83,12 @@ def _reads_trees(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) -
     if tokens <= _tree_tokens.get(model, 0):
         return True
     sample = sorted(answers, key=len)[-4:]
-    tolerance = TOLERANCE.get(next(model.parameters()).dtype, TOLERANCE_16_BIT)
     problem = ""
     try:
         tree = _rank_tree(model, prompt, list(answers), None).log_likelihoods
         rows = _rank_rows(model, prompt, sample, None).log_likelihoods
         off = np.abs(tree[[list(answers).index(answer) for answer in sample]] - rows).max()
-        if not off <= tolerance and np.isfinite(rows).all():
+        if not off <= rounding_nats(model) and np.isfinite(rows).all():
             problem = f"they would be off by {off:.2g} nats"
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
         problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]

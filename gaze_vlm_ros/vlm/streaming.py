@@ -18,11 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gaze_vlm_ros.vlm.observation import Encoded, encode
-from gaze_vlm_ros.vlm.prompt import NotReusable, Prompt, prefix_of, read_prompt, replaced, vision_owner
+from gaze_vlm_ros.vlm.prompt import NotReusable, Prompt, prefix_of, read_prompt, replaced, rounding_nats, vision_owner
 
-# One pass and a streamed one differ by rounding alone. Log-probability of a token, nats.
-TOLERANCE = {torch.float64: 1e-6, torch.float32: 2e-3}
-TOLERANCE_16_BIT = 0.3
 _log = logging.getLogger(__name__)
 
 
@@ -54,7 +51,7 @@ class Stream:
     _shape: tuple[int, ...] = ()  # frames, height, width
     _frame_starts: tuple[int, ...] = ()  # position in the prompt of each frame's first visual token
     _last: tuple[tuple[int, ...], Prompt] | None = None  # stamps and prompt of the last window
-    _streams: bool | None = None  # None = not found out yet
+    _streams: bool = False  # as was found with the first window of this size
     _reuses: bool = True  # keys and values
 
     @torch.inference_mode()
@@ -87,8 +84,7 @@ class Stream:
             self._frame_starts = tuple(encoded.visual[::of_a_frame].tolist())
             streamed = self._read_streamed(frames, stamps_ns, began)
             off = float((streamed.log_probabilities - whole.log_probabilities).abs().max())
-            tolerance = TOLERANCE.get(next(self.model.parameters()).dtype, TOLERANCE_16_BIT)
-            problem = "" if off <= tolerance else f"answers would be off by {off:.2g} nats"
+            problem = "" if off <= rounding_nats(self.model) else f"answers would be off by {off:.2g} nats"
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotReusable) as error:
             problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if problem:

@@ -33,6 +33,17 @@ def _text_sizes(sizes: TinySizes, tokenizer: Any) -> dict[str, Any]:
     }
 
 
+def _vision_sizes(sizes: TinySizes, patch_size: int) -> dict[str, Any]:
+    return {
+        "hidden_size": sizes.hidden,
+        "intermediate_size": 3 * sizes.hidden,
+        "num_hidden_layers": sizes.vision_layers,
+        "num_attention_heads": sizes.heads,
+        "image_size": sizes.image_size,
+        "patch_size": patch_size,
+    }
+
+
 def _smolvlm(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     """SmolVLM-256M and -500M are Idefics3 models: SigLIP, pixel shuffle, Llama."""
     from transformers import Idefics3Config, Idefics3ForConditionalGeneration, Idefics3Processor
@@ -41,14 +52,7 @@ def _smolvlm(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     special = ["<fake_token_around_image>", "<global-img>"]
     tokenizer = train_tokenizer(texts, "<image>", special, sizes.vocabulary)
     config = Idefics3Config(
-        vision_config={
-            "hidden_size": sizes.hidden,
-            "intermediate_size": 3 * sizes.hidden,
-            "num_hidden_layers": sizes.vision_layers,
-            "num_attention_heads": sizes.heads,
-            "image_size": sizes.image_size,
-            "patch_size": sizes.patch_size,
-        },
+        vision_config=_vision_sizes(sizes, sizes.patch_size),
         text_config={"model_type": "llama", **_text_sizes(sizes, tokenizer)},
         scale_factor=sizes.merge,
         image_token_id=tokenizer.convert_tokens_to_ids("<image>"),
@@ -93,6 +97,18 @@ def _qwen_processor(processor_class: Any, video_type: str, tokenizer: Any, sizes
     return processor
 
 
+def _qwen_vision(sizes: TinySizes) -> dict[str, Any]:
+    return {
+        "depth": sizes.vision_layers,
+        "hidden_size": sizes.hidden,
+        "intermediate_size": 3 * sizes.hidden,
+        "num_heads": sizes.heads,
+        "out_hidden_size": sizes.hidden,
+        "patch_size": sizes.patch_size,
+        "spatial_merge_size": sizes.merge,
+    }
+
+
 def _qwen_ids(tokenizer: Any) -> dict[str, int]:
     names = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_pad|>"}
     names |= {"vision_start_token_id": "<|vision_start|>", "vision_end_token_id": "<|vision_end|>"}
@@ -113,13 +129,7 @@ def _qwen2_5_vl(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     tokenizer = _qwen_tokenizer(texts, sizes)
     config = Qwen2_5_VLConfig(
         vision_config={
-            "depth": sizes.vision_layers,
-            "hidden_size": sizes.hidden,
-            "intermediate_size": 3 * sizes.hidden,
-            "num_heads": sizes.heads,
-            "out_hidden_size": sizes.hidden,
-            "patch_size": sizes.patch_size,
-            "spatial_merge_size": sizes.merge,
+            **_qwen_vision(sizes),
             "window_size": 4 * sizes.patch_size * sizes.merge,
             "fullatt_block_indexes": [sizes.vision_layers - 1],
         },
@@ -136,13 +146,7 @@ def _qwen3_vl(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     tokenizer = _qwen_tokenizer(texts, sizes)
     config = Qwen3VLConfig(
         vision_config={
-            "depth": sizes.vision_layers,
-            "hidden_size": sizes.hidden,
-            "intermediate_size": 3 * sizes.hidden,
-            "num_heads": sizes.heads,
-            "out_hidden_size": sizes.hidden,
-            "patch_size": sizes.patch_size,
-            "spatial_merge_size": sizes.merge,
+            **_qwen_vision(sizes),
             "num_position_embeddings": (sizes.image_size // sizes.patch_size) ** 2,
             "deepstack_visual_indexes": [0],
         },
@@ -163,16 +167,7 @@ def _side(sizes: TinySizes) -> int:
 
 
 def _siglip(sizes: TinySizes, patch_size: int) -> dict[str, Any]:
-    return {
-        "model_type": "siglip_vision_model",
-        "hidden_size": sizes.hidden,
-        "intermediate_size": 3 * sizes.hidden,
-        "num_hidden_layers": sizes.vision_layers,
-        "num_attention_heads": sizes.heads,
-        "image_size": sizes.image_size,
-        "patch_size": patch_size,
-        "vision_use_head": False,
-    }
+    return {"model_type": "siglip_vision_model", "vision_use_head": False, **_vision_sizes(sizes, patch_size)}
 
 
 def _square(sizes: TinySizes) -> dict[str, int]:
@@ -193,14 +188,7 @@ def _internvl3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     tokenizer = train_tokenizer(texts, "<IMG_CONTEXT>", [], sizes.vocabulary, named)
     tokens = (sizes.image_size // sizes.patch_size // sizes.merge) ** 2
     config = InternVLConfig(
-        vision_config={
-            "hidden_size": sizes.hidden,
-            "intermediate_size": 3 * sizes.hidden,
-            "num_hidden_layers": sizes.vision_layers,
-            "num_attention_heads": sizes.heads,
-            "image_size": sizes.image_size,
-            "patch_size": sizes.patch_size,
-        },
+        vision_config=_vision_sizes(sizes, sizes.patch_size),
         text_config={"model_type": "qwen2", **_text_sizes(sizes, tokenizer)},
         downsample_ratio=1 / sizes.merge,
         image_seq_length=tokens,
@@ -258,13 +246,9 @@ def _llava(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     patch_size = sizes.patch_size * sizes.merge
     config = LlavaConfig(
         vision_config={
+            **_vision_sizes(sizes, patch_size),
             "model_type": "clip_vision_model",
-            "hidden_size": sizes.hidden,
-            "intermediate_size": 3 * sizes.hidden,
             "num_hidden_layers": sizes.vision_layers + 1,  # the last is not used
-            "num_attention_heads": sizes.heads,
-            "image_size": sizes.image_size,
-            "patch_size": patch_size,
         },
         text_config={"model_type": "llama", **_text_sizes(sizes, tokenizer)},
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
