@@ -14,13 +14,12 @@ import contextlib
 import functools
 import itertools
 import json
-import multiprocessing
 import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from collections.abc import Sequence
+from concurrent.futures import Future, as_completed
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,7 @@ if __name__ == "__main__":
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from training import ablation_tables
-from training.parallel import use_one_core
+from training.parallel import worker_pool
 from training.settings import BadSettings, Settings, load_settings
 
 SCORES = "scores.json"  # of a run, written last
@@ -53,7 +52,7 @@ class RunsFailed(GazeVlmError):
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting over several values, for some of the arms; other settings may go with it."""
+    """One setting over several values, for some of the arms."""
 
     setting: str
     values: list[Any]
@@ -131,8 +130,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = functools.partial(_arguments, ablation, arguments.device)
     for run in runs:  # a mistake in the last arm is told before the first fit
         _settings(recipe(run))
-    train = arguments.train or simulated(ablation, "train", out, arguments.jobs)
-    test = arguments.test or simulated(ablation, "test", out, arguments.jobs)
+    train, test = arguments.train, arguments.test
+    if not train:
+        train, test = simulated(ablation, out, arguments.jobs)
 
     waiting = [run for run in runs if not (out / run.folder / SCORES).is_file()]
     cache = arguments.cache or out / "windows"
@@ -141,7 +141,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     work = functools.partial(one_run, train=train, test=test, cache=cache, out=out, keep=arguments.keep_weights)
     failed: dict[str, str] = {}
     bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="runs", unit="run")
-    with bar, _pool(arguments.jobs) as pool:
+    with bar, worker_pool(arguments.jobs) as pool:
         pending: set[Future[tuple[str, str]]] = set()
         queue = iter(waiting)
         while True:
@@ -183,8 +183,8 @@ def one_run(
         try:
             fit.main([*arguments, "--cache", str(cache), "--out", str(weights), *map(str, train)])
             fitted = time.monotonic()
-            device = ["--device", next((a.partition("=")[2] for a in arguments if a.startswith("device=")), "auto")]
-            evaluate.main([str(weights), *map(str, test), "--json", str(scores), "--cache", str(cache), *device])
+            options = ["--json", str(scores), "--cache", str(cache), "--device", _settings(arguments).device]
+            evaluate.main([str(weights), *map(str, test), *options])
         except GazeVlmError as error:
             return folder, str(error)
     result = json.loads(scores.read_text())
@@ -200,8 +200,8 @@ def one_run(
     return folder, ""
 
 
-def simulated(ablation: Ablation, part: str, out: Path, jobs: int) -> list[Path]:
-    """Bags of the simulated workbench, written where they are not yet: every session is of a person of its own."""
+def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
+    """Bags of the simulated workbench to train on and to test on, each of a person of its own; made where missing."""
     from gaze_vlm_ros.sim.bench_session import BenchSettings
 
     wanted = ablation.simulate
@@ -210,8 +210,8 @@ def simulated(ablation: Ablation, part: str, out: Path, jobs: int) -> list[Path]
     kinds = [
         ("train", wanted["training_sessions"], "workbench"),
         ("held_out", wanted["held_out_sessions"], "workbench"),
+        ("misleading", wanted["misleading_sessions"], "misleading"),
     ]
-    kinds += [("misleading", wanted["misleading_sessions"], "misleading")]
     plans: list[tuple[Path, BenchSettings]] = []
     for kind, count, scene in kinds:
         for number in range(count):
@@ -222,9 +222,10 @@ def simulated(ablation: Ablation, part: str, out: Path, jobs: int) -> list[Path]
             plans.append((out / "bags" / f"{kind}_{number:03d}", settings))
     missing = [plan for plan in plans if not plan[0].is_dir()]
     if missing:
-        with _pool(jobs) as pool:
+        with worker_pool(jobs) as pool:
             list(tqdm(pool.map(_simulate, missing), total=len(missing), desc="simulated sessions", unit="session"))
-    return [bag for bag, _ in plans if bag.name.startswith("train") == (part == "train")]
+    bags = [bag for bag, _ in plans]
+    return bags[: wanted["training_sessions"]], bags[wanted["training_sessions"] :]
 
 
 def _simulate(plan: tuple[Path, Any]) -> None:
@@ -273,14 +274,6 @@ def _settings(arguments: Sequence[str]) -> Settings:
         return load_settings(Path(arguments[1]), values)
     except BadSettings as error:
         raise BadAblation(f"an arm cannot be trained: {error}") from None
-
-
-@contextlib.contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    # Spawned: CUDA does not survive a fork.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(jobs, mp_context=context, initializer=use_one_core) as pool:
-        yield pool
 
 
 def _parser() -> argparse.ArgumentParser:

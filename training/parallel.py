@@ -37,12 +37,17 @@ def bag_mapper(workers: int = 1, ray_address: str | None = None) -> Iterator[Map
         with _ray_mapper(ray_address) as mapper:
             yield mapper
     elif workers > 1:
-        # Spawned, as forking a process in which torch runs threads may hang.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core) as pool:
+        with worker_pool(workers) as pool:
             yield lambda function, items: _results(pool.map(function, items))
     else:
         yield map
+
+
+def worker_pool(workers: int) -> ProcessPoolExecutor:
+    """Processes of this machine, each with one core."""
+    # Spawned: a fork may hang where torch runs threads, and loses CUDA.
+    context = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=context, initializer=use_one_core)
 
 
 def use_one_core() -> None:
