@@ -16,13 +16,14 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.node import Node
+from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
@@ -41,6 +42,19 @@ STANDARD_GRAVITY_M_S2 = 9.80665
 # Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.
 FRAMES_WAITING = {"world": 60, "eyes": 400}
 LONGEST_EYE_STATE_DELAY_S = 5.0  # eye_states remembers events for twice as long
+
+
+class PictureKind(NamedTuple):
+    """One pixel format, by its names."""
+
+    encoding: str  # sensor_msgs/Image
+    av_format: str
+    in_jpeg: str  # as image_transport writes it into CompressedImage.format
+    bytes_per_px: int
+
+
+COLOUR = PictureKind("rgb8", "rgb24", "bgr8", 3)
+GREY = PictureKind("mono8", "gray", "mono8", 1)
 
 
 class BadParameter(GazeVlmError):
@@ -361,35 +375,31 @@ class EyeTracker(Node):
     def _publish_frame(self, frame: Any, header_ns: int) -> None:
         info = self._camera_info_message(frame.width, frame.height, header_ns)
         self._camera_info.publish(info)
-        raw, compressed = (topic.get_subscription_count() > 0 for topic in (self._image, self._compressed))
-        if not raw and not compressed:
-            return
-        rgb = frame.reformat(format="rgb24", threads=1).to_ndarray()  # to start threads for each frame costs more
-        if compressed:
-            jpeg = CompressedImage(header=info.header, format="rgb8; jpeg compressed bgr8")
-            jpeg.data = array("B", encode_jpeg(rgb, quality=self._jpeg_quality))  # bytes are copied one by one
-            self._compressed.publish(jpeg)
-        if raw:
-            image = Image(header=info.header, height=frame.height, width=frame.width, encoding="rgb8")
-            image.step = 3 * frame.width
-            image.data = array("B", rgb.tobytes())
-            self._image.publish(image)
+        self._publish_picture(frame, info.header, COLOUR, self._image, self._compressed)
 
     def _publish_eyes(self, frame: Any, header_ns: int) -> None:
         """Both eyes side by side, as the cameras see them: grey."""
-        raw, compressed = (topic.get_subscription_count() > 0 for topic in (self._eyes, self._eyes_compressed))
-        if not raw and not compressed:
-            return
-        grey = frame.reformat(format="gray", threads=1).to_ndarray()
         header = Header(stamp=_time(header_ns), frame_id="neon_eye_cameras")
-        if compressed:
-            jpeg = CompressedImage(header=header, format="mono8; jpeg compressed mono8")
-            jpeg.data = array("B", encode_jpeg(grey, quality=self._jpeg_quality))
-            self._eyes_compressed.publish(jpeg)
-        if raw:
-            image = Image(header=header, height=frame.height, width=frame.width, encoding="mono8", step=frame.width)
-            image.data = array("B", grey.tobytes())
-            self._eyes.publish(image)
+        self._publish_picture(frame, header, GREY, self._eyes, self._eyes_compressed)
+
+    def _publish_picture(
+        self, frame: Any, header: Header, kind: PictureKind, raw: Publisher, compressed: Publisher
+    ) -> None:
+        """Converted, and encoded, only for topics that somebody reads."""
+        wants_raw, wants_jpeg = (topic.get_subscription_count() > 0 for topic in (raw, compressed))
+        if not wants_raw and not wants_jpeg:
+            return
+        # To start threads for each frame costs more.
+        pixels = frame.reformat(format=kind.av_format, threads=1).to_ndarray()
+        if wants_jpeg:
+            jpeg = CompressedImage(header=header, format=f"{kind.encoding}; jpeg compressed {kind.in_jpeg}")
+            jpeg.data = array("B", encode_jpeg(pixels, quality=self._jpeg_quality))  # bytes are copied one by one
+            compressed.publish(jpeg)
+        if wants_raw:
+            image = Image(header=header, height=frame.height, width=frame.width, encoding=kind.encoding)
+            image.step = kind.bytes_per_px * frame.width
+            image.data = array("B", pixels.tobytes())
+            raw.publish(image)
 
     def _camera_info_message(self, width: int, height: int, header_ns: int) -> CameraInfo:
         message = CameraInfo(width=width, height=height)

@@ -231,7 +231,7 @@ class PredictorNode(LifecycleNode):
         self._size_was_checked = False
         self._last_image = -math.inf  # time.monotonic()
         self._counts = {"frames received": 0, "out of order": 0, "observations answered": 0, "messages published": 0}
-        self._since_report = {"answers": 0, "frames": 0}
+        self._counts_then = dict(self._counts)  # at the last diagnostics
         self._stages: dict[str, float] = {}  # s, of the last answer
         self._revision = 0
         self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
@@ -257,12 +257,16 @@ class PredictorNode(LifecycleNode):
         ticking = self.create_timer(1.0 / self._number("rate_hz"), self._tick, clock=self._steady)
         self._timers_active = [self._looking, ticking]
 
-    def _stop(self) -> None:
+    def _end_inference(self) -> None:
+        """Let the one in progress end."""
         self._closing.set()
         self._wanted.set()
         if self._thread is not None:
             self._thread.join()
             self._thread = None
+
+    def _stop(self) -> None:
+        self._end_inference()
         for timer in self._timers_active:
             self.destroy_timer(timer)
         self._timers_active = []
@@ -357,7 +361,6 @@ class PredictorNode(LifecycleNode):
         self._last_image = time.monotonic()
         self._frame_id = message.header.frame_id
         self._counts["frames received"] += 1
-        self._since_report["frames"] += 1
         if not self._frames.add(_nanoseconds(message.header.stamp), message):
             self._counts["out of order"] += 1
 
@@ -400,7 +403,6 @@ class PredictorNode(LifecycleNode):
         belief = self._evidence.update(observation.stamp_ns, answer.probabilities, answer.other_probability)
         self._check_size(observation.frames[-1].shape)
         self._counts["observations answered"] += 1
-        self._since_report["answers"] += 1
         self._stages = dict(answer.stages)
         self._problem = None
         self._result = _Result(
@@ -530,9 +532,11 @@ class PredictorNode(LifecycleNode):
             level = DiagnosticStatus.WARN
             text = f"no frame for {silence_s:.1f} s" if math.isfinite(silence_s) else "no frame yet"
         skipped = self._counts["frames received"] - self._counts["observations answered"]
+        new = {name: count - self._counts_then[name] for name, count in self._counts.items()}
+        self._counts_then = dict(self._counts)
         values: dict[str, object] = {
-            "answers in the last second": self._since_report["answers"],
-            "frames in the last second": self._since_report["frames"],
+            "answers in the last second": new["observations answered"],
+            "frames in the last second": new["frames received"],
             "frames skipped for newer ones": skipped,
             "age of the newest frame [s]": f"{silence_s:.2f}" if math.isfinite(silence_s) else "-",
             "time of the last answer [ms]": f"{1e3 * self._result.inference_s:.1f}" if self._result else "-",
@@ -540,7 +544,6 @@ class PredictorNode(LifecycleNode):
             **{f"{where} memory [MB]": f"{used:.0f}" for where, used in memory_mb().items()},
             **self._counts,
         }
-        self._since_report = dict.fromkeys(self._since_report, 0)
         status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: predictions", message=text, level=level)
         status.hardware_id = self._backend.card.model_id if self._backend is not None else ""
         status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
@@ -549,11 +552,8 @@ class PredictorNode(LifecycleNode):
         self._diagnostics.publish(message)
 
     def close(self) -> int:
-        """Let the inference in progress end."""
-        self._closing.set()
-        self._wanted.set()
-        if self._thread is not None:
-            self._thread.join()
+        """Print what was done."""
+        self._end_inference()
         if self._active_since is not None:
             print(", ".join(f"{count} {name}" for name, count in self._counts.items()), flush=True)
         return 0
