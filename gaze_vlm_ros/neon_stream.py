@@ -401,6 +401,13 @@ class NeonStream:
         self.last_unreadable = why
 
 
+def sound_config(description: Description) -> bytes:
+    """AudioSpecificConfig in the description of an AAC stream (RFC 3640 4.1); empty where it has none."""
+    with contextlib.suppress(ValueError, TypeError):
+        return bytes.fromhex(description.parameters.get("config", ""))
+    return b""
+
+
 def parameter_sets(description: Description) -> list[bytes]:
     """SPS and PPS in the description of an H.264 stream (RFC 6184 8.1); empty where it has none."""
     with contextlib.suppress(binascii.Error, AttributeError):

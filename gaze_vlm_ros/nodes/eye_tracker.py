@@ -34,7 +34,7 @@ from gaze_vlm_ros.eye_states import EyeStates
 from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.neon_client import EYE_EVENTS, STREAMS, Address, NeonClient, StreamState, discover
 from gaze_vlm_ros.neon_samples import AAC_UNIT_SAMPLES, EyeEvent
-from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS
+from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS, sound_config
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.rtsp_client import untested_versions
 
@@ -314,7 +314,7 @@ class EyeTracker(Node):
         assert self._client is not None
         description = self._client.states["audio"].stream.description
         assert description is not None
-        config = bytes.fromhex(str(description.parameters.get("config", "")))
+        config = sound_config(description)
         for number, data in enumerate(units):
             rate_hz = description.clock_rate_hz
             message = AudioStamped(codec="aac", sample_rate=rate_hz, config=array("B", config), data=array("B", data))

@@ -23,6 +23,8 @@ from test_eye_tracker_faults import replay
 from gaze_vlm_ros.neon_client import Address, NeonClient
 from gaze_vlm_ros.neon_recording import NativeRecording, read_recording
 from gaze_vlm_ros.neon_samples import UnreadableSample, read_sound
+from gaze_vlm_ros.neon_stream import sound_config
+from gaze_vlm_ros.rtsp_client import Description
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice
 
@@ -139,6 +141,16 @@ def test_the_vendors_own_reader_plays_the_simulated_microphone(recording: Native
 def test_what_is_no_whole_access_unit_is_no_sound(payload: bytes) -> None:
     with pytest.raises(UnreadableSample, match="no whole access units"):
         read_sound(payload)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "config"),
+    [({"config": "1408"}, b"\x14\x08"), ({}, b""), ({"config": "no hex"}, b""), ({"config": 1408}, b"")],
+)
+def test_a_description_without_a_readable_configuration_stops_nothing(
+    parameters: dict[str, Any], config: bytes
+) -> None:
+    assert sound_config(Description("mpeg4-generic", RATE_HZ, 97, parameters)) == config
 
 
 def test_two_access_units_in_one_packet() -> None:
