@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,7 +34,9 @@ class Observation:
     """The frames of one question, oldest first, and their acquisition times."""
 
     frames: list[RGB]
-    stamps_ns: tuple[int, ...]  # of each frame: its name, until a clock is set back
+    stamps_ns: tuple[int, ...]  # of each frame
+    # Of each frame, and of no other ever, also when a clock is set back; ascending. Empty = the stamps are such names.
+    names: tuple[int, ...] = ()
 
     @property
     def start_ns(self) -> int:
@@ -118,13 +121,18 @@ def open_backend(
     return ModelBackend(checkpoint, device, dtype)
 
 
+_names = itertools.count()  # of frames, in this process
+
+
 class FrameBuffer:
     """The newest camera messages, undecoded, as long as an observation can need them. Safe to use from two threads."""
 
     def __init__(self, observation_s: float, frames: int) -> None:
         self._observation_s, self._frames = observation_s, frames
-        self._messages: list[tuple[int, Any]] = []  # (acquisition stamp, message), ascending
-        self._decoded: dict[int, RGB] = {}  # of the last observation; the next one mostly shares frames with it
+        self._messages: list[tuple[int, int, Any]] = []  # (acquisition stamp, name, message), ascending
+        self._decoded: dict[
+            int, RGB
+        ] = {}  # by name, of the last observation: the next one mostly shares frames with it
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, message: Any) -> bool:
@@ -139,7 +147,7 @@ class FrameBuffer:
                 if stamp_ns > self._messages[-1][0] - span_ns:
                     return False
                 self._messages.clear()
-            self._messages.append((stamp_ns, message))
+            self._messages.append((stamp_ns, next(_names), message))
             while self._messages[0][0] <= stamp_ns - span_ns:
                 self._messages.pop(0)
         return True
@@ -159,13 +167,14 @@ class FrameBuffer:
             messages = list(self._messages)
         if not messages:
             return None
-        stamps_ns = np.array([stamp_ns for stamp_ns, _ in messages])
+        stamps_ns = np.array([stamp_ns for stamp_ns, *_ in messages])
         picked = pick_frames(stamps_ns, int(stamps_ns[-1]), self._observation_s, self._frames)
         if not len(picked):
             return None
         chosen = [messages[index] for index in picked]
         self._decoded = {
-            stamp_ns: frame if (frame := self._decoded.get(stamp_ns)) is not None else to_rgb(message)
-            for stamp_ns, message in chosen
+            name: frame if (frame := self._decoded.get(name)) is not None else to_rgb(message)
+            for _, name, message in chosen
         }
-        return Observation([self._decoded[stamp_ns] for stamp_ns, _ in chosen], tuple(stamp for stamp, _ in chosen))
+        stamps, names, _ = zip(*chosen, strict=True)
+        return Observation([self._decoded[name] for name in names], stamps, names)

@@ -10,7 +10,7 @@ import torch
 from gaze_vlm_ros.backends.model import ModelBackend, NoSuchDevice
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.checkpoint import NotACheckpoint
-from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg
+from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg, to_rgb
 from gaze_vlm_ros.labels import LabelSet
 from gaze_vlm_ros.prediction import FrameBuffer, Observation, UnknownBackend, open_backend
 from gaze_vlm_ros.session import load_session
@@ -80,6 +80,27 @@ def test_a_clock_that_goes_back_begins_anew() -> None:
     assert buffer.newest_ns == 0
     buffer.add(500 * MS, jpeg(24))
     assert levels(buffer) == [16, 24]
+
+
+def test_frames_whose_stamps_come_again_are_other_frames(small_checkpoint: Path) -> None:
+    """A clock is set back, and the next window has just the stamps of the last one that was answered."""
+    draw = np.random.default_rng(0)
+
+    def picture() -> SimpleNamespace:
+        return SimpleNamespace(format="jpeg", data=encode_jpeg(draw.integers(0, 256, (48, 64, 3), np.uint8)))
+
+    backend, fresh = ModelBackend(small_checkpoint, device="cpu"), ModelBackend(small_checkpoint, device="cpu")
+    backend.warm_up()
+    buffer = FrameBuffer(observation_s=1.0, frames=2)
+    for turn in range(3):
+        shown = [picture(), picture()]
+        for stamp_ms, message in zip((500, 1000), shown, strict=True):
+            assert buffer.add(stamp_ms * MS, message)
+        observation = buffer.observation()
+        assert observation is not None
+        expected = fresh.predict(Observation([to_rgb(message) for message in shown], (2 * turn, 2 * turn + 1)))
+        np.testing.assert_allclose(backend.predict(observation).probabilities, expected.probabilities, atol=1e-6)
+        buffer.add(2000 * MS, picture())
 
 
 def test_a_gap_gives_no_observation() -> None:

@@ -65,7 +65,7 @@ class ModelBackend:
     def warm_up(self) -> None:
         """Ask about blank frames: the first pass takes longer."""
         blank = np.zeros((self._card.frame_size[1], self._card.frame_size[0], 3), np.uint8)
-        self.predict(Observation([blank] * self._card.frames, tuple(range(self._card.frames))))
+        self.predict(Observation([blank] * self._card.frames, tuple(range(-self._card.frames, 0))))
 
     def predict(self, observation: Observation) -> Answer:
         """Rank all labels of the checkpoint after its question about the frames. Raises NotANumber."""
@@ -73,7 +73,7 @@ class ModelBackend:
 
         from gaze_vlm_ros.vlm.ranking import rank_after
 
-        prompt = self._stream.read(observation.frames, observation.stamps_ns)
+        prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
         asked = time.perf_counter()
         ranking = rank_after(self._model, prompt, self._answers, self._layers)
         ranked_s = time.perf_counter() - asked

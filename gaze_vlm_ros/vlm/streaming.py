@@ -45,33 +45,36 @@ class Stream:
     question: str
     layers: tuple[int, ...] | None = None
     stages: dict[str, float] = field(default_factory=dict)  # s that the last window took: preprocess, vision, language
-    _kept: dict[int, _Frame] = field(default_factory=dict)  # by stamp, of the last window's span
+    _kept: dict[int, _Frame] = field(default_factory=dict)  # by name, of the last window's span
     _whole: Encoded | None = None  # a window of this size, its texts and shapes
     _whole_features: Any = None
     _shape: tuple[int, ...] = ()  # frames, height, width
     _frame_starts: tuple[int, ...] = ()  # position in the prompt of each frame's first visual token
-    _last: tuple[tuple[int, ...], Prompt] | None = None  # stamps and prompt of the last window
+    _last: tuple[tuple[int, ...], Prompt] | None = None  # names and prompt of the last window
     _streams: bool = False  # as was found with the first window of this size
     _reuses: bool = True  # keys and values
 
     @torch.inference_mode()
-    def read(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: Sequence[int]) -> Prompt:
-        """The prompt of a window: (H, W, 3) frames, oldest first, each known by its stamp. Raises CannotTap."""
+    def read(self, frames: Sequence[NDArray[np.uint8]], names: Sequence[int]) -> Prompt:
+        """The prompt of a window: (H, W, 3) frames, oldest first, each known by its name.
+
+        names: ascending, as stamps are; the same name is the same frame. Raises CannotTap.
+        """
         began = time.perf_counter()
         self.stages = {}
-        if self._kept and stamps_ns[-1] < max(self._kept):  # a clock was set back: a stamp may name another frame now
+        if self._kept and names[-1] < max(self._kept):  # names are stamps, and a clock was set back
             self._kept, self._last = {}, None
         shape = (len(frames), *frames[-1].shape[:2])
         if shape != self._shape or any(frame.shape != frames[-1].shape for frame in frames):
-            return self._begin(frames, tuple(stamps_ns), shape)
+            return self._begin(frames, tuple(names), shape)
         if not self._streams:
             encoded = encode(self.processor, frames, self.question)
             return self._language(lambda: read_prompt(self.model, encoded, self.layers), began)
-        prompt = self._read_streamed(frames, tuple(stamps_ns), began)
-        self._last = tuple(stamps_ns), prompt
+        prompt = self._read_streamed(frames, tuple(names), began)
+        self._last = tuple(names), prompt
         return prompt
 
-    def _begin(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: tuple[int, ...], shape: tuple[int, ...]) -> Prompt:
+    def _begin(self, frames: Sequence[NDArray[np.uint8]], names: tuple[int, ...], shape: tuple[int, ...]) -> Prompt:
         """The first window of its size: read whole, and then streamed, to compare."""
         self._kept, self._last, self._shape = {}, None, shape
         began = time.perf_counter()
@@ -82,7 +85,7 @@ class Stream:
             self._whole, self._whole_features = encoded, _features(self.model, encoded)
             of_a_frame = len(encoded.visual) // shape[0]
             self._frame_starts = tuple(encoded.visual[::of_a_frame].tolist())
-            streamed = self._read_streamed(frames, stamps_ns, began)
+            streamed = self._read_streamed(frames, names, began)
             off = float((streamed.log_probabilities - whole.log_probabilities).abs().max())
             problem = "" if off <= rounding_nats(self.model) else f"answers would be off by {off:.2g} nats"
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotReusable) as error:
@@ -93,19 +96,19 @@ class Stream:
         self._streams = not problem
         return whole
 
-    def _read_streamed(self, frames: Sequence[NDArray[np.uint8]], stamps_ns: tuple[int, ...], began: float) -> Prompt:
+    def _read_streamed(self, frames: Sequence[NDArray[np.uint8]], names: tuple[int, ...], began: float) -> Prompt:
         assert self._whole is not None
         new = {
-            stamp: encode(self.processor, [frame], self.question)
-            for stamp, frame in zip(stamps_ns, frames, strict=True)
-            if stamp not in self._kept
+            name: encode(self.processor, [frame], self.question)
+            for name, frame in zip(names, frames, strict=True)
+            if name not in self._kept
         }
         encoded_by = time.perf_counter()
-        for stamp, encoded in new.items():
-            self._kept[stamp] = _Frame(encoded.inputs, _features(self.model, encoded))
+        for name, encoded in new.items():
+            self._kept[name] = _Frame(encoded.inputs, _features(self.model, encoded))
         # Windows that follow each other show other frames of the same span by turns, so all of it is kept.
-        self._kept = {stamp: frame for stamp, frame in self._kept.items() if stamp >= stamps_ns[0]}
-        parts = [self._kept[stamp] for stamp in stamps_ns]
+        self._kept = {name: frame for name, frame in self._kept.items() if name >= names[0]}
+        parts = [self._kept[name] for name in names]
         text = self._whole.inputs["input_ids"].shape
         inputs = {
             name: tensor if tensor.shape[:2] == text else _join_like(tensor, [part.inputs[name] for part in parts])
@@ -115,16 +118,16 @@ class Stream:
         _wait_for(self.model)
         seen = time.perf_counter()
         self.stages = {"preprocess": encoded_by - began, "vision": seen - encoded_by}
-        prefix = self._prefix(stamps_ns)
+        prefix = self._prefix(names)
         whole = Encoded(inputs, self._whole.visual)
         return self._language(lambda: read_prompt(self.model, whole, self.layers, features, prefix), seen)
 
-    def _prefix(self, stamps_ns: tuple[int, ...]) -> Any:
+    def _prefix(self, names: tuple[int, ...]) -> Any:
         """What was read of the last window up to the first frame that this one does not have in the same place."""
         if not self._reuses or self._last is None:
             return None
         before, prompt = self._last
-        common = next((n for n, (a, b) in enumerate(zip(before, stamps_ns, strict=True)) if a != b), len(before) - 1)
+        common = next((n for n, (a, b) in enumerate(zip(before, names, strict=True)) if a != b), len(before) - 1)
         try:
             return prefix_of(prompt, self._frame_starts[common]) if self._frame_starts[common] else None
         except NotReusable:
