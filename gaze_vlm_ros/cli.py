@@ -47,6 +47,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     view.add_argument("--every", type=int, metavar="N", help="of the pictures, each Nth frame (default: one a second)")
 
+    answers = commands.add_parser("answers", help="predictions of a bag as a file that the predictor can replay")
+    answers.add_argument("bag", type=Path, help="bag folder or .mcap file with next_action")
+    answers.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file, JSON lines")
+
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
     _add_import_arguments(importing)
 
@@ -91,6 +95,13 @@ def _run(arguments: argparse.Namespace) -> int:
         from gaze_vlm_ros.bag_info import describe, describe_as_json
 
         print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
+        return 0
+    if arguments.command == "answers":
+        from gaze_vlm_ros.backends.replay import read_answers, write_answers
+
+        head, answers = read_answers(arguments.bag)
+        write_answers(arguments.out, head, answers)
+        print(f"{arguments.out}: {len(answers)} answers in {answers[-1].t_s:.1f} s")
         return 0
     if arguments.command == "label":
         return run_label(arguments)

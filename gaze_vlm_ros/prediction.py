@@ -101,19 +101,26 @@ def open_backend(
     answers: str = "closed",
     device: str = "auto",
     dtype: str = "float32",
+    replay_loop: bool = True,
+    replay_delay: bool = True,
 ) -> Backend:
     """Ready to be asked; the model is loaded.
 
-    checkpoint: folder that training/fit.py wrote.
-    backend: model = the checkpoint's own weights in this process.
+    checkpoint: folder that training/fit.py wrote; of replay, a bag with predictions or a file of them.
+    backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.replay.
     answers: closed = the card's labels, ranked; open = free text.
     device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
+    replay_loop: begin again behind the last answer. replay_delay: take as long for each answer as the model did.
     Raises UnknownBackend, NotACheckpoint, and what the backend itself raises.
     """
     if backend not in BACKENDS:
         raise UnknownBackend(f"backend is {backend!r}, expected one of {', '.join(BACKENDS)}")
     if answers not in ANSWERS:
         raise UnknownBackend(f"answers is {answers!r}, expected one of {', '.join(ANSWERS)}")
+    if backend == "replay" and answers == "closed":
+        from gaze_vlm_ros.backends.replay import ReplayBackend
+
+        return ReplayBackend(checkpoint, replay_loop, replay_delay)
     if backend != "model" or answers != "closed":
         raise UnknownBackend(f"backend {backend} with {answers} answers is not there yet")
     from gaze_vlm_ros.backends.model import ModelBackend

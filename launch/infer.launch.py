@@ -17,6 +17,9 @@ from gaze_vlm_ros.shared_files import shared_file
 def generate_launch_description() -> LaunchDescription:
     arguments = [
         DeclareLaunchArgument("checkpoint", description="folder that training/fit.py wrote"),
+        DeclareLaunchArgument(
+            "backend", default_value="model", description="replay: recorded answers, without a model"
+        ),
         DeclareLaunchArgument("camera_topic", default_value="camera/image_raw", description="Image or CompressedImage"),
         DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
         DeclareLaunchArgument("autostart", default_value="true", description="false: a lifecycle manager starts it"),
@@ -34,6 +37,7 @@ def generate_launch_description() -> LaunchDescription:
             {
                 # Typed, because launch would read a folder called "7" as a number.
                 "checkpoint": ParameterValue(LaunchConfiguration("checkpoint"), value_type=str),
+                "backend": ParameterValue(LaunchConfiguration("backend"), value_type=str),
                 "camera_topic": ParameterValue(LaunchConfiguration("camera_topic"), value_type=str),
                 "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
                 "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 import math
+import sys
 import threading
 import time
 import uuid
@@ -101,6 +102,9 @@ class PredictorNode(LifecycleNode):
         def text(name: str, default: str, description: str) -> None:
             self.declare_parameter(name, default, ParameterDescriptor(description=description))
 
+        def flag(name: str, default: bool, description: str) -> None:
+            self.declare_parameter(name, default, ParameterDescriptor(description=description))
+
         def number(name: str, default: float, low: float, high: float, description: str) -> None:
             bounds = FloatingPointRange(from_value=low, to_value=high)
             self.declare_parameter(
@@ -114,7 +118,10 @@ class PredictorNode(LifecycleNode):
         self.declare_parameter(
             "autostart", True, ParameterDescriptor(description="configure and activate by itself", read_only=True)
         )
-        text("checkpoint", "", "folder that training/fit.py wrote")
+        text("checkpoint", "", "folder that training/fit.py wrote; of replay, a bag or file of predictions")
+        text("backend", "model", "model = the checkpoint's weights, here; replay = recorded answers, without a model")
+        flag("replay_loop", True, "of replay: begin again behind the last answer")
+        flag("replay_delay", True, "of replay: take as long for each answer as the model did")
         text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
         number("camera_wait_s", 30.0, 0.0, 86400.0, "s for a camera to appear before giving up; 0 = wait for ever")
         # Shorter than a planner's patience, longer than a hiccup of a 10 Hz camera.
@@ -180,7 +187,14 @@ class PredictorNode(LifecycleNode):
             import torch
 
             torch.set_num_threads(threads)
-        backend = open_backend(Path(checkpoint).expanduser(), device=self._text("device"), dtype=self._text("dtype"))
+        backend = open_backend(
+            Path(checkpoint).expanduser(),
+            backend=self._text("backend"),
+            device=self._text("device"),
+            dtype=self._text("dtype"),
+            replay_loop=bool(self.get_parameter("replay_loop").value),
+            replay_delay=bool(self.get_parameter("replay_delay").value),
+        )
         backend.warm_up()
         self._backend = backend
         self._predictions = self.create_publisher(
@@ -283,9 +297,8 @@ class PredictorNode(LifecycleNode):
         self.destroy_publisher(self._predictions)
         self.destroy_publisher(self._info)
         gc.collect()  # a model is full of cycles
-        import torch
-
-        if torch.cuda.is_available():
+        torch = sys.modules.get("torch")  # not imported for this
+        if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
     def _card(self) -> Any:
@@ -412,7 +425,7 @@ class PredictorNode(LifecycleNode):
             self._publish()
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
-        if not self._size_was_checked and (shape[1], shape[0]) != self._card().frame_size:
+        if not self._size_was_checked and self._card().frame_size not in ((shape[1], shape[0]), (0, 0)):
             trained = "x".join(map(str, self._card().frame_size))
             self.get_logger().warning(
                 f"camera images are {shape[1]}x{shape[0]}, and the model was trained on {trained}; its figures are "

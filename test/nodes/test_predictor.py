@@ -167,3 +167,21 @@ def test_sigterm_ends_it_at_once(small_checkpoint: Path, tmp_path: Path) -> None
     code, output = finish(predictor)
     assert code == 0
     assert "Traceback" not in output
+
+
+def test_recorded_answers_are_published_as_a_models_are(small_bags: Path, tmp_path: Path) -> None:
+    answers = tmp_path / "answers.jsonl"
+    lines: list[dict[str, Any]] = [{"labels": ["go", "take"], "horizon_s": 3.0, "model_id": "hand-made"}]
+    lines += [
+        {"t_s": t, "candidates": [{"text": text, "probability": 0.8}]} for t, text in ((0.0, "go"), (1.5, "take"))
+    ]
+    answers.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    noted, code, output = run(answers, small_bags / "s3", tmp_path, [("show", 4.0)], backend="replay")
+    assert code == 0, output
+    answered = [p for p in noted["predictions"] if p["status"] == OK]
+    best = [max(p["candidates"], key=p["candidates"].get) for p in answered]
+    assert list(dict.fromkeys(best)) == ["go", "take"]
+    assert answered[0]["candidates"] == pytest.approx({"go": 0.8, "take": 0.0})
+    assert answered[0]["other"] == pytest.approx(0.2)
+    assert noted["info"]["labels"] == ["go", "take"]
+    assert "the model was trained on" not in output
