@@ -108,7 +108,7 @@ def open_backend(
 
     checkpoint: folder that training/fit.py wrote; of replay, a bag with predictions or a file of them.
     backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.replay.
-    answers: closed = the card's labels, ranked; open = free text.
+    answers: closed = the card's labels, ranked; open = free text, generated.
     device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
     replay_loop: begin again behind the last answer. replay_delay: take as long for each answer as the model did.
     Raises UnknownBackend, NotACheckpoint, and what the backend itself raises.
@@ -121,11 +121,11 @@ def open_backend(
         from gaze_vlm_ros.backends.replay import ReplayBackend
 
         return ReplayBackend(checkpoint, replay_loop, replay_delay)
-    if backend != "model" or answers != "closed":
+    if backend != "model":
         raise UnknownBackend(f"backend {backend} with {answers} answers is not there yet")
     from gaze_vlm_ros.backends.model import ModelBackend
 
-    return ModelBackend(checkpoint, device, dtype)
+    return ModelBackend(checkpoint, device, dtype, answers)
 
 
 _names = itertools.count()  # of frames, in this process

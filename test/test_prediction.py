@@ -189,3 +189,18 @@ def test_a_folder_or_device_that_cannot_be_used_is_named(small_checkpoint: Path,
         open_backend(small_checkpoint, device="cpu", dtype="int8")
     with pytest.raises(UnknownBackend, match="backend is 'oracle', expected one of model, replay, openai"):
         open_backend(small_checkpoint, backend="oracle")
+
+
+def test_an_open_answer_is_the_label_that_ranks_first(small_checkpoint: Path, small_bags: Path) -> None:
+    """The fit taught two texts and no others; what it says unasked is the likelier, and as likely."""
+    closed, free = open_backend(small_checkpoint, device="cpu"), open_backend(small_checkpoint, answers="open")
+    assert (free.card.labels, free.card.label_set_id, free.card.score_kind) == ((), "", "rank_only")
+    session = load_session(small_bags / "s3")
+    for index in range(10, 300, 60):
+        pair = [index - 5, index]
+        stamps_ns = tuple(session.frames.stamps_ns[pair].tolist())
+        observation = Observation([session.frames.rgb(i) for i in pair], stamps_ns)
+        ranked, said = closed.predict(observation), free.predict(observation)
+        assert said.texts == (ranked.texts[ranked.probabilities.argmax()],)
+        assert said.probabilities.sum() + said.other_probability == pytest.approx(1.0)
+        assert 0.3 < said.probabilities[0] < 1

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +25,23 @@ class NotANumber(NoAnswer):
     """The model's output is not finite."""
 
 
-class ModelBackend:
-    """A loaded checkpoint that ranks its labels. See prediction.Backend."""
+class Unfinished(NoAnswer):
+    """The model goes on and on."""
 
-    def __init__(self, folder: Path | str, device: str = "auto", dtype: str = "float32") -> None:
+
+MOST_TOKENS = 32  # of an open answer; actions are short, and each token costs a pass
+
+
+class ModelBackend:
+    """A loaded checkpoint that ranks its labels, or answers in its own words. See prediction.Backend."""
+
+    def __init__(
+        self, folder: Path | str, device: str = "auto", dtype: str = "float32", answers: str = "closed"
+    ) -> None:
         """Takes seconds; imports torch and transformers.
 
         device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
+        answers: closed = the card's labels; open = what the model generates, and `card` then has no labels.
         Raises NotACheckpoint, UnknownModel, NoSuchDevice.
         """
         self._card = read_card(folder)
@@ -39,7 +52,7 @@ class ModelBackend:
 
         from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
         from gaze_vlm_ros.vlm.loading import load_vlm
-        from gaze_vlm_ros.vlm.observation import answer_tokens
+        from gaze_vlm_ros.vlm.observation import answer_tokens, end_tokens
         from gaze_vlm_ros.vlm.streaming import Stream
 
         if device == "auto":
@@ -57,6 +70,15 @@ class ModelBackend:
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._card.question, self._layers)
         self._answers = [answer_tokens(self._processor, label) for label in self._card.labels]
+        self._ends: set[int] = set()  # of open answers
+        if answers == "open":
+            self._ends = end_tokens(self._processor.tokenizer)
+            # What was calibrated and counted belongs to the labels.
+            self._card = replace(
+                self._card, labels=(), verbs=(), object_classes=(), label_set_id="", score_kind="rank_only",
+                temperature=1.0, other_share=None, abstain_thresholds=(), time_to_start_s=(),
+                time_to_start_source="none", time_to_start_error_s=None,
+            )  # fmt: skip
 
     @property
     def card(self) -> Card:
@@ -65,16 +87,23 @@ class ModelBackend:
     def warm_up(self) -> None:
         """Ask about blank frames: the first pass takes longer."""
         blank = np.zeros((self._card.frame_size[1], self._card.frame_size[0], 3), np.uint8)
-        self.predict(Observation([blank] * self._card.frames, tuple(range(-self._card.frames, 0))))
+        with suppress(Unfinished):  # nothing is to be seen
+            self.predict(Observation([blank] * self._card.frames, tuple(range(-self._card.frames, 0))))
 
     def predict(self, observation: Observation) -> Answer:
-        """Rank all labels of the checkpoint after its question about the frames. Raises NotANumber."""
+        """Rank all labels of the checkpoint after its question about the frames, or generate one answer.
+
+        The probability of an open answer is that of all its tokens, the end token included. Raises NotANumber,
+        Unfinished.
+        """
         from scipy.special import softmax
 
         from gaze_vlm_ros.vlm.ranking import rank_after
 
         prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
         asked = time.perf_counter()
+        if self._ends:
+            return self._generate(prompt, observation, asked)
         ranking = rank_after(self._model, prompt, self._answers, self._layers)
         ranked_s = time.perf_counter() - asked
         if not np.isfinite(ranking.log_likelihoods).all():
@@ -89,6 +118,29 @@ class ModelBackend:
             focus=attention.focus,
             attention=attention,
             stages=self._stream.stages | {"ranking": ranked_s},
+        )
+
+    def _generate(self, prompt: Any, observation: Observation, asked: float) -> Answer:
+        from gaze_vlm_ros.vlm.generating import generate_after
+
+        generated = generate_after(self._model, prompt, self._ends, MOST_TOKENS, self._layers)
+        generated_s = time.perf_counter() - asked
+        if not math.isfinite(generated.log_likelihood):
+            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
+        text = " ".join(self._processor.tokenizer.decode(generated.tokens, skip_special_tokens=True).split())
+        if not generated.ended or not text:
+            raise Unfinished(f"no whole answer in {MOST_TOKENS} tokens, but {text!r}; was it trained on this question?")
+        probability = math.exp(generated.log_likelihood)
+        assert generated.attention is not None
+        attention = self._attention(generated.attention, observation)
+        return Answer(
+            (text,),
+            np.array([probability]),
+            self._card.score_kind,
+            other_probability=1.0 - probability,
+            focus=attention.focus,
+            attention=attention,
+            stages=self._stream.stages | {"generation": generated_s},
         )
 
     def encode(self, observation: Observation) -> Any:

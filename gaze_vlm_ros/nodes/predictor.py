@@ -120,6 +120,7 @@ class PredictorNode(LifecycleNode):
         )
         text("checkpoint", "", "folder that training/fit.py wrote; of replay, a bag or file of predictions")
         text("backend", "model", "model = the checkpoint's weights, here; replay = recorded answers, without a model")
+        text("answers", "closed", "closed = the checkpoint's labels, ranked; open = free text, generated")
         flag("replay_loop", True, "of replay: begin again behind the last answer")
         flag("replay_delay", True, "of replay: take as long for each answer as the model did")
         text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
@@ -190,6 +191,7 @@ class PredictorNode(LifecycleNode):
         backend = open_backend(
             Path(checkpoint).expanduser(),
             backend=self._text("backend"),
+            answers=self._text("answers"),
             device=self._text("device"),
             dtype=self._text("dtype"),
             replay_loop=bool(self.get_parameter("replay_loop").value),
@@ -217,7 +219,7 @@ class PredictorNode(LifecycleNode):
         self._timers_active = [self._looking]
         self._restart_ticking()
         print(
-            f"predictor is ready: {card.model_id}, {len(card.labels)} answers, {card.frames} frames in "
+            f"predictor is ready: {card.model_id}, {len(card.labels) or 'open'} answers, {card.frames} frames in "
             f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}",
             flush=True,
         )
@@ -413,7 +415,9 @@ class PredictorNode(LifecycleNode):
         self._asked_ns = observation.stamp_ns  # a newer frame may have come since it was asked
         assert self._backend is not None
         answer = self._backend.predict(observation)
-        belief = self._evidence.update(observation.stamp_ns, answer.probabilities, answer.other_probability)
+        belief = self._evidence.update(
+            observation.stamp_ns, answer.probabilities, answer.other_probability, answer.texts
+        )
         self._check_size(observation.frames[-1].shape)
         self._counts["observations answered"] += 1
         self._stages = dict(answer.stages)
@@ -501,7 +505,7 @@ class PredictorNode(LifecycleNode):
         return message
 
     def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
-        card, belief = self._card(), result.belief
+        card, belief, texts = self._card(), result.belief, result.answer.texts
         message.header.stamp = _time(result.stamp_ns)
         message.observation_start = _time(result.start_ns)
         message.valid_until = _time(result.stamp_ns + round(self._valid_s() * 1e9))
@@ -514,10 +518,10 @@ class PredictorNode(LifecycleNode):
         starts_s = result.answer.time_to_start_s
         message.candidates = [
             ActionCandidate(
-                action_id=card.labels[row],
-                verb=card.verbs[row],
-                object_class=card.object_classes[row],
-                text=card.labels[row],
+                action_id=texts[row],
+                verb=card.verbs[row] if card.verbs else "",
+                object_class=card.object_classes[row] if card.object_classes else "",
+                text=texts[row],
                 probability=float(belief.probabilities[row]),
                 time_to_start=_duration(max(0.0, float(starts_s[row])))
                 if starts_s is not None and math.isfinite(starts_s[row])
@@ -531,7 +535,7 @@ class PredictorNode(LifecycleNode):
             message.status = message.STATUS_ABSTAIN
             message.status_text = f"the best candidate has {best:.2f}, the threshold is {threshold:g}"
         elif card.task == "current":
-            message.current_action = card.labels[belief.best]
+            message.current_action = texts[belief.best]
 
     def _publish_diagnostics(self) -> None:
         active = bool(self._timers_active)

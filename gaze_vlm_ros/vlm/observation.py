@@ -69,11 +69,11 @@ def answer_tokens(processor: Any, answer: str) -> list[int]:
     # writes the prompt anew when there is a reply leaves only the answer itself to go by.
     written = whole[len(prompt) :] if whole.startswith(prompt) else answer + tokenizer.eos_token
     ids = list(tokenizer(written, add_special_tokens=False)["input_ids"])
-    ends = [position for position, token in enumerate(ids) if token in _end_tokens(tokenizer)]
+    ends = [position for position, token in enumerate(ids) if token in end_tokens(tokenizer)]
     return ids[: ends[0] + 1] if ends else [*ids, tokenizer.eos_token_id]
 
 
-def _end_tokens(tokenizer: Any) -> set[int]:
+def end_tokens(tokenizer: Any) -> set[int]:
     """Tokens that end an assistant's turn: the tokenizer's own, and the names that chat templates give it."""
     names = ("<end_of_utterance>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "</s>")
     known = tokenizer.get_vocab()

@@ -114,14 +114,14 @@ def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
         dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         mask = torch.zeros(count, prompt.length + count, dtype=dtype, device=device)
         mask[:, prompt.length :].masked_fill_(~torch.from_numpy(tree.sees()).to(device), torch.finfo(dtype).min)
-        tap, options = _tap(model, prompt, layers, torch.arange(count, device=device)[None])
+        tap, options = tap_for(model, prompt, layers, torch.arange(count, device=device)[None])
         logits = model(
             input_ids=torch.from_numpy(tree.tokens).to(device)[None],
             position_ids=last + 1 + depths,
             attention_mask=mask[None, None],
             past_key_values=copied(prompt.cache),
             use_cache=True,
-            **_carried(prompt, 1, count),
+            **carried_on(prompt, 1, count),
             **options,
         ).logits[0]
     of_node = torch.cat([logits, prompt.log_probabilities[None]])  # answer_tree.PROMPT, -1, is the last row
@@ -163,13 +163,13 @@ def _rank_batch(
         cache = copied(prompt.cache)
         cache.batch_repeat_interleave(len(answers))
         rows = torch.arange(targets.shape[1] - 1, device=device).expand(len(answers), -1)
-        tap, options = _tap(model, prompt, layers, rows)
+        tap, options = tap_for(model, prompt, layers, rows)
         logits = model(
             input_ids=targets[:, :-1],
             # No mask: padding stands behind an answer, where nothing that counts looks at it.
             past_key_values=cache,
             use_cache=True,
-            **_carried(prompt, len(answers), targets.shape[1] - 1),
+            **carried_on(prompt, len(answers), targets.shape[1] - 1),
             **options,
         ).logits
         later = logits.float().log_softmax(dim=-1).gather(2, targets[:, 1:, None])[:, :, 0].double()
@@ -183,7 +183,7 @@ def _rank_batch(
     return Ranking(log_likelihoods, (attention * weights).sum(dim=1).cpu().numpy())
 
 
-def _tap(
+def tap_for(
     model: Any, prompt: Prompt, layers: tuple[int, ...] | None, rows: Tensor
 ) -> tuple[AttentionTap | None, dict[str, Any]]:
     if not layers:
@@ -193,7 +193,7 @@ def _tap(
     return tap, {KEYWORD: tap}
 
 
-def _carried(prompt: Prompt, rows: int, tokens: int) -> dict[str, Tensor]:
+def carried_on(prompt: Prompt, rows: int, tokens: int) -> dict[str, Tensor]:
     """What each later token needs of the images beside the cache: the same as the prompt's last token."""
     return {name: row.expand(rows, tokens, *row.shape[2:]) for name, row in prompt.carried.items()}
 

@@ -185,3 +185,16 @@ def test_recorded_answers_are_published_as_a_models_are(small_bags: Path, tmp_pa
     assert answered[0]["other"] == pytest.approx(0.2)
     assert noted["info"]["labels"] == ["go", "take"]
     assert "the model was trained on" not in output
+
+
+def test_open_answers_are_published_by_their_text(small_checkpoint: Path, small_bags: Path, tmp_path: Path) -> None:
+    noted, code, output = run(small_checkpoint, small_bags / "s3", tmp_path, [("show", 4.0)], answers="open")
+    assert code == 0, output
+    answered = [p for p in noted["predictions"] if p["status"] == OK]
+    assert answered, output
+    for prediction in answered:
+        (text,) = prediction["candidates"]
+        assert text.startswith("take the ")
+        assert prediction["candidates"][text] + prediction["other"] == pytest.approx(1.0, abs=1e-5)
+        assert prediction["score_kind"] == 2  # RANK_ONLY
+    assert noted["info"]["labels"] == []
