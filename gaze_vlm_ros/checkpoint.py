@@ -53,7 +53,8 @@ class Card:
     gaze_block: bool = False  # a block of training/gaze_block.py is part of it: for evaluate.py alone
     # Of moments in the validation sessions, how many had none of the labels as their answer; None = not measured.
     other_share: float | None = None
-    # (target precision, least probability, share of answers that reach it) on validation; probability above 1 = never.
+    # (target precision, least probability, share of answers that reach it) on the validation windows, which all have
+    # one of the labels as their answer; probability above 1 = never.
     abstain_thresholds: tuple[tuple[float, float, float], ...] = ()
     time_to_start_s: tuple[float, ...] = ()  # expected of each label, from the last frame; empty = unknown
     time_to_start_source: str = "none"  # how it was found

@@ -135,6 +135,8 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
     labels = LabelSet(card.labels, card.verbs, card.object_classes)
     data = prepare([load_recording(small_bags / "s3", settings)], labels, settings, model, processor)
     expected = metrics.probabilities(rank_windows(model, data, np.arange(len(data.windows)), "cpu"), card.temperature)
+    assert card.other_share is not None
+    expected *= 1 - card.other_share
     windows = {window.at_ns: row for row, window in enumerate(data.windows)}
 
     buffer = FrameBuffer(card.observation_s, card.frames)
@@ -154,6 +156,9 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
             assert torch.equal(seen.visual, trained.visual)
             answer = backend.predict(observation)
             np.testing.assert_allclose(answer.probabilities, expected[row], atol=1e-6)
+            assert answer.other_probability == card.other_share
+            assert answer.time_to_start_s is not None
+            assert tuple(answer.time_to_start_s) == card.time_to_start_s
             compared += 1
     assert compared == len(data.windows) > 20
 
@@ -168,7 +173,8 @@ def test_the_focus_lies_where_the_disc_is(small_checkpoint: Path, small_bags: Pa
         pair = [index - 5, index]
         stamps_ns = tuple(session.frames.stamps_ns[pair].tolist())
         answer = backend.predict(Observation([session.frames.rgb(i) for i in pair], stamps_ns))
-        assert answer.probabilities.sum() == pytest.approx(1.0)
+        assert answer.other_probability is not None
+        assert answer.probabilities.sum() + answer.other_probability == pytest.approx(1.0)
         assert answer.attention is not None
         assert answer.attention.shares.sum() == pytest.approx(1.0)
         assert answer.attention.focus == answer.focus

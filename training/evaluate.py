@@ -112,6 +112,7 @@ def _group_scores(
     first, fifth = (metrics.top_k_hits(chances, truth, k) for k in (1, 5))
     exact = np.array([answers.generated[row] == data.windows[row].answer for row in rows])
     confidence, accuracy, count = metrics.reliability(chances.max(axis=1), first)
+    untempered = metrics.probabilities(likelihoods).max(axis=1)
     lead_s = np.array([(data.windows[row].answer_start_ns - data.windows[row].at_ns) / 1e9 for row in rows])
     lead_bin = np.round(lead_s * 2) / 2  # half seconds
     gaze, attention = data.gaze[rows].astype(np.float64), answers.attention[rows]
@@ -136,6 +137,7 @@ def _group_scores(
         "exact_match": interval(exact),
         "negative_log_likelihood": metrics.negative_log_likelihood(likelihoods, truth, card.temperature),
         "calibration_error": metrics.calibration_error(chances.max(axis=1), first),
+        "calibration_error_before": metrics.calibration_error(untempered, first),  # as if the temperature were 1
         "reliability": {"confidence": confidence, "accuracy": accuracy, "count": count},
         "top1_by_lead": {f"{lead:.1f} s": float(first[lead_bin == lead].mean()) for lead in np.unique(lead_bin)},
         "gaze_share": float(data.has_gaze[rows].mean()),
@@ -177,14 +179,16 @@ def _example(row: int, card: Card, data: Dataset, answers: Answers, chances: NDA
 def table(scores: Mapping[str, Any]) -> str:
     """The main figures as text."""
     lines = [
-        f"{'scene':<16}{'top-1':>7}{'95 % interval':>16}{'top-5':>7}{'exact':>7}{'overlap':>9}{'KL':>7}{'windows':>9}"
+        f"{'scene':<16}{'top-1':>7}{'95 % interval':>16}{'top-5':>7}{'exact':>7}{'overlap':>9}{'KL':>7}"
+        f"{'ECE, T=1':>10}{'ECE':>7}{'windows':>9}"
     ]
     for name, group in scores["groups"].items():
         top1, attention = group["top1"], group["attention"]
         span = f"{top1['low']:.2f} to {top1['high']:.2f}" if math.isfinite(top1["low"]) else "one session"
         lines.append(
             f"{name:<16}{top1['value']:>7.3f}{span:>16}{group['top5']['value']:>7.3f}{group['exact_match']['value']:>7.3f}"
-            f"{attention['top_k_overlap']:>9.3f}{attention['kl']:>7.2f}{group['windows']:>9}"
+            f"{attention['top_k_overlap']:>9.3f}{attention['kl']:>7.2f}"
+            f"{group['calibration_error_before']:>10.3f}{group['calibration_error']:>7.3f}{group['windows']:>9}"
         )
     return "\n".join(lines)
 

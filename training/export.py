@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,13 @@ from gaze_vlm_ros.checkpoint import Card, weights_revision, write_card
 from gaze_vlm_ros.labels import label_set_id
 from training import metrics
 from training.answers import rank_windows
+from training.bags import Recording
 from training.data import Dataset
 from training.gaze_shown import asked
+from training.label_statistics import GRID_S, mean_time_to_start, moments, other_share, time_to_start_error
 from training.settings import Settings
+
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # that planners may ask for; more need more validation than people record
 
 
 def export_checkpoint(
@@ -24,7 +29,8 @@ def export_checkpoint(
     processor: Any,
     data: Dataset,
     validation: NDArray[np.int64],
-    trained_on: Sequence[str],
+    learnt: Sequence[Recording],
+    held_out: Sequence[Recording],
     data_hash: str,
     settings: Settings,
     device: str,
@@ -32,22 +38,36 @@ def export_checkpoint(
     """Write weights, processor and, last, gaze_vlm.json into `out`: a folder without the card is not finished.
 
     validation: rows of the windows that probabilities are calibrated on; with none they stay uncalibrated.
-    trained_on: digests of the sessions that trained or chose these weights.
+    learnt, held_out: the sessions that trained these weights, and those that chose them.
     """
     model.eval()
+    texts = data.labels.texts
+    seen, unseen = (
+        moments([recording.labels for recording in recordings], texts, settings.task, settings.horizon_s)
+        for recordings in (learnt, held_out)
+    )
+    other, starts_s = other_share(unseen), mean_time_to_start(seen, len(texts))
+    start_error_s = time_to_start_error(unseen, starts_s)
     temperature, score_kind = 1.0, "uncalibrated"
+    thresholds: list[tuple[float, float, float]] = []
     if len(validation):
-        scores = rank_windows(model, data, validation, device)
-        temperature, score_kind = metrics.fit_temperature(scores, data.answer_index[validation]), "calibrated"
+        scores, truth = rank_windows(model, data, validation, device), data.answer_index[validation]
+        temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
+        published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
+        confidences, hits = published.max(axis=1), metrics.top_k_hits(published, truth, 1)
+        for precision in PRECISIONS:
+            threshold, share = metrics.selective_threshold(confidences, hits, precision)
+            # Down, so that the answer at the threshold itself is let through.
+            thresholds.append((precision, math.floor(threshold * 1e4) / 1e4, round(share, 4)))
     model.save_pretrained(out)
     processor.save_pretrained(out)
     revision = weights_revision(out)
     card = Card(
         question=asked(settings),
-        labels=data.labels.texts,
+        labels=texts,
         verbs=data.labels.verbs,
         object_classes=data.labels.object_classes,
-        label_set_id=label_set_id(data.labels.texts),
+        label_set_id=label_set_id(texts),
         task=settings.task,
         frames=settings.frames,
         observation_s=settings.observation_s,
@@ -61,7 +81,14 @@ def export_checkpoint(
         gaze_block=settings.gaze_as == "block",
         score_kind=score_kind,
         temperature=round(temperature, 4),
-        trained_on=tuple(trained_on),
+        trained_on=tuple(recording.digest for recording in (*learnt, *held_out)),
+        other_share=None if other is None else round(other, 4),
+        abstain_thresholds=tuple(thresholds),
+        time_to_start_s=starts_s,
+        time_to_start_source=f"mean of each label over moments {GRID_S:g} s apart in the training sessions"
+        if starts_s
+        else "none",
+        time_to_start_error_s=None if start_error_s is None else round(start_error_s, 3),
     )
     write_card(out, card)
     return card

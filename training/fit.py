@@ -143,7 +143,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         whole_model, processor = _load(settings, labels, device)
         trained = _make_trainable(whole_model, settings, accelerator, data.visual)
     put(_trained_weights(whole_model), chosen)
-    _export(out, trained, processor, job, used)
+    _export(out, trained, processor, job, used, len(split.training))
     (out / STATE).unlink(missing_ok=True)
     print(f"checkpoint: {out}", flush=True)
     return 0
@@ -177,15 +177,16 @@ def _trained_weights(model: Any) -> dict[str, torch.nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
-def _export(out: Path, trained: Any, processor: Any, job: Job, used: Sequence[Recording]) -> None:
+def _export(out: Path, trained: Any, processor: Any, job: Job, used: Sequence[Recording], learnt: int) -> None:
+    """learnt: so many of the sessions, the first, were trained on; the others chose the weights."""
     settings = job.settings
     if settings.train == "lora":
         trained.save_pretrained(out / ADAPTER)
     plain = plain_model(trained).to(getattr(torch, settings.dtype))
-    digests = [recording.digest for recording in used]
     export_checkpoint(
-        out, plain, processor, job.data, job.parts.validation, digests, job.data_hash, settings, job.device
-    )
+        out, plain, processor, job.data, job.parts.validation, used[:learnt], used[learnt:], job.data_hash, settings,
+        job.device,
+    )  # fmt: skip
 
 
 def _say_nothing(*_: object, **__: object) -> None:

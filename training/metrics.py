@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -59,6 +61,31 @@ def calibration_error(confidences: Floats, hits: NDArray[np.bool_], bins: int = 
     confidence, accuracy, counts = reliability(confidences, hits, bins)
     filled = counts > 0
     return float((np.abs(confidence - accuracy)[filled] * counts[filled]).sum() / counts.sum())
+
+
+def selective_threshold(
+    confidences: Floats, hits: NDArray[np.bool_], precision: float, risk: float = 0.1
+) -> tuple[float, float]:
+    """Least confidence from which answers are right with `precision` or more, and the share of answers that reach it.
+
+    Selection with guaranteed risk (Geifman and El-Yaniv 2017): a binary search over the sorted confidences, each step
+    an exact binomial bound (Clopper and Pearson 1934), which all hold together but for a chance of `risk`. That holds
+    for independent answers; those of one session are less than that. (2.0, 0.0): no confidence is high enough.
+    """
+    ranked = np.sort(confidences)[::-1]
+    low, high = 1, len(ranked)  # how many answers the threshold lets through
+    found = (2.0, 0.0)
+    risk_each = risk / max(1, math.ceil(math.log2(max(2, len(ranked)))))
+    while low <= high:
+        threshold = ranked[(low + high) // 2 - 1]
+        taken = confidences >= threshold  # with all ties
+        right, count = int(hits[taken].sum()), int(taken.sum())
+        if right and beta.ppf(risk_each, right, count - right + 1) >= precision:
+            found = (float(threshold), count / len(ranked))
+            low = count + 1
+        else:
+            high = (low + high) // 2 - 1
+    return found
 
 
 def bootstrap_interval(

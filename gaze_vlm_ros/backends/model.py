@@ -111,10 +111,13 @@ class ModelBackend:
         probabilities = softmax(ranking.log_likelihoods / self._card.temperature)
         assert ranking.attention is not None
         attention = self._attention(ranking.attention[probabilities.argmax()], observation)
+        other, starts_s = self._card.other_share, self._card.time_to_start_s
         return Answer(
             self._card.labels,
-            probabilities,
+            probabilities * (1 - (other or 0.0)),
             self._card.score_kind,
+            other_probability=other,
+            time_to_start_s=np.array(starts_s) if starts_s else None,
             focus=attention.focus,
             attention=attention,
             stages=self._stream.stages | {"ranking": ranked_s},

@@ -28,6 +28,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from unique_identifier_msgs.msg import UUID
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
+from gaze_vlm_ros.checkpoint import abstain_threshold
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
@@ -82,6 +83,7 @@ class PredictorNode(LifecycleNode):
         self._declare_parameters()
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._backend: Backend | None = None
+        self._least = 0.0  # probability, by target_precision
         self._thread: threading.Thread | None = None
         self._failure: GazeVlmError | None = None
         self._closing = threading.Event()
@@ -130,6 +132,7 @@ class PredictorNode(LifecycleNode):
         # People decide several times a second; more only heats the computer.
         number("rate_hz", 5.0, 0.1, 100.0, "Hz of messages; each answers about the newest frame")
         number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
+        number("target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone")
         number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
         count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
         # One message at 5 Hz: a single odd window does not turn the answer, and a new one shows at the next.
@@ -197,6 +200,8 @@ class PredictorNode(LifecycleNode):
             replay_loop=bool(self.get_parameter("replay_loop").value),
             replay_delay=bool(self.get_parameter("replay_delay").value),
         )
+        target = self._number("target_precision")
+        self._least = abstain_threshold(backend.card, target) if target else 0.0
         backend.warm_up()
         self._backend = backend
         self._predictions = self.create_publisher(
@@ -265,7 +270,10 @@ class PredictorNode(LifecycleNode):
     def _set_evidence(self) -> None:
         evidence = self._evidence
         evidence.decay_s, evidence.switch_ratio = self._number("smoothing_s"), self._number("switch_ratio")
-        evidence.threshold = self._number("threshold")
+        evidence.threshold = self._threshold()
+
+    def _threshold(self) -> float:
+        return max(self._number("threshold"), self._least)
 
     def _restart_ticking(self) -> None:
         for timer in self._timers_active[1:]:
@@ -530,10 +538,14 @@ class PredictorNode(LifecycleNode):
             for row in order
         ]
         message.other_probability = max(0.0, 1.0 - float(belief.probabilities[order].sum()))
-        best, threshold = float(belief.probabilities[belief.best]), self._number("threshold")
+        best, threshold = float(belief.probabilities[belief.best]), self._threshold()
         if best < threshold:
             message.status = message.STATUS_ABSTAIN
             message.status_text = f"the best candidate has {best:.2f}, the threshold is {threshold:g}"
+            if threshold > 1:
+                message.status_text = (
+                    f"no probability of {card.model_id} promises a precision of {self._number('target_precision'):g}"
+                )
         elif card.task == "current":
             message.current_action = texts[belief.best]
 

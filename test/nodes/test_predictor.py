@@ -107,6 +107,23 @@ def test_below_the_threshold_it_abstains_and_still_shows_its_candidates(
     assert all(math.isnan(p["focus"][0]) for p in noted["predictions"] if not p["candidates"])
 
 
+def test_a_precision_that_validation_never_promised_is_never_answered(
+    small_checkpoint: Path, small_bags: Path, tmp_path: Path
+) -> None:
+    """24 validation windows promise no 0.95, even if all were answered rightly; 0.99 is no target of any checkpoint."""
+    noted, _, output = run(small_checkpoint, small_bags / "s3", tmp_path, [("show", 3.0)], target_precision=0.95)
+    seen = [p for p in noted["predictions"] if p["candidates"]]
+    assert seen, output
+    assert {p["status"] for p in seen} == {ABSTAIN}
+    assert all("promises a precision of 0.95" in p["status_text"] for p in seen)
+
+    parameters = {"checkpoint": str(small_checkpoint), "target_precision": 0.99}
+    code, output = finish(start_node("predictor", parameters, isolated_environment(), tmp_path), 60)
+    assert code == 1
+    assert "knows thresholds for 0.5, 0.6, 0.7, 0.8, 0.9, 0.95; choose one of them" in output
+    assert "Traceback" not in output
+
+
 @pytest.mark.parametrize(
     ("phases", "line"),
     [

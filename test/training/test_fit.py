@@ -49,6 +49,13 @@ def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) 
     assert card.score_kind == "calibrated"
     assert card.gaze_use == "training only, real gaze, KL weight 1 falling to 0 at 50%"
     assert len(card.trained_on) == 3
+    assert card.other_share is not None
+    assert 0 <= card.other_share < 1
+    assert [precision for precision, *_ in card.abstain_thresholds] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert card.abstain_thresholds[0][2] > 0  # it answers well enough for that
+    assert all(0 < seconds <= card.horizon_s for seconds in card.time_to_start_s)
+    assert len(card.time_to_start_s) == 2
+    assert card.time_to_start_error_s is not None
     log = rows(small_checkpoint)
     assert [row["step"] for row in log] == list(range(120))
     assert log[0]["kl_weight"] == 1.0

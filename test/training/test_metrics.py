@@ -44,6 +44,29 @@ def test_calibration_error_by_hand() -> None:
     assert metrics.reliability(confidences, hits)[2].tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
 
 
+def test_thresholds_by_hand() -> None:
+    """20 right answers, then as many wrong: 6 steps of risk 0.1/6, and (0.1/6)^(1/20) = 0.815 is sure of 20 of 20."""
+    confidences = np.linspace(1.0, 0.5, 40)
+    hits = np.arange(40) < 20
+    assert metrics.selective_threshold(confidences, hits, 0.81) == (pytest.approx(confidences[19]), 0.5)
+    assert metrics.selective_threshold(confidences, hits, 0.82) == (2.0, 0.0)
+    assert metrics.selective_threshold(confidences, ~hits, 0.5) == (2.0, 0.0)
+    assert metrics.selective_threshold(np.full(40, 0.9), hits, 0.3) == (0.9, 1.0)  # all of a tie, or none
+
+
+def test_thresholds_keep_their_promise() -> None:
+    """On many calibration sets drawn from one law, the true precision above the threshold is too low in few."""
+    generator = np.random.default_rng(0)
+    broken, given = 0, 0
+    for _ in range(300):
+        confidences = generator.random(300)
+        threshold, share = metrics.selective_threshold(confidences, generator.random(300) < confidences, 0.7)
+        given += share > 0
+        broken += share > 0 and (1 + threshold) / 2 < 0.7  # mean of the confidences above it, which are true
+    assert given > 250
+    assert broken <= 30
+
+
 def test_bootstrap_draws_sessions_not_windows() -> None:
     """Ten sessions, each all right or all wrong: 2000 windows say no more than 10 coin tosses."""
     sessions = np.repeat(np.arange(10), 200)
