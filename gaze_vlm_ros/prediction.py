@@ -101,13 +101,17 @@ def open_backend(
     answers: str = "closed",
     device: str = "auto",
     dtype: str = "float32",
+    server_url: str = "",
+    server_model: str = "",
+    server_timeout_s: float = 2.0,
     replay_loop: bool = True,
     replay_delay: bool = True,
 ) -> Backend:
     """Ready to be asked; the model is loaded.
 
     checkpoint: folder that training/fit.py wrote; of replay, a bag with predictions or a file of them.
-    backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.replay.
+    backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.replay;
+        openai = a server at server_url that serves the checkpoint, see backends.openai_server.
     answers: closed = the card's labels, ranked; open = free text, generated.
     device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
     replay_loop: begin again behind the last answer. replay_delay: take as long for each answer as the model did.
@@ -121,8 +125,14 @@ def open_backend(
         from gaze_vlm_ros.backends.replay import ReplayBackend
 
         return ReplayBackend(checkpoint, replay_loop, replay_delay)
+    if backend == "openai":
+        from gaze_vlm_ros.backends.openai_server import ServerBackend
+
+        return ServerBackend(checkpoint, server_url, server_model, server_timeout_s, answers)
     if backend != "model":
-        raise UnknownBackend(f"backend {backend} with {answers} answers is not there yet")
+        raise UnknownBackend(
+            f"backend {backend} with {answers} answers: recorded answers are what they are; leave answers at closed"
+        )
     from gaze_vlm_ros.backends.model import ModelBackend
 
     return ModelBackend(checkpoint, device, dtype, answers)

@@ -9,19 +9,35 @@ import base64
 import json
 import random
 import threading
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx2
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labelling.describe_settings import DescribeSettings
 
 LONGEST_WAIT_S = 60.0  # between two attempts, unless the server asks for more
 LONGEST_ASKED_S = 600.0
 _AGAIN = (408, 409, 425, 429)  # and all of 500 to 599
 _TOLD = 200  # characters of a server's error
+
+
+class Asking(Protocol):
+    """What is asked and how patiently; DescribeSettings are such."""
+
+    @property
+    def question(self) -> str: ...
+    @property
+    def max_tokens(self) -> int: ...
+    @property
+    def temperature(self) -> float: ...
+    @property
+    def timeout_s(self) -> float: ...
+    @property
+    def attempts(self) -> int: ...
+    @property
+    def backoff_s(self) -> float: ...
 
 
 class ServerRefuses(GazeVlmError):
@@ -44,6 +60,7 @@ class ChatServer:
     """A model behind a server. `ask` may be called from several threads.
 
     url: the API's root, such as http://localhost:8000/v1; without a path, /v1 is added. key: sent as a bearer token.
+    extra: further fields of each request. images_first: before the question. advice: behind the line of a failure.
     Raises ServerRefuses for a URL that is none.
     """
 
@@ -52,13 +69,17 @@ class ChatServer:
         url: str,
         model: str,
         key: str,
-        settings: DescribeSettings,
+        settings: Asking,
+        extra: Mapping[str, Any] | None = None,
+        images_first: bool = False,
+        advice: str = "; answers so far are kept, and the same command goes on from there",
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerRefuses(f"--server {url}: expected http://HOST:PORT/v1, or https://...")
+            raise ServerRefuses(f"server {url!r}: expected http://HOST:PORT/v1, or https://...")
         root = url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
         self.url, self._model, self._settings = f"{root}/chat/completions", model, settings
+        self._extra, self._images_first, self._advice = dict(extra or {}), images_first, advice
         self._stopped = threading.Event()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._client = httpx2.Client(timeout=settings.timeout_s, headers=headers)
@@ -75,11 +96,14 @@ class ChatServer:
         uris = (f"data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}" for jpeg in jpegs)
         content = [{"type": "text", "text": self._settings.question}]
         content += [{"type": "image_url", "image_url": {"url": uri}} for uri in uris]  # type: ignore[dict-item]
+        if self._images_first:
+            content = [*content[1:], content[0]]
         return {
-            "model": self._model,
+            **({"model": self._model} if self._model else {}),
             "messages": [{"role": "user", "content": content}],
             "max_tokens": self._settings.max_tokens,
             "temperature": self._settings.temperature,
+            **self._extra,
         }
 
     def ask(self, jpegs: Sequence[bytes]) -> dict[str, Any]:
@@ -108,10 +132,7 @@ class ChatServer:
             pause_s = asked_s if asked_s is not None else min(wait_s, LONGEST_WAIT_S)
             pause_s *= random.uniform(1.0, 1.25)  # so that parallel calls do not come back together
             if attempt == self._settings.attempts or self._stopped.wait(pause_s):
-                raise ServerFails(
-                    f"{self._place} gives no answer, asked {attempt} times; at last: {why}; answers so far are kept, "
-                    "and the same command goes on from there"
-                )
+                raise ServerFails(f"{self._place} gives no answer, asked {attempt} times; at last: {why}{self._advice}")
             wait_s *= 2
         raise AssertionError("unreachable")
 
@@ -123,6 +144,7 @@ class ChatServer:
 def _answer(completion: Any) -> dict[str, Any]:
     choice = completion["choices"][0]
     message = choice["message"]
+    scores = {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
     told = {key: completion[key] for key in ("model", "usage") if completion.get(key)}
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         return {"problem": "replies that the model refused to give", **told}
@@ -131,7 +153,7 @@ def _answer(completion: Any) -> dict[str, Any]:
         raise TypeError(f"content is {content!r}")
     if choice.get("finish_reason") == "length":
         return {"problem": "replies cut off at max_tokens", "reply": content, **told}
-    return {"reply": content, **told}
+    return {"reply": content, **scores, **told}
 
 
 def _told(response: httpx2.Response) -> str:

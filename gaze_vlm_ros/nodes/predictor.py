@@ -121,8 +121,12 @@ class PredictorNode(LifecycleNode):
             "autostart", True, ParameterDescriptor(description="configure and activate by itself", read_only=True)
         )
         text("checkpoint", "", "folder that training/fit.py wrote; of replay, a bag or file of predictions")
-        text("backend", "model", "model = the checkpoint's weights, here; replay = recorded answers, without a model")
+        text("backend", "model", "model = weights, here; openai = a server elsewhere; replay = recorded answers")
         text("answers", "closed", "closed = the checkpoint's labels, ranked; open = free text, generated")
+        text("server_url", "", "of openai: the API's root, such as http://gpu:8000/v1")
+        text("server_model", "", "of openai: as the server calls it; empty = the one it has")
+        # An answer that is older than this is worth little: people are quick.
+        number("server_timeout_s", 2.0, 0.05, 60.0, "s for the server to answer")
         flag("replay_loop", True, "of replay: begin again behind the last answer")
         flag("replay_delay", True, "of replay: take as long for each answer as the model did")
         text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
@@ -197,6 +201,9 @@ class PredictorNode(LifecycleNode):
             answers=self._text("answers"),
             device=self._text("device"),
             dtype=self._text("dtype"),
+            server_url=self._text("server_url"),
+            server_model=self._text("server_model"),
+            server_timeout_s=self._number("server_timeout_s"),
             replay_loop=bool(self.get_parameter("replay_loop").value),
             replay_delay=bool(self.get_parameter("replay_delay").value),
         )

@@ -10,6 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "labelling"))
+from chat_endpoint import ChatEndpoint, completion
 from ros_processes import finish, isolated_environment, start, start_node, stop
 from small_bags import write_small_bag
 
@@ -215,3 +218,28 @@ def test_open_answers_are_published_by_their_text(small_checkpoint: Path, small_
         assert prediction["candidates"][text] + prediction["other"] == pytest.approx(1.0, abs=1e-5)
         assert prediction["score_kind"] == 2  # RANK_ONLY
     assert noted["info"]["labels"] == []
+
+
+def test_a_server_that_fails_is_an_error_until_it_answers_again(
+    small_checkpoint: Path, small_bags: Path, tmp_path: Path
+) -> None:
+    token = {"token": "take the red disc", "logprob": math.log(0.8), "top_logprobs": []}
+    asked = 0
+
+    def answer(*_: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return (
+            (500, {}, b"out of memory") if 4 < asked <= 8 else completion(token["token"], logprobs={"content": [token]})
+        )
+
+    with ChatEndpoint(answer) as server:
+        options = {"backend": "openai", "server_url": server.url}
+        noted, code, output = run(small_checkpoint, small_bags / "s3", tmp_path, [("show", 5.0)], **options)
+    assert code == 0, output
+    statuses = [status for status, _ in itertools.groupby(p["status"] for p in noted["predictions"])]
+    assert [status for status in statuses if status in (OK, ERROR)] == [OK, ERROR, OK]
+    failed = [p for p in noted["predictions"] if p["status"] == ERROR]
+    assert all("HTTP 500: out of memory" in p["status_text"] and not p["candidates"] for p in failed)
+    answered = [p for p in noted["predictions"] if p["status"] == OK]
+    assert {max(p["candidates"], key=p["candidates"].get) for p in answered} == {"take the red disc"}
