@@ -262,11 +262,11 @@ def _camera_summary(frames: FrameStream) -> CameraSummary | None:
     return None
 
 
-def gaze_summary(gaze: GazeTrack, camera: CameraSummary | None) -> GazeSummary:
+def gaze_summary(gaze: GazeTrack, camera: CameraSummary | None, min_confidence: float = MIN_CONFIDENCE) -> GazeSummary:
     size = gaze.image_size if gaze.image_size[0] else (camera.width, camera.height) if camera else (math.inf, math.inf)
     with np.errstate(invalid="ignore"):
         on_image = np.all((gaze.xy >= 0) & (gaze.xy < size), axis=1)
-        unsure = gaze.confidence < MIN_CONFIDENCE  # NaN, not given, is not unsure
+        unsure = gaze.confidence < min_confidence  # NaN, not given, is not unsure
     not_worn = gaze.worn == WORN_NO
     unsteady = np.isin(gaze.eye_state, (SACCADE, BLINK))
     return GazeSummary(

@@ -126,8 +126,12 @@ def open_backend(
 
         return ReplayBackend(checkpoint, replay_loop, replay_delay)
     if backend == "openai":
-        from gaze_vlm_ros.backends.openai_server import ServerBackend
-
+        try:
+            from gaze_vlm_ros.backends.openai_server import ServerBackend
+        except ModuleNotFoundError as error:
+            raise UnknownBackend(
+                f"backend openai needs {error.name}, which is not here: pip install {error.name}"
+            ) from None
         return ServerBackend(checkpoint, server_url, server_model, server_timeout_s, answers)
     if backend != "model":
         raise UnknownBackend(

@@ -118,7 +118,9 @@ def load_recording(bag: Path | str, settings: Settings) -> Recording:
         frames=len(stamps_ns),
         span_s=float(stamps_ns[-1] - stamps_ns[0]) / 1e9,
         labels=labels,
-        gaze=None if session.gaze is None else gaze_summary(session.gaze, CameraSummary(*size, "")),
+        gaze=None
+        if session.gaze is None
+        else gaze_summary(session.gaze, CameraSummary(*size, ""), settings.gaze_min_confidence),
         windows=tuple(windows),
         dropped=counts.dropped,
     )

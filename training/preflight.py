@@ -144,7 +144,8 @@ def _fly(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, first_
     losses = (lm.item(), kl.item())
     kl_norm = 0.0
     if led:
-        job.accelerator.backward(kl)
+        if kl.requires_grad:
+            job.accelerator.backward(kl)
         kl_norm = _norm(weights)
         model.zero_grad(set_to_none=True)
         if not kl_norm:

@@ -63,3 +63,12 @@ def test_kl_schedule() -> None:
     assert Settings(kl_schedule="constant", kl_weight=0.3).kl_weight_at(599) == 0.3
     assert Settings(gaze="none").kl_weight_at(0) == 0.0
     assert Settings(gaze="shuffled").kl_weight_at(0) == 1.0
+
+
+def test_kl_warmup_rises_to_the_schedule() -> None:
+    constant = Settings(kl_weight=2.0, kl_schedule="constant", steps=100, kl_warmup=0.1)
+    assert [constant.kl_weight_at(step) for step in (0, 4, 9, 10, 99)] == pytest.approx([0.2, 1.0, 2.0, 2.0, 2.0])
+    falling = Settings(kl_weight=2.0, steps=100, kl_warmup=0.1, kl_until=0.5)
+    assert falling.kl_weight_at(0) == pytest.approx(0.2)
+    assert falling.kl_weight_at(25) == 1.0
+    assert max(falling.kl_weight_at(step) for step in range(100)) == falling.kl_weight_at(9)
