@@ -33,6 +33,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.pacing import next_due
 from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, open_backend
 from gaze_vlm_ros.process_memory import memory_mb
 
@@ -45,6 +46,7 @@ SCORE_KINDS = {
 }
 # May be set while it is active; the others are read when it is configured.
 LIVE = ("rate_hz", "threshold", "stale_after_s", "valid_s", "max_candidates", "smoothing_s", "switch_ratio")
+WITH_CANDIDATES = (ActionPrediction.STATUS_OK, ActionPrediction.STATUS_ABSTAIN)
 
 
 class BadParameter(GazeVlmError):
@@ -88,6 +90,7 @@ class PredictorNode(LifecycleNode):
         self._failure: GazeVlmError | None = None
         self._closing = threading.Event()
         self._publishing = threading.Lock()  # two threads publish
+        self._asking = threading.Lock()  # two threads ask
         self._timers_active: list[Any] = []
         self._camera: Any = None
         self._active_since: float | None = None  # time.monotonic()
@@ -134,7 +137,7 @@ class PredictorNode(LifecycleNode):
         # Shorter than a planner's patience, longer than a hiccup of a 10 Hz camera.
         number("stale_after_s", 0.5, 0.01, 60.0, "s without a frame after which the input is stale")
         # People decide several times a second; more only heats the computer.
-        number("rate_hz", 5.0, 0.1, 100.0, "Hz of messages; each answers about the newest frame")
+        number("rate_hz", 5.0, 0.1, 100.0, "Hz of questions to the model, each about the newest frame")
         number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
         number("target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone")
         number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
@@ -164,6 +167,7 @@ class PredictorNode(LifecycleNode):
     def _apply_changes(self, parameters: list[Parameter]) -> None:
         changed = {parameter.name for parameter in parameters}
         if "rate_hz" in changed and self._timers_active:
+            self._due = -math.inf
             self._restart_ticking()
         self._set_evidence()
 
@@ -255,6 +259,8 @@ class PredictorNode(LifecycleNode):
     def _begin_anew(self) -> None:
         """Nothing was seen, asked or answered."""
         self._frames = FrameBuffer(1.0, 1)
+        self._due = -math.inf  # time.monotonic() of the next question
+        self._published = -math.inf  # time.monotonic() of the last message
         self._frame_id = ""
         self._size_was_checked = False
         self._last_image = -math.inf  # time.monotonic()
@@ -285,7 +291,9 @@ class PredictorNode(LifecycleNode):
     def _restart_ticking(self) -> None:
         for timer in self._timers_active[1:]:
             self.destroy_timer(timer)
-        ticking = self.create_timer(1.0 / self._number("rate_hz"), self._tick, clock=self._steady)
+        # Often enough that silence, and the death of the camera, are told when they are due and not a cycle later.
+        period_s = min(max(0.25 / self._number("rate_hz"), 0.005), 0.1)
+        ticking = self.create_timer(period_s, self._tick, clock=self._steady)
         self._timers_active = [self._looking, ticking]
 
     def _end_inference(self) -> None:
@@ -393,6 +401,23 @@ class PredictorNode(LifecycleNode):
         self._counts["frames received"] += 1
         if not self._frames.add(_nanoseconds(message.header.stamp), message):
             self._counts["out of order"] += 1
+            return
+        with self._asking:
+            if not self._busy:
+                self._ask_if_due()
+
+    def _ask_if_due(self) -> None:
+        """Wake the model for a frame that it was not asked about; `_asking` is held.
+
+        As a frame arrives, or the moment that the model is free: with a clock of our own each frame would wait for it.
+        """
+        newest_ns = self._frames.newest_ns
+        if newest_ns is None or newest_ns == self._asked_ns:
+            return
+        due = next_due(time.monotonic(), self._due, 1.0 / self._number("rate_hz"))
+        if due is not None:
+            self._due, self._asked_ns, self._busy = due, newest_ns, True
+            self._wanted.set()
 
     # The model, in a thread of its own.
 
@@ -405,23 +430,31 @@ class PredictorNode(LifecycleNode):
             try:
                 self._answer_newest()
             except (DamagedImage, NoAnswer) as error:
-                self._problem = ActionPrediction.STATUS_ERROR, str(error)
+                self._tell(ActionPrediction.STATUS_ERROR, str(error))
             except GazeVlmError as error:
                 self._fatal = error  # e.g. an encoding that is no image: the next frame will be no better
             except Exception as error:
                 # Out of memory, a driver that died: the planner must hear of it, and the next frame may succeed.
                 text = " ".join(f"{type(error).__name__}: {error}".split())
                 self.get_logger().error(f"no prediction: {text}", throttle_duration_sec=5.0)
-                self._problem = ActionPrediction.STATUS_ERROR, text
+                self._tell(ActionPrediction.STATUS_ERROR, text)
             finally:
-                self._busy = False
+                with self._asking:
+                    self._busy = False
+                    self._ask_if_due()
+
+    def _tell(self, status: int, text: str) -> None:
+        """Why the observation has no answer."""
+        self._problem = status, text
+        if not self._closing.is_set():
+            self._publish()
 
     def _answer_newest(self) -> None:
         began = time.monotonic()
         observation = self._frames.observation()
         card = self._card()
         if observation is None:
-            self._problem = (
+            self._tell(
                 ActionPrediction.STATUS_NO_INPUT,
                 f"too few frames: one is needed in each {card.observation_s / card.frames:g} s of "
                 f"{card.observation_s:g} s",
@@ -455,18 +488,16 @@ class PredictorNode(LifecycleNode):
     # What is published.
 
     def _tick(self) -> None:
-        """Ask about a new frame, or else say again what holds: a planner must see a message each cycle."""
+        """Where no answer comes, say again what holds: a planner must see a message each cycle."""
         if self._fatal is not None:
             fatal, self._fatal = self._fatal, None
             self._cannot_go_on(fatal)
-        newest_ns = self._frames.newest_ns
-        if newest_ns is not None and newest_ns != self._asked_ns and not self._busy:
-            self._asked_ns, self._busy = newest_ns, True
-            self._wanted.set()
-            # An answer that comes within this cycle speaks for itself.
-            if self._result is not None and self._problem is None:
-                return
-        self._publish()
+        now = time.monotonic()
+        stale = now - self._last_image > self._number("stale_after_s")
+        believed = self._answer_then is not None and self._answer_then[0] in WITH_CANDIDATES
+        # A quarter of a cycle later than an answer would be: one that is a little late speaks for itself.
+        if (stale and believed) or now - self._published > 1.25 / self._number("rate_hz"):
+            self._publish()
 
     def _publish(self) -> None:
         with self._publishing:
@@ -477,6 +508,7 @@ class PredictorNode(LifecycleNode):
                 self._answer_then = (message.status, best)
             message.revision = self._revision
             self._predictions.publish(message)
+            self._published = time.monotonic()
             self._counts["messages published"] += 1
 
     def _valid_s(self) -> float:
