@@ -25,7 +25,7 @@ if __name__ == "__main__":
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.labels import LabelSet, collect_labels
-from gaze_vlm_ros.vlm.attention_tap import enable_tap
+from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training.bags import Recording, data_hash, find_bags, load_recordings
 from training.data import prepare
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         # The model, and the windows as it takes them.
         model, processor = _load(settings, labels, device)
-        led_layers(model, settings)
+        require_tap(model, processor, led_layers(model, settings))
         with accelerator.main_process_first():  # it converts, and the others read
             data = prepare(
                 used, labels, settings, model, processor, arguments.cache, settings.gaze != "none", mapper,

@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from transformers import AttentionInterface
@@ -17,6 +18,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.observation import encode
 
 KEYWORD = "attention_tap"  # by which a tap travels through the model's forward; checkpointed layers get it too
 _PREFIX = "tapped_"
@@ -131,6 +133,35 @@ def enable_tap(model: Any) -> None:
         raise CannotTap(f"attention implementation {base!r} cannot be tapped; load the model with sdpa")
     _register(base, name)
     _set_text_attention(model, name)
+
+
+def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
+    """Prepare `model` and read `layers` once, on a grey picture: what cannot be tapped shows before work depends on it.
+
+    Raises CannotTap.
+    """
+    enable_tap(model)
+    encoded = encode(processor, [np.full((224, 224, 3), 128, np.uint8)], "?")
+    device = next(model.parameters()).device
+    inputs = {name: tensor.to(device) for name, tensor in encoded.inputs.items()}
+    every = tuple(range(model.config.get_text_config().num_hidden_layers))
+    tap = AttentionTap(torch.tensor([[encoded.length - 1]], device=device), encoded.visual.to(device), every)
+    try:
+        with torch.no_grad():
+            model(**inputs, use_cache=False, **{KEYWORD: tap})
+    except TypeError as error:
+        raise CannotTap(f"{type(model).__name__} takes no keyword for its attention ({error})") from None
+    heard = sorted(tap.by_layer)
+    if not heard:
+        raise CannotTap(
+            f"{type(model).__name__} does not hand keyword arguments on to the attention of its decoder; its attention "
+            "cannot be read, nor led by gaze"
+        )
+    if silent := [layer for layer in layers if layer not in heard]:
+        raise CannotTap(
+            f"decoder layers {silent} of {type(model).__name__} have no attention that can be read; set kl_layers to "
+            f"some of {heard}"
+        )
 
 
 def middle_layers(model: Any) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from training import fit, loop, preflight, run_folder
 from training.memory import OutOfMemory
 from training.settings import Settings, save_settings
@@ -50,6 +51,23 @@ def test_what_could_teach_nothing_ends_before_the_first_step(
         run("steps=1", *values)
     assert "\n" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_model_that_cannot_be_tapped_ends_before_bags_are_converted(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = fit.load_vlm
+
+    def load_deaf(*given, **options):
+        model, processor = load(*given, **options)
+        decode = model.get_decoder().forward
+        model.get_decoder().forward = lambda *given, attention_tap=None, **options: decode(*given, **options)
+        return model, processor
+
+    monkeypatch.setattr(fit, "load_vlm", load_deaf)
+    monkeypatch.setattr(fit, "prepare", lambda *_: pytest.fail("bags were converted"))
+    with pytest.raises(CannotTap, match="does not hand keyword arguments on to the attention"):
+        run("steps=1")
 
 
 def test_a_step_that_does_not_fit_is_told_before_it_is_taken(

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from gaze_vlm_ros.vlm.attention_tap import AttentionTap, CannotTap, enable_tap, middle_layers
+from gaze_vlm_ros.vlm.attention_tap import AttentionTap, CannotTap, enable_tap, middle_layers, require_tap
 from gaze_vlm_ros.vlm.observation import encode
+from gaze_vlm_ros.vlm.tiny import build_tiny
 from training.loss import gaze_regularizer
 
 LAYERS = (0, 1, 3)  # of four
@@ -363,6 +364,32 @@ def test_a_model_that_was_not_prepared_is_named(tiny, pictures):
         model(**encoded.inputs, attention_tap=tap)
     with pytest.raises(CannotTap, match=r"decoder layers \[1\] gave no attention: .* is not prepared \(enable_tap\)"):
         tap.log_attention()
+
+
+def test_one_pass_shows_what_cannot_be_tapped(tiny_name):
+    """The decoder swallows the keyword, refuses it, or has a layer of another kind; then nothing is wrong."""
+    model, processor = build_tiny(tiny_name, QUESTIONS, hidden=32, image_size=32)
+    name, decoder, whole = type(model).__name__, model.get_decoder(), model.get_decoder().forward
+    decoder.forward = lambda *given, attention_tap=None, **options: whole(*given, **options)
+    with pytest.raises(CannotTap, match=f"{name} does not hand keyword arguments on to the attention of its decoder"):
+        require_tap(model, processor, (1, 2))
+
+    def refuse(**options: Any) -> Any:
+        raise TypeError(f"forward() got an unexpected keyword argument {min(options)!r}")
+
+    decoder.forward = refuse
+    with pytest.raises(CannotTap, match=f"{name} takes no keyword for its attention .forward.* 'attention_"):
+        require_tap(model, processor, (1, 2))
+
+    decoder.forward = whole
+    attend = decoder.layers[1].self_attn.forward
+    decoder.layers[1].self_attn.forward = lambda *given, attention_tap=None, **options: attend(*given, **options)
+    with pytest.raises(CannotTap, match=rf"layers \[1\] of {name} have no attention .* set kl_layers to some of \[0, 2, 3"):
+        require_tap(model, processor, (1, 2))
+
+    decoder.layers[1].self_attn.forward = attend
+    require_tap(model, processor, (1, 2))
+    assert all(weight.grad is None for weight in model.parameters())
 
 
 def test_preparing_twice_is_preparing_once_and_is_not_saved(tiny, tmp_path):
