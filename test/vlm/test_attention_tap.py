@@ -384,7 +384,7 @@ def test_one_pass_shows_what_cannot_be_tapped(tiny_name):
     decoder.forward = whole
     attend = decoder.layers[1].self_attn.forward
     decoder.layers[1].self_attn.forward = lambda *given, attention_tap=None, **options: attend(*given, **options)
-    with pytest.raises(CannotTap, match=rf"layers \[1\] of {name} have no attention .* set kl_layers to some of \[0, 2, 3"):
+    with pytest.raises(CannotTap, match=rf"layers \[1\] of {name} have no attention .* some of \[0, 2, 3"):
         require_tap(model, processor, (1, 2))
 
     decoder.layers[1].self_attn.forward = attend
