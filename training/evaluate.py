@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.calibration import calibration_error, reliability
 from gaze_vlm_ros.checkpoint import Card, read_card
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.labels import LabelSet
@@ -111,7 +112,7 @@ def _group_scores(
     session = np.array([data.windows[row].session for row in rows])
     first, fifth = (metrics.top_k_hits(chances, truth, k) for k in (1, 5))
     exact = np.array([answers.generated[row] == data.windows[row].answer for row in rows])
-    confidence, accuracy, count = metrics.reliability(chances.max(axis=1), first)
+    confidence, accuracy, count = reliability(chances.max(axis=1), first)
     untempered = metrics.probabilities(likelihoods).max(axis=1)
     lead_s = np.array([(data.windows[row].answer_start_ns - data.windows[row].at_ns) / 1e9 for row in rows])
     lead_bin = np.round(lead_s * 2) / 2  # half seconds
@@ -136,8 +137,8 @@ def _group_scores(
         },
         "exact_match": interval(exact),
         "negative_log_likelihood": metrics.negative_log_likelihood(likelihoods, truth, card.temperature),
-        "calibration_error": metrics.calibration_error(chances.max(axis=1), first),
-        "calibration_error_before": metrics.calibration_error(untempered, first),  # as if the temperature were 1
+        "calibration_error": calibration_error(chances.max(axis=1), first),
+        "calibration_error_before": calibration_error(untempered, first),  # as if the temperature were 1
         "reliability": {"confidence": confidence, "accuracy": accuracy, "count": count},
         "top1_by_lead": {f"{lead:.1f} s": float(first[lead_bin == lead].mean()) for lead in np.unique(lead_bin)},
         "gaze_share": float(data.has_gaze[rows].mean()),

@@ -46,23 +46,6 @@ def fit_temperature(log_likelihoods: Floats, answers: Ints) -> float:
     return float(grid[int(np.argmin(losses))])
 
 
-def reliability(confidences: Floats, hits: NDArray[np.bool_], bins: int = 10) -> tuple[Floats, Floats, Ints]:
-    """Per equally wide confidence bin: mean confidence, share of hits (both NaN where empty), count."""
-    which = np.minimum((confidences * bins).astype(np.int64), bins - 1)
-    counts = np.bincount(which, minlength=bins)
-    with np.errstate(invalid="ignore"):
-        confidence = np.bincount(which, weights=confidences, minlength=bins) / counts
-        accuracy = np.bincount(which, weights=hits.astype(np.float64), minlength=bins) / counts
-    return confidence, accuracy, counts
-
-
-def calibration_error(confidences: Floats, hits: NDArray[np.bool_], bins: int = 10) -> float:
-    """Expected calibration error (Naeini et al. 2015): mean over windows of |confidence - accuracy| of their bin."""
-    confidence, accuracy, counts = reliability(confidences, hits, bins)
-    filled = counts > 0
-    return float((np.abs(confidence - accuracy)[filled] * counts[filled]).sum() / counts.sum())
-
-
 def selective_threshold(
     confidences: Floats, hits: NDArray[np.bool_], precision: float, risk: float = 0.1
 ) -> tuple[float, float]:

@@ -14,8 +14,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
-from gaze_vlm_ros.demo.live_score import ReceivedPrediction, StartedAction, outcome_of, summarize
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.prediction_score import ReceivedPrediction, StartedAction, outcome_of, summarize
 
 READY = "live view is ready"
 STATUS_NAMES = ("OK", "ABSTAIN", "STALE_INPUT", "NO_INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gaze_vlm_ros import calibration
 from training import metrics
 
 SCORES = np.array([[0.0, -1.0, -2.0], [-1.0, 0.0, -2.0], [-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]])
@@ -33,15 +34,15 @@ def test_temperature_undoes_overconfidence() -> None:
     assert metrics.fit_temperature(3 * scores, answers) == pytest.approx(3.0, rel=0.03)
     sharp, fitted = (metrics.probabilities(3 * scores, t) for t in (1.0, 3.0))
     hits = p.argmax(axis=1) == answers
-    assert metrics.calibration_error(fitted.max(axis=1), hits) < 0.02
-    assert metrics.calibration_error(sharp.max(axis=1), hits) > 0.1
+    assert calibration.calibration_error(fitted.max(axis=1), hits) < 0.02
+    assert calibration.calibration_error(sharp.max(axis=1), hits) > 0.1
 
 
 def test_calibration_error_by_hand() -> None:
     confidences = np.array([0.95, 0.95, 0.55, 0.55])
     hits = np.array([True, True, True, False])
-    assert metrics.calibration_error(confidences, hits) == pytest.approx(0.05)
-    assert metrics.reliability(confidences, hits)[2].tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
+    assert calibration.calibration_error(confidences, hits) == pytest.approx(0.05)
+    assert calibration.reliability(confidences, hits)[2].tolist() == [0, 0, 0, 0, 0, 2, 0, 0, 0, 2]
 
 
 def test_thresholds_by_hand() -> None:
