@@ -259,7 +259,7 @@ class PredictorNode(LifecycleNode):
     def _begin_anew(self) -> None:
         """Nothing was seen, asked or answered."""
         self._frames = FrameBuffer(1.0, 1)
-        self._due = -math.inf  # time.monotonic() of the next question
+        self._due = -math.inf  # when the next question is due: time.monotonic(); in simulated time, the frame's stamp
         self._published = -math.inf  # time.monotonic() of the last message
         self._frame_id = ""
         self._size_was_checked = False
@@ -271,7 +271,8 @@ class PredictorNode(LifecycleNode):
         self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
         self._result: _Result | None = None
         self._fatal: GazeVlmError | None = None
-        self._problem: tuple[int, str] | None = None  # status and text: why the newest observation has no answer
+        # Status, text and asked-about stamp of the last observation, where it has no answer.
+        self._problem: tuple[int, str, int] | None = None
         self._wanted = threading.Event()
         self._busy = False
         self._asked_ns = -1  # stamp of the last observation that the model was asked about
@@ -393,7 +394,7 @@ class PredictorNode(LifecycleNode):
             raise error
         if self._problem is None or self._problem[1] != str(error):
             self.get_logger().error(str(error))
-        self._problem = ActionPrediction.STATUS_ERROR, str(error)
+        self._problem = ActionPrediction.STATUS_ERROR, str(error), self._frames.newest_ns or 0
 
     def _on_image(self, message: Any) -> None:
         self._last_image = time.monotonic()
@@ -414,7 +415,13 @@ class PredictorNode(LifecycleNode):
         newest_ns = self._frames.newest_ns
         if newest_ns is None or newest_ns == self._asked_ns:
             return
-        due = next_due(time.monotonic(), self._due, 1.0 / self._number("rate_hz"))
+        now_s = time.monotonic()
+        if bool(self.get_parameter("use_sim_time").value):
+            # A bag that is played at any speed is asked about the same frames.
+            now_s = newest_ns / 1e9
+            if newest_ns < self._asked_ns:
+                self._due = -math.inf  # it was started again
+        due = next_due(now_s, self._due, 1.0 / self._number("rate_hz"))
         if due is not None:
             self._due, self._asked_ns, self._busy = due, newest_ns, True
             self._wanted.set()
@@ -445,7 +452,7 @@ class PredictorNode(LifecycleNode):
 
     def _tell(self, status: int, text: str) -> None:
         """Why the observation has no answer."""
-        self._problem = status, text
+        self._problem = status, text, self._asked_ns
         if not self._closing.is_set():
             self._publish()
 
@@ -527,28 +534,29 @@ class PredictorNode(LifecycleNode):
         )
         message.header.frame_id = self._frame_id
         newest_ns = self._frames.newest_ns
-        if newest_ns is not None:
-            message.header.stamp = message.observation_start = message.valid_until = _time(newest_ns)
         silence_s = time.monotonic() - self._last_image
+        stamp_ns = 0  # of the frame that the message tells of
         if newest_ns is None:
             message.status, message.status_text = message.STATUS_NO_INPUT, f"no frame on {self._camera_topic()} yet"
             if self._problem is not None:
-                message.status, message.status_text = self._problem
+                message.status, message.status_text, stamp_ns = self._problem
         elif silence_s > self._number("stale_after_s"):
-            message.status = message.STATUS_STALE_INPUT
+            message.status, stamp_ns = message.STATUS_STALE_INPUT, newest_ns
             message.status_text = f"the last frame came {silence_s:.1f} s ago"
         elif self._problem is not None:
-            message.status, message.status_text = self._problem
+            message.status, message.status_text, stamp_ns = self._problem
         elif result is None:
             message.status, message.status_text = message.STATUS_NO_INPUT, "the first observation is not answered yet"
         elif (age_s := self.get_clock().now().nanoseconds / 1e9 - result.stamp_ns / 1e9) > self._valid_s():
-            message.status = message.STATUS_STALE_INPUT
+            message.status, stamp_ns = message.STATUS_STALE_INPUT, newest_ns
             message.status_text = (
                 f"the newest answered frame is stamped {age_s:.1f} s before now, and answers hold for "
                 f"{self._valid_s():g} s: the model is too slow, or camera and robot have different clocks"
             )
         else:
             self._fill_in(message, result)
+            return message
+        message.header.stamp = message.observation_start = message.valid_until = _time(stamp_ns)
         return message
 
     def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
