@@ -27,3 +27,30 @@ def pick_frames(stamps_ns: NDArray[np.int64], at_ns: int, observation_s: float, 
     if np.any(positions[1:] == positions[:-1]):
         return np.empty(0, dtype=np.int64)
     return positions[1:].astype(np.int64)
+
+
+def prefer_known(
+    stamps_ns: NDArray[np.int64],
+    picked: NDArray[np.int64],
+    known: NDArray[np.bool_],
+    observation_s: float,
+    slack_s: float,
+) -> NDArray[np.int64]:
+    """`picked`, where a known frame at most `slack_s` older than the one picked takes its place, the last one excepted.
+
+    A vision tower has read the known ones already, and a window that ends a little later than the one before would
+    else have other frames throughout. Each stays in its part of the observation, so that order and number are kept.
+
+    stamps_ns: (N,) acquisition times, ascending. picked: (frames,) of pick_frames. known: (N,).
+    """
+    observation_ns, slack_ns = round(observation_s * 1e9), round(slack_s * 1e9)
+    at_ns, frames = int(stamps_ns[picked[-1]]), len(picked)
+    chosen = picked.copy()
+    for part, index in enumerate(picked[:-1].tolist()):
+        begins_ns = at_ns - (frames - part) * observation_ns // frames
+        oldest_ns = max(begins_ns + 1, int(stamps_ns[index]) - slack_ns)
+        first = int(np.searchsorted(stamps_ns, oldest_ns))
+        near = np.flatnonzero(known[first : index + 1])
+        if len(near):
+            chosen[part] = first + near[-1]
+    return chosen

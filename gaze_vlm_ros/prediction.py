@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.checkpoint import Card
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import RGB, to_rgb
-from gaze_vlm_ros.observation_window import pick_frames
+from gaze_vlm_ros.observation_window import pick_frames, prefer_known
 
 BACKENDS = ("model", "replay", "openai")
 ANSWERS = ("closed", "open")
@@ -148,12 +148,11 @@ _names = itertools.count()  # of frames, in this process
 class FrameBuffer:
     """The newest camera messages, undecoded, as long as an observation can need them. Safe to use from two threads."""
 
-    def __init__(self, observation_s: float, frames: int) -> None:
-        self._observation_s, self._frames = observation_s, frames
+    def __init__(self, observation_s: float, frames: int, slack_s: float = 0.0) -> None:
+        """slack_s: see observation_window.prefer_known; 0 = the frames that training would pick."""
+        self._observation_s, self._frames, self._slack_s = observation_s, frames, slack_s
         self._messages: list[tuple[int, int, Any]] = []  # (acquisition stamp, name, message), ascending
-        self._decoded: dict[
-            int, RGB
-        ] = {}  # by name, of the last observation: the next one mostly shares frames with it
+        self._decoded: dict[int, RGB] = {}  # by name, of earlier observations: frames that later ones may show again
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, message: Any) -> bool:
@@ -192,10 +191,24 @@ class FrameBuffer:
         picked = pick_frames(stamps_ns, int(stamps_ns[-1]), self._observation_s, self._frames)
         if not len(picked):
             return None
+        known = np.array([name in self._decoded for _, name, _ in messages])
+        picked = prefer_known(stamps_ns, picked, known, self._observation_s, self._slack_s)
         chosen = [messages[index] for index in picked]
-        self._decoded = {
-            name: frame if (frame := self._decoded.get(name)) is not None else to_rgb(message)
-            for _, name, message in chosen
-        }
+        frames = [self._decoded[name] if name in self._decoded else to_rgb(message) for _, name, message in chosen]
         stamps, names, _ = zip(*chosen, strict=True)
-        return Observation([self._decoded[name] for name in names], stamps, names)
+        self._keep_decoded(dict(zip(names, frames, strict=True)), messages[picked[0] :])
+        return Observation(frames, stamps, names)
+
+    def _keep_decoded(self, frames: dict[int, RGB], messages: list[tuple[int, int, Any]]) -> None:
+        """Of this and earlier observations, what later ones may show: with no two gaps in a row below the slack.
+
+        A frame may be 6 MB, and a fast model has asked about each that the camera sent.
+        """
+        known = self._decoded | frames
+        stamps = [(stamp_ns, name) for stamp_ns, name, _ in messages if name in known]
+        slack_ns = round(self._slack_s * 1e9)
+        kept = stamps[:1]
+        for entry, following in itertools.pairwise(stamps[1:]):
+            if entry[1] in frames or following[0] - kept[-1][0] > slack_ns > 0:
+                kept.append(entry)
+        self._decoded = {name: known[name] for _, name in [*kept, *stamps[-1:]]}

@@ -62,6 +62,28 @@ def test_only_what_an_observation_can_need_is_kept_and_decoded_once(monkeypatch:
     assert len(buffer._decoded) == 2
 
 
+def test_with_slack_a_window_has_one_new_frame_whenever_it_is_asked_about(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A camera of 30 Hz, and a model that takes 0.11 s: no window ends a whole part after another."""
+    from gaze_vlm_ros import prediction
+
+    decoded: list[object] = []
+    to_rgb = prediction.to_rgb
+    monkeypatch.setattr(prediction, "to_rgb", lambda message: decoded.append(message) or to_rgb(message))
+    counts = {}
+    for slack_s in (0.0, 0.11):
+        buffer = FrameBuffer(observation_s=1.2, frames=4, slack_s=slack_s)
+        decoded.clear()
+        asked = 0
+        for number in range(300):
+            buffer.add(number * 33 * MS, jpeg(0))
+            if number % 3 == 0 and buffer.observation() is not None:
+                asked += 1
+                assert len(buffer._decoded) <= 1.2 / 0.11 + 4
+        counts[slack_s] = len(decoded) / asked
+    assert counts[0.0] > 2
+    assert counts[0.11] < 1.1
+
+
 def test_a_frame_that_comes_late_is_ignored() -> None:
     buffer = FrameBuffer(observation_s=1.0, frames=2)
     for number in (0, 5, 10):

@@ -138,6 +138,8 @@ class PredictorNode(LifecycleNode):
         number("stale_after_s", 0.5, 0.01, 60.0, "s without a frame after which the input is stale")
         # People decide several times a second; more only heats the computer.
         number("rate_hz", 5.0, 0.1, 100.0, "Hz of questions to the model, each about the newest frame")
+        # A vision tower that runs on one new frame an answer, and windows that are hardly less even than training's.
+        number("frame_slack", 0.33, 0.0, 1.0, "of the time between frames: how much older a known one may be")
         number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
         number("target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone")
         number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
@@ -228,7 +230,8 @@ class PredictorNode(LifecycleNode):
         card = self._backend.card
         self._begin_anew()
         self._active_since = time.monotonic()
-        self._frames = FrameBuffer(card.observation_s, card.frames)
+        slack_s = self._number("frame_slack") * card.observation_s / card.frames
+        self._frames = FrameBuffer(card.observation_s, card.frames, slack_s)
         self._thread = threading.Thread(target=self._infer, name="inference")
         self._thread.start()
         self._looking = self.create_timer(0.1, self._look_for_camera, clock=self._steady)

@@ -41,7 +41,8 @@ def run(
 def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: Path, tmp_path: Path) -> None:
     bag = small_bags / "s3"
     phases = [("wait", 1.0), ("show", 4.0), ("wait", 1.5), ("show", 2.0), ("broken", 1.0), ("show", 2.0)]
-    noted, code, output = run(small_checkpoint, bag, tmp_path, phases, rate_hz=10.0, smoothing_s=0.0, switch_ratio=1.0)
+    exact = {"smoothing_s": 0.0, "switch_ratio": 1.0, "frame_slack": 0.0}
+    noted, code, output = run(small_checkpoint, bag, tmp_path, phases, rate_hz=10.0, **exact)
     assert code == 0, output
     assert "Traceback" not in output
     predictions = noted["predictions"]
