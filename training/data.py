@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels import LabelSet
 from gaze_vlm_ros.session import no_gaze
+from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer, with_answers
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
 from training.bags import Mapper, Recording
@@ -119,6 +120,7 @@ class Dataset:
     answer_index: NDArray[np.int64]  # (N,) into labels.texts
     answer_tokens: Sequence[Sequence[int]]  # of each label, the end token included
     prompt: dict[str, torch.Tensor]  # TEXT_TENSORS of the question, (1, P): the same for every window
+    kinds: Mapping[str, int]  # what inputs that tell kinds of tokens hold for an answer's
     visual: torch.Tensor  # (V,) positions of the visual tokens in the prompt
     frame_of_token: NDArray[np.int64]  # (V,) which of the window's frames a visual token looks at
     boxes: NDArray[np.float64]  # (V, 4) and where, px of the frame
@@ -143,21 +145,20 @@ class Dataset:
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
         longest = max(map(len, texts))
         tokens = torch.tensor([[*text, *[IGNORED] * (longest - len(text))] for text in texts])
-        present = tokens != IGNORED
         inputs = self.questions(rows, "cpu")
         if gaze_told and self.told:
             prompts = [self.told(self.gaze_points(row)) for row in rows.tolist()]
             inputs |= {name: torch.cat([prompt[name] for prompt in prompts]) for name in self.prompt}
-        for name in self.prompt:
-            # Padding is masked by attention_mask; which token stands there does not matter.
-            tail = {"input_ids": tokens.clamp(min=0), "attention_mask": present}.get(name, torch.zeros_like(tokens))
-            inputs[name] = torch.cat([inputs[name], tail.to(inputs[name].dtype)], dim=1)
+        # Padding is masked by attention_mask; which token stands there does not matter.
+        inputs = with_answers(inputs, tokens.clamp(min=0), tokens != IGNORED, self.kinds)
         targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]])
         return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets).to(device)
 
     def questions(self, rows: NDArray[np.int64], device: str) -> dict[str, torch.Tensor]:
         """What the model is asked about the windows `rows`: images and prompt, no answer."""
-        inputs = self.stored.images(rows) | {name: text.expand(len(rows), -1) for name, text in self.prompt.items()}
+        inputs = self.stored.images(rows) | {
+            name: text.expand(len(rows), *text.shape[1:]) for name, text in self.prompt.items()
+        }
         return {name: tensor.to(device) for name, tensor in inputs.items()}
 
     def encoded(self, row: int, device: str) -> Encoded:
@@ -211,7 +212,7 @@ def prepare(
     data set lives. mapper: runs the conversion of bags, several at a time.
     gaze_shown_in: the recordings that are trained on, where settings.gaze_as shows gaze to the model.
     gaze_needed: raise NoGaze for a session without gaze, rather than give its windows no target.
-    Raises NoWindows when nothing is left, CannotStore.
+    Raises NoWindows when nothing is left, CannotStore, CannotLocate, SeesAnswer.
     """
     for recording in recordings if gaze_needed else ():
         if recording.gaze is None:
@@ -223,6 +224,9 @@ def prepare(
 
     size = next(recording.frame_size for recording in recordings if recording.windows)
     frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
+    blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
+    prompt = encode(processor, blank, asked(settings))
+    kinds = kinds_of_answer(model, prompt)
     temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
     folder = cache or Path(temporary.name)  # type: ignore[union-attr]
     tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])
@@ -246,8 +250,6 @@ def prepare(
     if not windows:
         raise NoWindows(f"{len(recordings)} bags give no window: {_reasons(dropped)}")
     stored = StoredWindows(converted, np.array(bags), np.array(rows))
-    blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
-    prompt = encode(processor, blank, asked(settings))
     told = ToldPrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
     return Dataset(
         sessions=recordings,
@@ -257,6 +259,7 @@ def prepare(
         answer_index=np.array([labels.texts.index(window.answer) for window in windows]),
         answer_tokens=[answer_tokens(processor, text) for text in labels.texts],
         prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
+        kinds=kinds,
         visual=prompt.visual,
         frame_of_token=frame_of_token,
         boxes=boxes,

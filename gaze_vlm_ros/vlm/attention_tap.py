@@ -2,11 +2,14 @@
 
 A custom attention function of transformers' AttentionInterface calls the model's own implementation, and beside it
 forms the logits of (rows x visual tokens) alone. `output_attentions=True` would force eager attention everywhere.
+Where a model has eager attention alone (Gemma 2 caps its logits, which SDPA cannot) it goes on using that.
 """
 
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +25,7 @@ from gaze_vlm_ros.vlm.observation import encode
 
 KEYWORD = "attention_tap"  # by which a tap travels through the model's forward; checkpointed layers get it too
 _PREFIX = "tapped_"
+_EAGER = "eager"
 
 
 class CannotTap(GazeVlmError):
@@ -129,7 +133,7 @@ def enable_tap(model: Any) -> None:
     if base.startswith(_PREFIX):
         return
     name = _PREFIX + base
-    if base not in ALL_ATTENTION_FUNCTIONS.valid_keys():
+    if base != _EAGER and base not in ALL_ATTENTION_FUNCTIONS.valid_keys():
         raise CannotTap(f"attention implementation {base!r} cannot be tapped; load the model with sdpa")
     _register(base, name)
     _set_text_attention(model, name)
@@ -171,8 +175,6 @@ def middle_layers(model: Any) -> tuple[int, ...]:
 
 
 def _register(base: str, name: str) -> None:
-    attention = ALL_ATTENTION_FUNCTIONS[base]
-
     def tapped(
         module: torch.nn.Module,
         query: Tensor,
@@ -182,6 +184,7 @@ def _register(base: str, name: str) -> None:
         **options: Any,
     ) -> Any:
         tap: AttentionTap | None = options.pop(KEYWORD, None)
+        attention = _eager_of(module) if base == _EAGER else ALL_ATTENTION_FUNCTIONS[base]
         result = attention(module, query, key, value, attention_mask, **options)
         layer = getattr(module, "layer_idx", None)
         if tap is not None and layer in tap.layers:
@@ -190,6 +193,14 @@ def _register(base: str, name: str) -> None:
 
     AttentionInterface.register(name, tapped)
     AttentionMaskInterface.register(name, ALL_MASK_ATTENTION_FUNCTIONS[base])
+
+
+def _eager_of(module: torch.nn.Module) -> Callable[..., Any]:
+    """Each model file of transformers has its own eager attention, by this name. Raises CannotTap."""
+    for kind in type(module).__mro__:
+        if attention := getattr(sys.modules[kind.__module__], "eager_attention_forward", None):
+            return attention
+    raise CannotTap(f"{type(module).__name__} has no eager attention of its own; load the model with sdpa")
 
 
 def _set_text_attention(model: Any, name: str) -> None:

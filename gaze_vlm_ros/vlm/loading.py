@@ -17,6 +17,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_
 from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
@@ -93,6 +94,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
     except Exception as error:  # transformers takes files on trust, and over damaged ones it stumbles anywhere
         raise UnknownModel(f"{what} no vision-language model that loads; damaged files, perhaps: {error!r}") from error
+    give_template(processor)
     if not getattr(processor, "chat_template", None):
         raise UnknownModel(f"{what} a model without a chat template, as base models are; use its instruction-tuned one")
     return model.to(device), processor

@@ -45,6 +45,7 @@ def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -
     first = processor.tokenizer.bos_token
     options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
     inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt", **options))
+    inputs.pop("labels", None)  # PaliGemma's processor thinks of training
     return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
 
 

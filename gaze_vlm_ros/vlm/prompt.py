@@ -44,6 +44,7 @@ class Prompt:
     visual: Tensor  # (V,) positions of the visual tokens
     carried: Mapping[str, Tensor]  # inputs with a row per token that later tokens need too: (1, 1, ...) of the last
     attention: Tensor | None  # (V,) of the last token; None = not asked for
+    reach: Tensor | None  # (length,) the last token that a token or one before it sees; None = none sees later ones
 
 
 class NotReusable(Exception):
@@ -76,10 +77,12 @@ def read_prompt(
         rows = torch.tensor([[length - 1 - first]], device=device)
         tap = options[KEYWORD] = AttentionTap(rows, visual, layers)
     positions: list[Tensor | None] = []
+    reach: list[Tensor | None] = []
 
     def decode(forward: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         found = keywords.get("position_ids")
         positions.append(found[..., -1:] if isinstance(found, Tensor) else None)
+        reach.append(_reach(keywords.get("attention_mask"), length))
         if prefix:
             keywords = {key: _behind(value, first, length, visual) for key, value in keywords.items()}
             keywords["past_key_values"] = copied(prefix.cache)
@@ -98,11 +101,14 @@ def read_prompt(
             name: tensor[:, -1:] for name, tensor in inputs.items() if tensor.ndim > 2 and tensor.shape[1] == length
         },
         attention=tap.log_attention()[0, 0].exp() if tap else None,
+        reach=reach[-1],
     )
 
 
 def prefix_of(prompt: Prompt, length: int) -> Prefix:
     """The first `length` tokens of a prompt. Raises NotReusable."""
+    if prompt.reach is not None and int(prompt.reach[length - 1]) >= length:
+        raise NotReusable("its tokens see later ones")
     cache = copied(prompt.cache)
     for layer in cache.layers:
         if type(layer) not in (DynamicLayer, DynamicSlidingWindowLayer):
@@ -154,6 +160,20 @@ def vision_owner(model: Any) -> Any:
     """The part of `model` whose get_image_features its forward calls; None where there is no such method."""
     owners = [module for module in model.modules() if hasattr(module, "get_image_features")]
     return owners[-1] if owners else None  # the innermost
+
+
+def _reach(mask: Any, length: int) -> Tensor | None:
+    """See Prompt.reach. mask: what the decoder is given, or a mapping of one for each kind of layer."""
+    masks = [
+        one
+        for one in (mask.values() if isinstance(mask, Mapping) else [mask])
+        if isinstance(one, Tensor) and one.shape[-2:] == (length, length)
+    ]
+    if not masks:
+        return None  # the decoder makes its own, which is causal
+    seen = [(one if one.dtype == torch.bool else one >= 0).flatten(0, -3).any(dim=0) for one in masks]
+    last = (torch.stack(seen).any(dim=0) * torch.arange(length, device=seen[0].device)).amax(dim=-1)
+    return last.cummax(dim=0).values
 
 
 def _behind(value: Any, first: int, length: int, visual: Tensor) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gaze_vlm_ros.vlm.chat_templates import PALIGEMMA
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.tiny_sizes import TinySizes
 from gaze_vlm_ros.vlm.tiny_tokenizer import CHAT_TEMPLATE, train_tokenizer
@@ -297,6 +298,33 @@ def _gemma3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     return _finish(model, tokenizer), processor
 
 
+def _paligemma2(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
+    """PaliGemma 2: SigLIP, a linear layer, Gemma 2, whose question sees itself both ways. It cuts no tiles."""
+    from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
+    from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
+
+    tokenizer = train_tokenizer(texts, "<image>", [], sizes.vocabulary, {"image_token": "<image>"})
+    patch_size = sizes.patch_size * sizes.merge  # nothing is merged: as many tokens as the other architectures
+    image_processor = SiglipImageProcessorPil(size=_square(sizes))
+    image_processor.image_seq_length = (sizes.image_size // patch_size) ** 2
+    processor = PaliGemmaProcessor(image_processor, tokenizer, chat_template=PALIGEMMA)  # it adds tokens of its own
+    width = sizes.hidden // sizes.heads
+    config = PaliGemmaConfig(
+        vision_config=_siglip(sizes, patch_size),
+        text_config={
+            "model_type": "gemma2",
+            **_text_sizes(sizes, tokenizer),
+            "head_dim": width,
+            "query_pre_attn_scalar": width,
+        },
+        projection_dim=sizes.hidden,
+        hidden_size=sizes.hidden,
+        vocab_size=len(tokenizer),
+        image_token_index=tokenizer.image_token_id,
+    )
+    return _finish(PaliGemmaForConditionalGeneration(config), tokenizer), processor
+
+
 BUILDERS: dict[str, Callable[[Sequence[str], TinySizes], tuple[Any, Any]]] = {
     "smolvlm": _smolvlm,
     "qwen2.5-vl": _qwen2_5_vl,
@@ -305,4 +333,5 @@ BUILDERS: dict[str, Callable[[Sequence[str], TinySizes], tuple[Any, Any]]] = {
     "llava-onevision": _llava_onevision,
     "llava": _llava,
     "gemma3": _gemma3,
+    "paligemma2": _paligemma2,
 }

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from small_bags import COLOURS, HEIGHT, WIDTH, write_small_bag
 
 from gaze_vlm_ros.images import encode_jpeg
@@ -56,6 +57,22 @@ def test_windows_with_damaged_or_odd_frames_are_left_out_and_counted(
         np.testing.assert_allclose(
             data.gaze[np.arange(8)], whole.gaze[[i for i in range(12) if i not in (2, 3, 6, 7)]], atol=1e-6
         )
+
+
+def test_a_batch_shows_no_answer_to_what_predicts_it(tmp_path: Path) -> None:
+    """PaliGemma's question sees itself both ways, its answer must not be taken for a part of it."""
+    model, processor = build_tiny("tiny:paligemma2", [SETTINGS.question, *COLOURS], image_size=32, hidden=32)
+    data = prepared(write_small_bag(tmp_path / "bag", 0, takes=2), (model, processor))
+    batch = data.batch(np.arange(2))
+    answers = slice(-batch.answer_tokens.shape[1], None)
+    assert (batch.inputs["token_type_ids"][:, answers] == 1).all()
+    other = batch.inputs | {"input_ids": batch.inputs["input_ids"].clone()}
+    other["input_ids"][:, answers] = other["input_ids"][:, answers].roll(1, dims=1)
+    with torch.inference_mode():
+        logits, changed = model(**batch.inputs).logits, model(**other).logits
+    first = -batch.answer_tokens.shape[1] - 1
+    assert torch.equal(logits[:, first], changed[:, first])
+    assert not torch.equal(logits[:, first + 1], changed[:, first + 1])
 
 
 def test_a_damaged_first_frame_costs_its_windows_alone(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

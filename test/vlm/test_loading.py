@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from gaze_vlm_ros.vlm.loading import UnknownModel, load_vlm
-from gaze_vlm_ros.vlm.observation import encode
+from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
 
 QUESTION = "What will the person do next?"
@@ -311,3 +311,16 @@ def test_only_a_broken_torchvision_is_hidden(tmp_path, its_source, seen, said):
     assert done.stdout == seen
     assert said in done.stderr
     assert done.stderr.count("\n") == (1 if said else 0)
+
+
+def test_paligemma_without_a_template_gets_the_form_that_it_was_trained_on(tmp_path, pictures):
+    """As its checkpoints come."""
+    model, processor = build_tiny("tiny:paligemma2", ["Next?"], hidden=32, image_size=32)
+    model.save_pretrained(tmp_path)
+    processor.save_pretrained(tmp_path)
+    (tmp_path / "chat_template.jinja").unlink()
+    _, again = load_vlm(tmp_path)
+    encoded = encode(again, pictures(2), "Next?")
+    bos, images = again.tokenizer.bos_token, "<image>" * len(encoded.visual)
+    assert again.tokenizer.decode(encoded.inputs["input_ids"][0]) == f"{images}{bos}Next?\n"
+    assert again.tokenizer.decode(answer_tokens(again, "go")) == f"go{again.tokenizer.eos_token}"

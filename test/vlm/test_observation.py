@@ -50,7 +50,7 @@ def test_no_frames_is_one_clear_line(tiny):
 
 
 @pytest.mark.parametrize("answer", ["take the red mug", "go", "something nobody trained on, 棚"])
-def test_answer_tokens_are_what_the_chat_template_writes(tiny, pictures, answer):
+def test_answer_tokens_are_what_the_chat_template_writes(tiny, tiny_name, pictures, answer):
     _, processor = tiny
     tokens = answer_tokens(processor, answer)
     end = processor.tokenizer.eos_token_id
@@ -62,8 +62,13 @@ def test_answer_tokens_are_what_the_chat_template_writes(tiny, pictures, answer)
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
     from PIL import Image
 
-    whole = processor.apply_chat_template([turn, reply], tokenize=False)
     frame = pictures(1)
-    ids = processor(text=[whole], images=[[Image.fromarray(frame[0])]], return_tensors="pt")["input_ids"][0].tolist()
+    images = [[Image.fromarray(frame[0])]]
+    if tiny_name == "tiny:paligemma2":  # its processor writes a line break between question and answer
+        asked = processor.apply_chat_template([turn], tokenize=False)
+        ids = processor(text=[asked], suffix=[answer], images=images)["input_ids"][0]
+    else:
+        whole = processor.apply_chat_template([turn, reply], tokenize=False)
+        ids = processor(text=[whole], images=images, return_tensors="pt")["input_ids"][0].tolist()
     prompt = encode(processor, frame, QUESTION).inputs["input_ids"][0].tolist()
     assert ids[: len(prompt) + len(tokens)] == prompt + tokens

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from gaze_vlm_ros.vlm import ranking as ranking_module
+from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer, with_answers
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.ranking import rank
@@ -46,22 +47,17 @@ def answers(tiny) -> list[list[int]]:
     return [answer_tokens(tiny[1], answer) for answer in ANSWERS]
 
 
-def with_answer(encoded: Encoded, answer: list[int]) -> dict[str, torch.Tensor]:
+def with_answer(model: Any, encoded: Encoded, answer: list[int]) -> dict[str, torch.Tensor]:
     """Inputs of the question and one answer to it."""
-    ids = encoded.inputs["input_ids"]
-    tails = {"input_ids": torch.tensor([answer]), "attention_mask": torch.ones(1, len(answer), dtype=torch.long)}
-    nothing = torch.zeros(1, len(answer), dtype=torch.long)
-    return {
-        name: torch.cat([tensor, tails.get(name, nothing)], dim=1) if tensor.shape == ids.shape else tensor
-        for name, tensor in encoded.inputs.items()
-    }
+    tokens = torch.tensor([answer])
+    return with_answers(encoded.inputs, tokens, torch.ones_like(tokens), kinds_of_answer(model, encoded))
 
 
 def alone(model: Any, encoded: Encoded, answer: list[int], layers: tuple[int, ...]) -> tuple[float, np.ndarray]:
     """Log-likelihood of one answer, and (V,) the attention of the rows that predict it."""
     model = copy.deepcopy(model)
     model.set_attn_implementation("eager")
-    inputs = with_answer(encoded, answer)
+    inputs = with_answer(model, encoded, answer)
     with torch.inference_mode():
         output = model(**inputs, use_cache=False, output_attentions=True)
     rows = slice(encoded.length - 1, encoded.length - 1 + len(answer))
@@ -137,7 +133,7 @@ def test_the_question_and_the_model_are_left_as_they_were(sharp, asked, answers)
 def test_likelihoods_are_the_losses_that_transformers_trains_with(sharp, asked, answers):
     losses = []
     for answer in answers:
-        inputs = with_answer(asked, answer)
+        inputs = with_answer(sharp, asked, answer)
         labels = inputs["input_ids"].clone()
         labels[:, : asked.length] = -100
         with torch.inference_mode():
@@ -176,6 +172,7 @@ def test_a_model_that_cannot_read_a_tree_is_found_out(sharp, asked, answers, mon
     assert caplog.text.count("in rows, not as a tree") == 1
 
 
+@pytest.mark.parametrize("tiny_name", ["tiny:smolvlm", "tiny:gemma3"])  # masks of two kinds
 def test_a_thousand_answers_in_passes_that_fit_into_memory(sharp, tiny, asked, monkeypatch):
     verbs = ["take", "open", "put down", "turn", "pour", "push", "wipe", "cut", "fold", "hand over"]
     texts = [f"{verb} the {colour} {number}" for verb in verbs for colour in ("red", "blue") for number in range(50)]

@@ -11,7 +11,7 @@ from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.prompt import read_prompt, replaced, vision_owner
 from gaze_vlm_ros.vlm.streaming import Stream
 
-STREAMED = ["smolvlm", "qwen2.5-vl", "qwen3-vl", "internvl3", "llava", "gemma3"]
+STREAMED = ["smolvlm", "qwen2.5-vl", "qwen3-vl", "internvl3", "llava", "gemma3", "paligemma2"]
 READ_ANEW = ["llava-onevision"]  # cuts a lone picture into tiles, and leaves several whole
 QUESTION = "What next?"
 # Frames leave at the front, or another comes at the end alone, or there is a jump.

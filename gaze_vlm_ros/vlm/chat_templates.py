@@ -1,0 +1,21 @@
+"""Chat templates for models that were trained on one form of question and come without a template."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# PaliGemma (arXiv 2407.07726, section 3.1): images, question, line break, answer. Its processor writes the token that
+# begins a text behind the images, and the line break.
+PALIGEMMA = (
+    "{% for message in messages %}"
+    "{% for part in message['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
+    "{% endfor %}"
+)
+_BY_PROCESSOR = {"PaliGemmaProcessor": PALIGEMMA}
+
+
+def give_template(processor: Any) -> None:
+    """Give `processor` the template of its model, if it has none and that is known."""
+    if not getattr(processor, "chat_template", None):
+        processor.chat_template = _BY_PROCESSOR.get(type(processor).__name__)
