@@ -33,6 +33,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.pacing import next_due
 from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, open_backend
 from gaze_vlm_ros.process_memory import memory_mb
@@ -83,6 +84,7 @@ class PredictorNode(LifecycleNode):
     def __init__(self) -> None:
         super().__init__("predictor")
         self._declare_parameters()
+        self._screen = Screen()  # a log on a full disk, or a terminal that is held, must not end predictions
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._backend: Backend | None = None
         self._least = 0.0  # probability, by target_precision
@@ -237,10 +239,9 @@ class PredictorNode(LifecycleNode):
         self._looking = self.create_timer(0.1, self._look_for_camera, clock=self._steady)
         self._timers_active = [self._looking]
         self._restart_ticking()
-        print(
+        self._screen.show(
             f"predictor is ready: {card.model_id}, {len(card.labels) or 'open'} answers, {card.frames} frames in "
-            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}",
-            flush=True,
+            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}"
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -381,7 +382,7 @@ class PredictorNode(LifecycleNode):
             reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
             qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
             self._camera = self.create_subscription(IMAGE_TYPES[types[0]], name, self._on_image, qos)
-            print(f"camera: {name} ({types[0]})", flush=True)
+            self._screen.show(f"camera: {name} ({types[0]})")
             return
         wait_s = self._number("camera_wait_s")
         if wait_s and self._autostart and self._active_since and time.monotonic() - self._active_since > wait_s:
@@ -634,7 +635,8 @@ class PredictorNode(LifecycleNode):
         """Print what was done."""
         self._end_inference()
         if self._active_since is not None:
-            print(", ".join(f"{count} {name}" for name, count in self._counts.items()), flush=True)
+            self._screen.show(", ".join(f"{count} {name}" for name, count in self._counts.items()))
+        self._screen.close()
         return 0
 
 

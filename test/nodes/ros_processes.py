@@ -35,7 +35,7 @@ def isolated_environment() -> dict[str, str]:
 
 
 def start_node(
-    module: str, parameters: Mapping[str, Any], environment: Mapping[str, str], folder: Path
+    module: str, parameters: Mapping[str, Any], environment: Mapping[str, str], folder: Path, full_disk: bool = False
 ) -> subprocess.Popen[str]:
     """One of gaze_vlm_ros.nodes, its output piped; a recorder waits long, for sources that start slowly."""
     if module == "recorder":
@@ -43,11 +43,16 @@ def start_node(
     parameter_file = folder / f"{module}_{random.SystemRandom().randint(0, 1 << 30)}.yaml"
     parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
     command = [sys.executable, "-m", f"gaze_vlm_ros.nodes.{module}", "--ros-args", "--params-file", str(parameter_file)]
-    return start(command, environment)
+    return start(command, environment, full_disk)
 
 
-def start(command: list[str], environment: Mapping[str, str]) -> subprocess.Popen[str]:
-    return subprocess.Popen(command, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+def start(command: list[str], environment: Mapping[str, str], full_disk: bool = False) -> subprocess.Popen[str]:
+    """full_disk: what it prints goes to a file that takes nothing; `finish` then gives what it says on stderr."""
+    pipe, environment = subprocess.PIPE, dict(environment)
+    if full_disk:
+        with open("/dev/full", "w") as full:
+            return subprocess.Popen(command, env=environment, stdout=full, stderr=pipe, text=True)
+    return subprocess.Popen(command, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True)
 
 
 def stop(process: subprocess.Popen[str]) -> None:
@@ -80,8 +85,8 @@ def wait_for_bytes(file: Path, size: int) -> None:
 def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> tuple[int, str]:
     """Exit code and output, once it has ended; killed if it does not."""
     try:
-        output, _ = process.communicate(timeout=timeout_s)
+        output, errors = process.communicate(timeout=timeout_s)
     finally:
         process.kill()
         process.wait()
-    return process.returncode, output
+    return process.returncode, output or errors or ""

@@ -207,10 +207,10 @@ def test_a_managed_node_says_why_it_cannot_and_goes_on(
 def test_faults_and_changes_while_it_predicts(
     robot: tuple[Robot, dict[str, str]], small_checkpoint: Path, tmp_path: Path
 ) -> None:
-    """No status is OK without fresh frames, and no prediction outlives its validity."""
+    """No status is OK without fresh frames, none outlives its validity; the disk of its log is full all the while."""
     planner, environment = robot
     parameters = {"checkpoint": str(small_checkpoint), "rate_hz": 10.0, "stale_after_s": 0.5, "camera_wait_s": 0.0}
-    process = start_node("predictor", parameters, environment, tmp_path)
+    process = start_node("predictor", parameters, environment, tmp_path, full_disk=True)
     planner.wait_for_status(NO_INPUT)
     planner.shows = True
     planner.wait_for_status(OK)
@@ -259,8 +259,9 @@ def test_faults_and_changes_while_it_predicts(
     answered = [
         (p, at) for p, at in zip(planner.predictions, planner.received_ns, strict=True) if p.status in (OK, ABSTAIN)
     ]
-    for prediction, _ in answered:
+    for prediction, received_ns in answered:
         stamp, until = prediction.header.stamp, prediction.valid_until
+        assert received_ns <= until.sec * 10**9 + until.nanosec
         assert (until.sec - stamp.sec) * 10**9 + until.nanosec - stamp.nanosec == 2 * 10**9  # the checkpoint's horizon
     process.send_signal(signal.SIGINT)
     code, output = finish(process)
