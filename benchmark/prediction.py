@@ -1,10 +1,11 @@
 """What an answer costs: streamed and ranked, against the plain way, with the same model and frames in one run.
 
-python benchmark/prediction.py [--device cuda --dtype bfloat16] [--size large] [--json FILE]
+python benchmark/prediction.py [--device cuda --dtype bfloat16] [--size large] [--options] [--json FILE]
 
 The plain way is what examples show: the processor on the whole window, then `generate`, for each prediction. Ours keeps
 the vision features of frames that the last window had, reads the prompt once and ranks the closed set in one pass over
-its prefix tree. Below that, how ours grows with the label set, the frames of a window and the size of its images.
+its prefix tree. Below that, how ours grows with the label set, the frames of a window and the size of its images. With
+--options, what the predictor's quantization and compile bring.
 
 The models have a real architecture (SmolVLM's) and random weights: nothing is downloaded. `small` is what the demo
 trains, `medium` takes a few tenths of a second on one core, `large` has about the sizes of SmolVLM-500M. Needs torch,
@@ -28,6 +29,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
@@ -67,7 +69,14 @@ def frames(count: int, size: tuple[int, int] = FRAME_PX) -> list[np.ndarray]:
 class Trial:
     """A loaded model and the two ways to ask it."""
 
-    def __init__(self, options: argparse.Namespace, sizes: dict[str, int], texts: Sequence[str]) -> None:
+    def __init__(
+        self,
+        options: argparse.Namespace,
+        sizes: dict[str, int],
+        texts: Sequence[str],
+        quantization: str = "none",
+        compiled: bool = False,
+    ) -> None:
         self.device, self.texts = options.device, list(texts)
         self.model, self.processor = load_vlm(
             "tiny:smolvlm",
@@ -78,6 +87,9 @@ class Trial:
             **sizes,
         )
         self.model.eval()
+        quantize(self.model, quantization)
+        if compiled:
+            compile_vision(self.model)
         enable_tap(self.model)
         self.layers = middle_layers(self.model)
         self.answers = [answer_tokens(self.processor, text) for text in texts]
@@ -94,6 +106,11 @@ class Trial:
             return stream.stages | {"ranking": time.perf_counter() - began}
 
         return ask
+
+    def scores(self, window: Sequence[np.ndarray]) -> np.ndarray:
+        """(A,) log-likelihoods of the answers, nats."""
+        prompt = Stream(self.model, self.processor, QUESTION).read(window, range(len(window)))
+        return rank_after(self.model, prompt, self.answers).log_likelihoods
 
     @torch.inference_mode()
     def plain(self, window: Sequence[np.ndarray], _stamps: Sequence[int]) -> dict[str, float]:
@@ -122,6 +139,25 @@ def measure(
     }
 
 
+def compare_options(
+    plain: Trial, options: argparse.Namespace, sizes: dict[str, int], video: Sequence[np.ndarray]
+) -> dict[str, Any]:
+    """ms of each way in turn, and how far its log-likelihoods are from those of `plain`, nats."""
+    ways = {"as it is": plain}
+    ways["int8"] = Trial(options, sizes, plain.texts, quantization="int8")
+    ways["compiled"] = Trial(options, sizes, plain.texts, compiled=True)
+    ways["int8, compiled"] = Trial(options, sizes, plain.texts, quantization="int8", compiled=True)
+    found: dict[str, Any] = measure({name: way.stream() for name, way in ways.items()}, video, FRAMES, options.rounds)
+    exact = plain.scores(video[:FRAMES])
+    print(f"\n{'option':>16}{'ms':>9}{'of plain':>10}{'nats off, at most':>19}   preprocess, vision, language, ranking")
+    for name, row in found.items():
+        row["off_nats"] = float(np.abs(ways[name].scores(video[:FRAMES]) - exact).max())
+        stages = ", ".join(f"{row.get(stage, 0.0):.1f}" for stage in ("preprocess", "vision", "language", "ranking"))
+        share = row["total"] / found["as it is"]["total"]
+        print(f"{name:>16}{row['total']:>9.1f}{share:>10.2f}{row['off_nats']:>19.2g}   {stages}", flush=True)
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
@@ -129,6 +165,7 @@ def main() -> None:
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--rounds", type=int, default=15, help="windows of each measurement (default: 15)")
     parser.add_argument("--threads", type=int, default=0, help="on a CPU (default: all cores)")
+    parser.add_argument("--options", action="store_true", help="compare quantization and compile; needs torchao")
     parser.add_argument("--json", type=Path, help="write all figures there")
     options = parser.parse_args()
     if options.threads:
@@ -157,6 +194,8 @@ def main() -> None:
     print("    " + ", ".join(f"{name} {ms:.1f}" for name, ms in both["streamed and ranked"].items() if name != "total"))
     figures["against_plain"] = both
 
+    if options.options:
+        figures["options"] = compare_options(first, options, sizes, video)
     print(f"\n{'labels':>7}{'frames':>8}{'image side':>12}{'ms':>9}   of which preprocess, vision, language, ranking")
     side = sizes["image_size"]
     cases = [(count, FRAMES, side) for count in (10, 100, 1000)] + [(LABELS, count, side) for count in (1, 8)]

@@ -101,6 +101,8 @@ def open_backend(
     answers: str = "closed",
     device: str = "auto",
     dtype: str = "float32",
+    quantization: str = "none",
+    compiled: bool = False,
     server_url: str = "",
     server_model: str = "",
     server_timeout_s: float = 2.0,
@@ -114,6 +116,7 @@ def open_backend(
         openai = a server at server_url that serves the checkpoint, see backends.openai_server.
     answers: closed = the card's labels, ranked; open = free text, generated.
     device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
+    quantization, compiled: of backend model, see vlm.acceleration.
     replay_loop: begin again behind the last answer. replay_delay: take as long for each answer as the model did.
     Raises UnknownBackend, NotACheckpoint, and what the backend itself raises.
     """
@@ -139,7 +142,7 @@ def open_backend(
         )
     from gaze_vlm_ros.backends.model import ModelBackend
 
-    return ModelBackend(checkpoint, device, dtype, answers)
+    return ModelBackend(checkpoint, device, dtype, answers, quantization, compiled)
 
 
 _names = itertools.count()  # of frames, in this process

@@ -36,13 +36,20 @@ class ModelBackend:
     """A loaded checkpoint that ranks its labels, or answers in its own words. See prediction.Backend."""
 
     def __init__(
-        self, folder: Path | str, device: str = "auto", dtype: str = "float32", answers: str = "closed"
+        self,
+        folder: Path | str,
+        device: str = "auto",
+        dtype: str = "float32",
+        answers: str = "closed",
+        quantization: str = "none",
+        compiled: bool = False,
     ) -> None:
         """Takes seconds; imports torch and transformers.
 
         device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
         answers: closed = the card's labels; open = what the model generates, and `card` then has no labels.
-        Raises NotACheckpoint, UnknownModel, NoSuchDevice.
+        quantization, compiled: see vlm.acceleration.
+        Raises NotACheckpoint, UnknownModel, NoSuchDevice, CannotAccelerate.
         """
         self._card = read_card(folder)
         if self._card.gaze_block:
@@ -50,6 +57,7 @@ class ModelBackend:
         import torch
         from transformers.utils import logging
 
+        from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
         from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
         from gaze_vlm_ros.vlm.loading import load_vlm
         from gaze_vlm_ros.vlm.observation import answer_tokens, end_tokens
@@ -66,6 +74,9 @@ class ModelBackend:
             raise NoSuchDevice(f"device {device!r} is not there ({str(error).splitlines()[0]}); use cpu") from None
         logging.disable_progress_bar()  # no place for it in a robot's logs
         self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
+        quantize(self._model, quantization)
+        if compiled:
+            compile_vision(self._model)
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._card.question, self._layers)

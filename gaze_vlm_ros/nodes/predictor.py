@@ -151,6 +151,8 @@ class PredictorNode(LifecycleNode):
         number("switch_ratio", 1.5, 1.0, 100.0, "how many times as probable another answer must be to replace the best")
         text("device", "auto", "cpu, cuda, cuda:1; auto = cuda where there is one")
         text("dtype", "float32", "of weights and activations: float32, bfloat16, float16")
+        text("quantization", "none", "of weights: none, or int8 (needs torchao)")
+        flag("compile", False, "torch.compile on the vision tower; configuring then takes longer")
         count("threads", 0, 0, 1024, "of torch on the CPU; 0 = its own choice")
 
     def _number(self, name: str) -> float:
@@ -209,6 +211,8 @@ class PredictorNode(LifecycleNode):
             answers=self._text("answers"),
             device=self._text("device"),
             dtype=self._text("dtype"),
+            quantization=self._text("quantization"),
+            compiled=bool(self.get_parameter("compile").value),
             server_url=self._text("server_url"),
             server_model=self._text("server_model"),
             server_timeout_s=self._number("server_timeout_s"),
