@@ -31,7 +31,7 @@ from training.bags import Recording, data_hash, find_bags, load_recordings
 from training.data import prepare
 from training.draws import chosen_rows
 from training.export import export_checkpoint
-from training.gaze_block import add_gaze_block
+from training.gaze_block import add_gaze_block, require_place
 from training.gaze_shown import asked
 from training.gaze_targets import prior_target, shuffled_rows
 from training.loop import Job, Parts, make_optimizer, require_tensorboard, train
@@ -76,6 +76,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The model, and the windows as it takes them.
         model, processor = _load(settings, labels, device)
         require_tap(model, processor, led_layers(model, settings))
+        if settings.gaze_as == "block":
+            require_place(model)
         with accelerator.main_process_first():  # it converts, and the others read
             data = prepare(
                 used, labels, settings, model, processor, arguments.cache, settings.gaze != "none", mapper,

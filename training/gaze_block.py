@@ -12,8 +12,15 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor, nn
 
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers
+
 _NAME = "gaze_block"  # the attribute of the model, and so the beginning of its weights' names
 _FILES = "model*.safetensors"
+
+
+class NoPlaceForBlock(GazeVlmError):
+    """The decoder is not given the visual tokens among those of the prompt."""
 
 
 class GazeBlock(nn.Module):
@@ -51,6 +58,15 @@ def add_gaze_block(model: Any, visual: Tensor) -> GazeBlock:
     setattr(model, _NAME, block)
     model.get_decoder().register_forward_pre_hook(_before_decoder(block), with_kwargs=True)
     return block
+
+
+def require_place(model: Any) -> None:
+    """Raises NoPlaceForBlock."""
+    if layers := crossing_layers(model):
+        raise NoPlaceForBlock(
+            f"setting gaze_as is 'block', which changes the visual tokens of the prompt, and {type(model).__name__} "
+            f"attends to pictures in decoder layers {', '.join(map(str, layers))} alone; use gaze_as: attention"
+        )
 
 
 def gaze_block_of(model: Any) -> GazeBlock | None:

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import middle_layers
+from gaze_vlm_ros.vlm.cross_attention import looking_layers
 from training.settings import Settings
 
 
@@ -54,11 +55,18 @@ def autocast(model: Any, settings: Settings) -> AbstractContextManager[Any]:
 def led_layers(model: Any, settings: Settings) -> tuple[int, ...]:
     """Decoder layers whose attention is compared with gaze. Raises NoSuchLayer."""
     model = getattr(model, "module", model)  # that DistributedDataParallel wraps
-    count = model.config.get_text_config().num_hidden_layers
+    layers = looking_layers(model)
     for layer in settings.kl_layers:
-        if not 0 <= layer < count:
-            raise NoSuchLayer(f"kl_layers holds {layer}, and {settings.model} has decoder layers 0 to {count - 1}")
+        if layer not in layers:
+            raise NoSuchLayer(f"kl_layers holds {layer}, and {settings.model} looks at pictures in {_listed(layers)}")
     return settings.kl_layers or middle_layers(model)
+
+
+def _listed(layers: tuple[int, ...]) -> str:
+    """Those of a model of 36 layers are a range, and those that attend to pictures alone are few."""
+    if layers == tuple(range(len(layers))):
+        return f"decoder layers 0 to {layers[-1]}"
+    return f"decoder layers {', '.join(map(str, layers))}"
 
 
 def make_trainable(model: Any, settings: Settings) -> Any:

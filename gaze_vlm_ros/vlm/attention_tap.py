@@ -21,6 +21,7 @@ from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMa
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.cross_attention import looking_layers
 from gaze_vlm_ros.vlm.observation import encode
 
 KEYWORD = "attention_tap"  # by which a tap travels through the model's forward; checkpointed layers get it too
@@ -37,7 +38,8 @@ class AttentionTap:
     """What to read in one forward pass, and what was read.
 
     rows: (B, R) positions, among the tokens of this pass, whose attention is wanted: those that predict the answer.
-    visual: (B, V) or (V,) positions of the visual tokens, counted from the first token, cached ones included.
+    visual: (B, V) or (V,) positions of the visual tokens among the keys: counted from the first token, cached ones
+        included, or from the first key of the layers that attend to pictures alone.
     layers: decoder layers to read.
     """
 
@@ -148,8 +150,8 @@ def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
     encoded = encode(processor, [np.full((224, 224, 3), 128, np.uint8)], "?")
     device = next(model.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in encoded.inputs.items()}
-    every = tuple(range(model.config.get_text_config().num_hidden_layers))
-    tap = AttentionTap(torch.tensor([[encoded.length - 1]], device=device), encoded.visual.to(device), every)
+    rows = torch.tensor([[encoded.length - 1]], device=device)
+    tap = AttentionTap(rows, encoded.visual.to(device), looking_layers(model))
     try:
         with torch.no_grad():
             model(**inputs, use_cache=False, **{KEYWORD: tap})
@@ -169,9 +171,10 @@ def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
 
 
 def middle_layers(model: Any) -> tuple[int, ...]:
-    """The middle third of the decoder, at least one layer."""
-    count = model.config.get_text_config().num_hidden_layers
-    return tuple(range(count // 3, max(count - count // 3, count // 3 + 1)))
+    """The middle third of the decoder's layers that may look at visual tokens, at least one layer."""
+    layers = looking_layers(model)
+    third = len(layers) // 3
+    return layers[third : max(len(layers) - third, third + 1)]
 
 
 def _register(base: str, name: str) -> None:

@@ -19,6 +19,7 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
+from gaze_vlm_ros.vlm.observation import count_keys
 from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
 
@@ -72,6 +73,11 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         config = AutoConfig.from_pretrained(name, local_files_only=local_only)
         if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
             raise UnknownModel(f"{what} a {config.model_type} model; expected one that answers questions about images")
+        if config.is_encoder_decoder:
+            raise UnknownModel(
+                f"{what} a {config.model_type} model: its encoder sees the picture, and its decoder writes without "
+                "being asked; expected one that reads pictures and question in one prompt"
+            )
         options = {"local_files_only": local_only}
         model, found = AutoModelForImageTextToText.from_pretrained(
             name,
@@ -97,7 +103,9 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
     give_template(processor)
     if not getattr(processor, "chat_template", None):
         raise UnknownModel(f"{what} a model without a chat template, as base models are; use its instruction-tuned one")
-    return model.to(device), processor
+    model = model.to(device)
+    count_keys(model, processor)
+    return model, processor
 
 
 def _require_all_weights(what: str, found: dict[str, Any]) -> None:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_layers
 
 
 class NoVisualTokens(GazeVlmError):
@@ -23,7 +24,7 @@ class Encoded:
     """One question about one observation, ready for the model."""
 
     inputs: dict[str, torch.Tensor]  # as the model takes them, batch of one; ends where the answer begins
-    visual: torch.Tensor  # (V,) positions in input_ids of the visual tokens, int64
+    visual: torch.Tensor  # (V,) positions of the visual tokens, int64: in input_ids, or among keys, see cross_attention
 
     @property
     def length(self) -> int:
@@ -46,7 +47,32 @@ def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -
     options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
     inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt", **options))
     inputs.pop("labels", None)  # PaliGemma's processor thinks of training
+    if keys := getattr(processor, KEYS_PER_FRAME, 0):
+        return Encoded(inputs, torch.arange(keys * len(frames)))
     return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
+
+
+def count_keys(model: Any, processor: Any) -> None:
+    """Tell `processor` how many keys a frame gives, if `model` attends to pictures in layers of their own.
+
+    To be called once for every pair that is loaded.
+    """
+    if not crossing_layers(model):
+        return
+    counts: list[int] = []
+
+    def count(_module: torch.nn.Module, _arguments: Any, keywords: dict[str, Any]) -> None:
+        counts.append(keywords[STATES].shape[:-1].numel())
+
+    grey = np.full((224, 224, 3), 128, np.uint8)
+    inputs = {name: tensor.to(model.device) for name, tensor in encode(processor, [grey], "?").inputs.items()}
+    hook = model.get_decoder().register_forward_pre_hook(count, with_kwargs=True)
+    try:
+        with torch.no_grad():
+            model(**inputs, use_cache=False)
+    finally:
+        hook.remove()
+    setattr(processor, KEYS_PER_FRAME, counts[0])
 
 
 def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:

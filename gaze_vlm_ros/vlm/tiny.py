@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gaze_vlm_ros.vlm.observation import count_keys
 from gaze_vlm_ros.vlm.tiny_architectures import BUILDERS
 from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel
 
@@ -34,4 +35,6 @@ def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> 
         raise UnknownTinyModel(f"sizes of {name} are {fields}; got {', '.join(sizes)}") from None
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return builder(texts, chosen)
+        model, processor = builder(texts, chosen)
+    count_keys(model, processor)
+    return model, processor

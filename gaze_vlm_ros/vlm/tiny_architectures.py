@@ -325,6 +325,42 @@ def _paligemma2(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     return _finish(PaliGemmaForConditionalGeneration(config), tokenizer), processor
 
 
+def _mllama(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
+    """Llama 3.2 Vision: every second layer of its decoder attends to pictures alone, through a gate, as in Flamingo."""
+    from transformers import MllamaConfig, MllamaForConditionalGeneration, MllamaProcessor
+    from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
+
+    tokenizer = train_tokenizer(texts, "<|image|>", [], sizes.vocabulary)
+    layouts = [[across, down] for across in range(1, sizes.tiles + 1) for down in range(1, sizes.tiles // across + 1)]
+    config = MllamaConfig(
+        vision_config={
+            "hidden_size": sizes.hidden,
+            "intermediate_size": 3 * sizes.hidden,
+            "num_hidden_layers": sizes.vision_layers,
+            "num_global_layers": 1,
+            "attention_heads": sizes.heads,
+            "image_size": sizes.image_size,
+            "patch_size": sizes.patch_size * sizes.merge,  # nothing is merged
+            "vision_output_dim": 2 * sizes.hidden,
+            "intermediate_layers_indices": [0],
+            "max_num_tiles": sizes.tiles,
+            "supported_aspect_ratios": layouts,
+        },
+        text_config={
+            **_text_sizes(sizes, tokenizer),
+            "cross_attention_layers": list(range(1, sizes.text_layers, 2)),
+        },
+        image_token_index=tokenizer.convert_tokens_to_ids("<|image|>"),
+    )
+    image_processor = MllamaImageProcessorPil(size=_square(sizes), max_image_tiles=sizes.tiles)
+    template = CHAT_TEMPLATE.replace("IMAGE", "<|image|>")
+    model = MllamaForConditionalGeneration(config)
+    for name, weight in model.named_parameters():
+        if "cross_attn" in name and name.endswith("gate"):
+            torch.nn.init.ones_(weight)  # transformers makes it zero: a model that does not see
+    return _finish(model, tokenizer), MllamaProcessor(image_processor, tokenizer, chat_template=template)
+
+
 BUILDERS: dict[str, Callable[[Sequence[str], TinySizes], tuple[Any, Any]]] = {
     "smolvlm": _smolvlm,
     "qwen2.5-vl": _qwen2_5_vl,
@@ -334,4 +370,5 @@ BUILDERS: dict[str, Callable[[Sequence[str], TinySizes], tuple[Any, Any]]] = {
     "llava": _llava,
     "gemma3": _gemma3,
     "paligemma2": _paligemma2,
+    "mllama": _mllama,
 }

@@ -14,6 +14,7 @@ from transformers import AttentionInterface
 from transformers.masking_utils import AttentionMaskInterface
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.cross_attention import STATES, crossing_layers
 from gaze_vlm_ros.vlm.observation import encode
 
 Floats = NDArray[np.float64]
@@ -188,6 +189,8 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
 
     def stop(_module: torch.nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         embeddings = keywords.get("inputs_embeds", arguments[0] if arguments else None)
+        if crossing_layers(model):
+            embeddings = keywords[STATES].flatten(0, -2)[None]
         if embeddings is None:
             raise CannotLocate(f"{type(model).__name__} does not hand embeddings to its language model")
         captured.append(embeddings)

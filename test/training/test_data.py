@@ -10,9 +10,11 @@ from small_bags import COLOURS, HEIGHT, WIDTH, write_small_bag
 from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.labels import collect_labels
 from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.vlm.attention_tap import middle_layers, require_tap
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from training.bags import load_recording
 from training.data import Dataset, prepare
+from training.forward import answer_losses
 from training.settings import Settings
 from training.windows import NoWindows
 
@@ -59,13 +61,15 @@ def test_windows_with_damaged_or_odd_frames_are_left_out_and_counted(
         )
 
 
-def test_a_batch_shows_no_answer_to_what_predicts_it(tmp_path: Path) -> None:
-    """PaliGemma's question sees itself both ways, its answer must not be taken for a part of it."""
-    model, processor = build_tiny("tiny:paligemma2", [SETTINGS.question, *COLOURS], image_size=32, hidden=32)
+@pytest.mark.parametrize("name", ["tiny:paligemma2", "tiny:mllama"])
+def test_a_batch_shows_no_answer_to_what_predicts_it_and_pictures_to_all(name: str, tmp_path: Path) -> None:
+    """PaliGemma's question sees itself both ways, Mllama's text sees pictures by a mask of its own."""
+    model, processor = build_tiny(name, [SETTINGS.question, *COLOURS], image_size=32, hidden=32)
     data = prepared(write_small_bag(tmp_path / "bag", 0, takes=2), (model, processor))
     batch = data.batch(np.arange(2))
     answers = slice(-batch.answer_tokens.shape[1], None)
-    assert (batch.inputs["token_type_ids"][:, answers] == 1).all()
+    seeing = "token_type_ids" if name == "tiny:paligemma2" else "cross_attention_mask"
+    assert (batch.inputs[seeing][:, answers] == 1).all()
     other = batch.inputs | {"input_ids": batch.inputs["input_ids"].clone()}
     other["input_ids"][:, answers] = other["input_ids"][:, answers].roll(1, dims=1)
     with torch.inference_mode():
@@ -73,6 +77,12 @@ def test_a_batch_shows_no_answer_to_what_predicts_it(tmp_path: Path) -> None:
     first = -batch.answer_tokens.shape[1] - 1
     assert torch.equal(logits[:, first], changed[:, first])
     assert not torch.equal(logits[:, first + 1], changed[:, first + 1])
+    require_tap(model, processor, middle_layers(model))
+    _, kl = answer_losses(model, batch, SETTINGS, with_attention=True)
+    kl.backward()
+    assert kl > 0.1
+    led = [weight.grad for weight_name, weight in model.named_parameters() if weight_name.endswith("k_proj.weight")]
+    assert any(gradient is not None and gradient.abs().max() > 0 for gradient in led)
 
 
 def test_a_damaged_first_frame_costs_its_windows_alone(tiny, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

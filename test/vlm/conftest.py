@@ -29,7 +29,11 @@ def built(name: str) -> tuple[Any, Any]:
     return build_tiny(name, [QUESTION, *ANSWERS], hidden=64, image_size=64)
 
 
-@pytest.fixture(params=TINY_MODELS)
+# The others' visual tokens are tokens of the prompt.
+CROSSED = ("tiny:mllama",)
+
+
+@pytest.fixture(params=[name for name in TINY_MODELS if name not in CROSSED])
 def tiny_name(request: pytest.FixtureRequest) -> str:
     return request.param
 

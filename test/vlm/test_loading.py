@@ -324,3 +324,13 @@ def test_paligemma_without_a_template_gets_the_form_that_it_was_trained_on(tmp_p
     bos, images = again.tokenizer.bos_token, "<image>" * len(encoded.visual)
     assert again.tokenizer.decode(encoded.inputs["input_ids"][0]) == f"{images}{bos}Next?\n"
     assert again.tokenizer.decode(answer_tokens(again, "go")) == f"go{again.tokenizer.eos_token}"
+
+
+def test_an_encoder_and_a_decoder_of_their_own_are_refused_by_the_reason(tmp_path):
+    """A narrator: a vision transformer, and GPT-2 that attends to it."""
+    from transformers import GPT2Config, VisionEncoderDecoderConfig, ViTConfig
+
+    narrator = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(), GPT2Config())
+    narrator.save_pretrained(tmp_path)
+    said = refused(tmp_path)
+    assert "holds a vision-encoder-decoder model: its encoder sees the picture, and its decoder writes without" in said

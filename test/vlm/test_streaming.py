@@ -12,7 +12,8 @@ from gaze_vlm_ros.vlm.prompt import read_prompt, replaced, vision_owner
 from gaze_vlm_ros.vlm.streaming import Stream
 
 STREAMED = ["smolvlm", "qwen2.5-vl", "qwen3-vl", "internvl3", "llava", "gemma3", "paligemma2"]
-READ_ANEW = ["llava-onevision"]  # cuts a lone picture into tiles, and leaves several whole
+# One cuts a lone picture into tiles, and leaves several whole; the other has no get_image_features.
+READ_ANEW = ["llava-onevision", "mllama"]
 QUESTION = "What next?"
 # Frames leave at the front, or another comes at the end alone, or there is a jump.
 WINDOWS = [(0, 1, 2), (1, 2, 3), (1, 2, 4), (1, 2, 5), (5, 6, 7)]

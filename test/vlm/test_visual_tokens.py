@@ -14,6 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from gaze_vlm_ros.vlm import visual_tokens as module
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap
+from gaze_vlm_ros.vlm.cross_attention import STATES
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.visual_tokens import CannotLocate, visual_tokens
@@ -32,12 +33,14 @@ def without_vision_attention(model: Any) -> Any:
     outputs = [
         layer
         for name, layer in model.named_modules()
-        if "vis" in name and name.endswith(("self_attn.out_proj", "attn.proj", "attention.projection_layer"))
+        if "vis" in name
+        and name.endswith(("self_attn.out_proj", "attn.proj", "attention.projection_layer", "self_attn.o_proj"))
     ]
-    assert len(outputs) in (2, 3)  # one a layer; LLaVA has one more, which it does not use
+    assert len(outputs) in (2, 3)  # one a layer; LLaVA has one more, which it does not use, and Mllama a third
     for output in outputs:
         torch.nn.init.zeros_(output.weight)
-        torch.nn.init.zeros_(output.bias)
+        if output.bias is not None:
+            torch.nn.init.zeros_(output.bias)
     return model
 
 
@@ -45,7 +48,14 @@ def without_vision_attention(model: Any) -> Any:
 def features(model: Any, processor: Any, frames: list[np.ndarray]) -> torch.Tensor:
     """(V, D) of the visual tokens as the language model gets them."""
     encoded = encode(processor, frames, QUESTION)
-    return model(**encoded.inputs, output_hidden_states=True).hidden_states[0][0, encoded.visual]
+    given: dict[str, Any] = {}
+    hook = model.get_decoder().register_forward_pre_hook(
+        lambda _, __, given_now: given.update(given_now), with_kwargs=True
+    )
+    output = model(**encoded.inputs, output_hidden_states=True)
+    hook.remove()
+    tokens = given[STATES].flatten(0, 1) if STATES in given else output.hidden_states[0][0]
+    return tokens[encoded.visual]
 
 
 def random_patches(size: tuple[int, int], count: int) -> np.ndarray:
