@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +29,7 @@ POINT_TYPE = "geometry_msgs/msg/PointStamped"
 GAZE_COORDINATES = ("px_top_left", "px_bottom_left", "normalized_top_left", "normalized_bottom_left")
 # Consecutive windows share frames; 8 full-HD frames are 50 MB.
 DECODED_FRAMES_KEPT = 8
+DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
 
 
 class NoFrames(GazeVlmError):
@@ -94,6 +96,15 @@ class FrameStream:
     def message(self, index: int) -> Any:
         """The message that frame `index` came in."""
         return self._bag.message(self.topic, int(self._arrival[index]))
+
+    def serialized(self, index: int) -> bytes:
+        """The same, as it is in the bag."""
+        return bytes(self._bag.raw(self.topic, int(self._arrival[index])))
+
+    @property
+    def arrivals_ns(self) -> NDArray[np.int64]:
+        """(N,) when each frame reached the recorder."""
+        return self._bag.log_times_ns(self.topic)[self._arrival]
 
     def rgb(self, index: int) -> RGB:
         """(H, W, 3) uint8 RGB of frame `index`. Do not write into it: it may be handed out again."""
@@ -164,7 +175,7 @@ def load_session(path: Path | str, labels_from: Literal["either", "bag", "nowher
     camera = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
     if camera is None or not bag.topics[camera].count:
         found = ", ".join(f"{name} ({info.type_name})" for name, info in bag.topics.items()) or "no topic at all"
-        raise NoFrames(f"{path} has no camera images to train on; it has {found}")
+        raise NoFrames(f"{path} has no camera images; it has {found}")
     gaze = topic_of_role(bag, "gaze_topic", GAZE_TYPE)
     named = bag.metadata.get("gaze_topic", "")
     if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:
@@ -182,6 +193,25 @@ def load_session(path: Path | str, labels_from: Literal["either", "bag", "nowher
         labels=(track_of(label_file.labels) if label_file.labels else None) if label_file else own,
         label_file=label_file,
     )
+
+
+def session_digest(session: Session) -> str:
+    """16 hex digits that name the recording by its content; the same wherever the bag lies.
+
+    Stamps, labels and gaze, and of the pictures some: a copy that was encoded anew has another name.
+    """
+    digest = hashlib.sha256()
+    digest.update(np.ascontiguousarray(session.frames.stamps_ns, dtype=np.int64).tobytes())
+    for index in np.unique(np.linspace(0, len(session.frames) - 1, DIGESTED_FRAMES).round().astype(int)):
+        digest.update(bytes(session.frames.message(int(index)).data))
+    if session.labels is not None:
+        digest.update(np.ascontiguousarray(session.labels.starts_ns, dtype=np.int64).tobytes())
+        digest.update("\n".join(session.labels.texts).encode())
+        digest.update("\n".join([*session.labels.verbs, *session.labels.object_classes]).encode())
+    if session.gaze is not None:
+        digest.update(np.ascontiguousarray(session.gaze.stamps_ns, dtype=np.int64).tobytes())
+        digest.update(np.ascontiguousarray(session.gaze.xy, dtype=np.float64).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def label_file_of(bag: Bag, frames: FrameStream) -> LabelFile | None:

@@ -11,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, gaze_summary
 from gaze_vlm_ros.episodes import is_discarded
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import DamagedImage
-from gaze_vlm_ros.session import LabelTrack, Session, load_session, require_labels
+from gaze_vlm_ros.session import LabelTrack, load_session, require_labels, session_digest
 from training.settings import Settings
 from training.windows import Window, cut_windows
-
-DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
 
 # Runs a function over items, perhaps several at a time, and yields the results in the items' order.
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
@@ -128,25 +124,6 @@ def load_recording(bag: Path | str, settings: Settings) -> Recording:
 
 def _size(recording: Recording) -> str:
     return "x".join(map(str, recording.frame_size))
-
-
-def session_digest(session: Session) -> str:
-    """16 hex digits that name the recording by its content; the same wherever the bag lies.
-
-    Stamps, labels and gaze, and of the pictures some: a copy that was encoded anew has another name.
-    """
-    digest = hashlib.sha256()
-    digest.update(np.ascontiguousarray(session.frames.stamps_ns, dtype=np.int64).tobytes())
-    for index in np.unique(np.linspace(0, len(session.frames) - 1, DIGESTED_FRAMES).round().astype(int)):
-        digest.update(bytes(session.frames.message(int(index)).data))
-    if session.labels is not None:
-        digest.update(np.ascontiguousarray(session.labels.starts_ns, dtype=np.int64).tobytes())
-        digest.update("\n".join(session.labels.texts).encode())
-        digest.update("\n".join([*session.labels.verbs, *session.labels.object_classes]).encode())
-    if session.gaze is not None:
-        digest.update(np.ascontiguousarray(session.gaze.stamps_ns, dtype=np.int64).tobytes())
-        digest.update(np.ascontiguousarray(session.gaze.xy, dtype=np.float64).tobytes())
-    return digest.hexdigest()[:16]
 
 
 def data_hash(recordings: Sequence[Recording]) -> str:

@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-mpl.use("Agg")
-
-# Colours that stay apart for colour-blind readers (Okabe and Ito), the first for real gaze in every figure.
-COLOURS = ("#0072B2", "#999999", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return buffer.getvalue()
-
-
-def _bare(axes: Axes) -> None:
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
+from gaze_vlm_ros.figures import COLOURS, bare, png
 
 
 def accuracy_bars(
@@ -56,8 +40,8 @@ def accuracy_bars(
     axes.set_ylim(0, 1.08)
     axes.set_ylabel("top-1 accuracy")
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    _bare(axes)
-    return _png(figure)
+    bare(axes)
+    return png(figure)
 
 
 def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
@@ -93,10 +77,10 @@ def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
         axes.set_xlabel("step")
         if axes is not panels[0]:
             axes.set_ylim(bottom=0)
-        _bare(axes)
+        bare(axes)
     panels[0].legend(frameon=False, fontsize=8)
     figure.tight_layout()
-    return _png(figure)
+    return png(figure)
 
 
 def _smooth(values: Sequence[float], width: int = 9) -> NDArray[np.float64]:
@@ -106,25 +90,6 @@ def _smooth(values: Sequence[float], width: int = 9) -> NDArray[np.float64]:
     if not len(array):
         return array
     return np.convolve(array, kernel, "same") / np.convolve(np.ones_like(array), kernel, "same")
-
-
-def reliability_plot(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Accuracy against confidence. curves[run]: confidence, accuracy and count of each bin, and the expected error."""
-    figure = Figure(figsize=(4.4, 3.6))
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
-    for position, (run, numbers) in enumerate(curves.items()):
-        counts = np.asarray(numbers["count"], dtype=float)
-        filled = counts > 0
-        x = np.array([np.nan if v is None else v for v in numbers["confidence"]], dtype=float)[filled]
-        y = np.array([np.nan if v is None else v for v in numbers["accuracy"]], dtype=float)[filled]
-        label = f"{run} (error {numbers['error']:.2f})"
-        axes.plot(x, y, color=COLOURS[position], linewidth=1, alpha=0.6)
-        axes.scatter(x, y, s=10 + 200 * counts[filled] / counts.sum(), color=COLOURS[position], alpha=0.8, label=label)
-    axes.set(xlabel="probability given", ylabel="share that was right", xlim=(0, 1.02), ylim=(-0.02, 1.05))
-    axes.legend(frameon=False, fontsize=8, loc="upper left", markerscale=0.6)
-    _bare(axes)
-    return _png(figure)
 
 
 def attention_strip(
@@ -164,7 +129,7 @@ def attention_strip(
             if column == 0:
                 axes.set_ylabel(title, fontsize=8)
     figure.tight_layout(pad=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def arm_accuracy(rows: Sequence[Any]) -> bytes:
@@ -191,7 +156,7 @@ def arm_accuracy(rows: Sequence[Any]) -> bytes:
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
-    return _png(figure)
+    return png(figure)
 
 
 def accuracy_by_lead(rows: Sequence[Any]) -> bytes:
@@ -208,9 +173,9 @@ def accuracy_by_lead(rows: Sequence[Any]) -> bytes:
         axes.set_title(kind, fontsize=9)
         axes.set_xlabel("asked so long before the action, s")
         axes.set_ylim(0, 1)
-        _bare(axes)
+        bare(axes)
     axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _png(figure)
+    return png(figure)
 
 
 def sweep_accuracy(rows: Sequence[Any], name: str) -> bytes:
@@ -233,6 +198,6 @@ def sweep_accuracy(rows: Sequence[Any], name: str) -> bytes:
         axes.set_title(kind, fontsize=9)
         axes.set_xlabel(name)
         axes.set_ylim(0, 1)
-        _bare(axes)
+        bare(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return _png(figure)
+    return png(figure)

@@ -6,7 +6,6 @@ python training/report.py --out report.html "real gaze=RUN:EVALUATION.json" "no 
 from __future__ import annotations
 
 import argparse
-import base64
 import json
 import sys
 from collections.abc import Sequence
@@ -21,6 +20,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.figures import embedded, reliability_plot
 from gaze_vlm_ros.session import load_session
 from training import figures
 from training.report_page import PAGE
@@ -85,10 +85,10 @@ def write_report(out: Path, runs: Sequence[Run], title: str = "What gaze changed
         data=first.data,
         settings=first.settings,
         differing=_differing(runs),
-        bars=_embedded(figures.accuracy_bars(names, groups, scores, chance)),
-        curves=_embedded(figures.training_curves({run.name: run.curve for run in runs})),
-        reliability=_embedded(figures.reliability_plot(reliability)),
-        strips=[(text, _embedded(image)) for text, image in _strips(runs)],
+        bars=embedded(figures.accuracy_bars(names, groups, scores, chance)),
+        curves=embedded(figures.training_curves({run.name: run.curve for run in runs})),
+        reliability=embedded(reliability_plot(reliability)),
+        strips=[(text, embedded(image)) for text, image in _strips(runs)],
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
@@ -122,10 +122,6 @@ def _strips(runs: Sequence[Run]) -> list[tuple[str, bytes]]:
         head = f"{example['session']} ({example['scene']}), {example['lead_s']:.1f} s before: {example['answer']}"
         strips.append((f"{head}. {'; '.join(answers)}", image))
     return strips
-
-
-def _embedded(png: bytes) -> str:
-    return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
 def main(argv: Sequence[str] | None = None) -> int:

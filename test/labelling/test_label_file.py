@@ -28,9 +28,8 @@ from gaze_vlm_ros.labelling.label_file import (
     track_of,
     write_label_file,
 )
-from gaze_vlm_ros.session import NoLabels, load_session, require_labels
+from gaze_vlm_ros.session import NoLabels, load_session, require_labels, session_digest
 from gaze_vlm_ros.view.scene import summary_of
-from training.bags import session_digest
 
 SOURCES = {"import-1": {"kind": "import", "file": "a.csv"}}
 
