@@ -51,6 +51,19 @@ def _parser() -> argparse.ArgumentParser:
     answers.add_argument("bag", type=Path, help="bag folder or .mcap file with next_action")
     answers.add_argument("--out", type=Path, required=True, metavar="FILE", help="the new file, JSON lines")
 
+    replay = commands.add_parser("replay", help="a bag through the predictor node, scored against the bag's labels")
+    replay.add_argument("bag", type=Path, help="bag folder or .mcap file with a camera and labels")
+    replay.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="what the predictor loads")
+    replay.add_argument("--backend", metavar="NAME", help="model, openai or replay (default: as in the parameters)")
+    replay.add_argument(
+        "--params", type=Path, metavar="YAML", help="parameters of the predictor (default: config/infer.yaml)"
+    )
+    replay.add_argument(
+        "--threshold", type=float, help="least probability of an answer (default: as in the parameters)"
+    )
+    replay.add_argument("--out", type=Path, metavar="FOLDER", help="a new one, for replay.html and scores.json")
+    replay.add_argument("--record", action="store_true", help="keep what the predictor said in FOLDER/messages, a bag")
+
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
     _add_import_arguments(importing)
 
@@ -103,6 +116,11 @@ def _run(arguments: argparse.Namespace) -> int:
         write_answers(arguments.out, head, answers)
         print(f"{arguments.out}: {len(answers)} answers in {answers[-1].t_s:.1f} s")
         return 0
+    if arguments.command == "replay":
+        from gaze_vlm_ros.replaying.command import run_replay
+
+        given = {key: value for key, value in vars(arguments).items() if key != "command"}
+        return run_replay(**given)
     if arguments.command == "label":
         return run_label(arguments)
     if arguments.command == "import":

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.calibration import calibration_error, reliability
 from gaze_vlm_ros.labels import next_label
 
-OK, ABSTAIN = 0, 1  # ActionPrediction.STATUS_*: those that have candidates
+STATUS_NAMES = ("OK", "ABSTAIN", "STALE_INPUT", "NO_INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*
+OK, ABSTAIN = 0, 1  # those that have candidates
 # A person's reach, EPIC-KITCHENS' anticipation time, a robot's arm on its way, and what is out of sight.
 HORIZONS_S = (0.5, 1.0, 2.0, 5.0)
 

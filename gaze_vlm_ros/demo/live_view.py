@@ -15,10 +15,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.prediction_score import ReceivedPrediction, StartedAction, outcome_of, summarize
+from gaze_vlm_ros.prediction_score import STATUS_NAMES, ReceivedPrediction, StartedAction, outcome_of, summarize
 
 READY = "live view is ready"
-STATUS_NAMES = ("OK", "ABSTAIN", "STALE_INPUT", "NO_INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*
 # Labels reach us after the action began; by then these predictions may have been replaced, so a few seconds are kept.
 KEPT_PREDICTIONS = 200
 

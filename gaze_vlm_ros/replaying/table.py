@@ -1,0 +1,78 @@
+"""The scores of a replay in words, for a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def table(figures: dict[str, Any]) -> str:
+    """figures: what prediction_score.score returns, and what command.run_replay adds."""
+    counts = ", ".join(f"{name} {count}" for name, count in figures["status_counts"].items())
+    lines = [
+        f"{figures['model_id']} on {figures['bag']}: {figures['actions']} actions in {figures['minutes']:.1f} minutes, "
+        f"{figures['moments']} questions ({counts}), horizon {figures['horizon_s']:g} s",
+        *(f"  {count} times no answer: {text}" for text, count in figures["no_answer"].items()),
+    ]
+    if figures["trained_on"]:
+        lines.append("  THE MODEL WAS TRAINED ON THIS RECORDING, or chosen by it: what follows is no test of it")
+    if figures["unknown_actions"]:
+        lines.append(f"  not among the model's answers, and missed: {', '.join(figures['unknown_actions'])}")
+    lines += ["", *horizon_rows(figures), "", *(f"{name:<16}{text}" for name, text in single_figures(figures))]
+    return "\n".join(lines)
+
+
+def horizon_rows(figures: dict[str, Any]) -> list[str]:
+    """A head, and a row for each horizon."""
+    head = ("horizon", "moments", "recall", "class mean", "most frequent", "actions", "anticipated")
+    rows = [
+        (
+            f"{h['horizon_s']:g} s", str(h["moments"]), share(h["recall"]), share(h["class_mean_recall"]),
+            share(h["most_frequent"]), str(h["actions"]), share(h["anticipated"]),
+        )
+        for h in figures["horizons"]
+    ]  # fmt: skip
+    return ["".join(f"{cell:>14}" for cell in row) for row in (head, *rows)]
+
+
+def single_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of each figure that does not depend on a horizon."""
+    precision, anticipation = figures["precision"], figures["anticipation"]
+    calibration, age_s = figures["calibration"], figures["evidence_age_s"]
+    found = anticipation["actions"]
+    right = sum(each["time_s"] > 0 for each in found)
+    unknown = f"; {precision['unknown']} at the end unknown" if precision["unknown"] else ""
+    return [
+        (
+            "precision",
+            f"{share(precision['value'])} of {precision['answers']} OK answers ({precision['nothing_began']} where "
+            f"nothing began within {figures['horizon_s']:g} s); coverage {share(precision['coverage'])}{unknown}",
+        ),
+        (
+            "anticipation",
+            f"{right} of {len(found)} actions, median {number(anticipation['median_s'])} s (0 where not)",
+        ),
+        (
+            "flips",
+            f"{number(figures['flips_per_minute'])} a minute; {number(figures['actions_per_minute'])} actions a minute",
+        ),
+        (
+            "calibration",
+            f"expected error {share(calibration['error'])} ({figures['score_kind']}): mean probability "
+            f"{share(calibration['mean_probability'])}, right {share(calibration['share_right'])}",
+        ),
+        (
+            "evidence age",
+            ", ".join(f"{name} {'-' if s is None else f'{1e3 * s:.0f}'} ms" for name, s in age_s.items())
+            + ", as recorded and on this machine",
+        ),
+    ]
+
+
+def share(value: float | None) -> str:
+    """Two decimals, or a dash where there was nothing to count."""
+    return "-" if value is None else f"{value:.2f}"
+
+
+def number(value: float | None) -> str:
+    """Two decimals below 10, else one."""
+    return share(value) if value is None or value < 10 else f"{value:.1f}"
