@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     replay.add_argument(
         "--threshold", type=float, help="least probability of an answer (default: as in the parameters)"
     )
-    replay.add_argument("--out", type=Path, metavar="FOLDER", help="a new one, for replay.html and scores.json")
+    replay.add_argument(
+        "--out", type=Path, metavar="FOLDER", help="a new folder for replay.html and scores.json (default: print alone)"
+    )
     replay.add_argument("--record", action="store_true", help="keep what the predictor said in FOLDER/messages, a bag")
 
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")

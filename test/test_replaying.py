@@ -5,17 +5,21 @@ import math
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from small_bags import write_small_bag
+from small_bags import header, write_small_bag
 
 from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bag_writer import BagWriter
 from gaze_vlm_ros.cli import main
 from gaze_vlm_ros.demo.processes import Child
+from gaze_vlm_ros.message_types import message_class
 from gaze_vlm_ros.observation_window import pick_frames
 from gaze_vlm_ros.pacing import next_due
 from gaze_vlm_ros.prediction_score import ReceivedPrediction, score
 from gaze_vlm_ros.replaying.command import BadParameters, Died, PredictorEnded, end_of, read_parameters, started_actions
+from gaze_vlm_ros.replaying.published import MODEL, PREDICTIONS, NothingSaid, NotTheNextAction, read_published
 from gaze_vlm_ros.session import NoLabels, load_session
 from gaze_vlm_ros.shared_files import shared_file
 
@@ -99,6 +103,29 @@ def test_parameters_are_those_of_the_launch_file(tmp_path: Path) -> None:
         read_parameters(path)
     path.write_text("/**: {ros__parameters: {rate_hz: 3.0}}\npredictor: {ros__parameters: {rate_hz: 2.0}}\n")
     assert read_parameters(path) == {"rate_hz": 2.0}
+
+
+def test_what_tells_the_present_action_is_not_scored(tmp_path: Path) -> None:
+    def messages(name: str, *current: str) -> Path:
+        writer = BagWriter(tmp_path / name, {})
+        for topic, kind in ((PREDICTIONS, "ActionPrediction"), (MODEL, "ModelInfo")):
+            writer.add_topic(topic, f"gaze_vlm_msgs/msg/{kind}")
+        at = message_class("builtin_interfaces/msg/Time")(0, 0)
+        spans = [message_class("builtin_interfaces/msg/Duration")(2, 0)] * 2
+        uuid = message_class("unique_identifier_msgs/msg/UUID")(np.zeros(16, np.uint8))
+        for stamp_ns, action in enumerate(current):
+            message = message_class("gaze_vlm_msgs/msg/ActionPrediction")(
+                header(stamp_ns), at, at, *spans, uuid, 1, 0, "", 0, action, [], 1.0, math.nan, math.nan, "bench", ""
+            )
+            writer.write_message(PREDICTIONS, message, stamp_ns)
+        writer.close()
+        return writer.folder
+
+    with pytest.raises(NotTheNextAction, match="bench tells what the person does now"):
+        read_published(messages("present", "", "take the jar"))
+    with pytest.raises(NothingSaid, match="no frame of the bag could be shown"):
+        read_published(messages("none"))
+    assert [moment.stamp_ns for moment in read_published(messages("next", "", "")).moments] == [0, 1]
 
 
 def test_labels_that_begin_nothing(tmp_path: Path) -> None:
