@@ -131,6 +131,7 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
 def test_lora_trains_the_language_model_and_leaves_plain_weights(
     small_bags: Path, small_settings: list[str], tmp_path: Path
 ) -> None:
+    from peft import PeftModel
     from safetensors.torch import load_file
 
     from gaze_vlm_ros.vlm.loading import load_vlm
@@ -158,6 +159,9 @@ def test_lora_trains_the_language_model_and_leaves_plain_weights(
     changed = {name for name in after if not torch.equal(after[name], old[name])}
     assert changed
     assert all("text_model" in name and name.split(".")[-2] in settings.lora_targets for name in changed)
+    # The adapters alone, as peft puts them on what was fine-tuned, are the same model.
+    merged = PeftModel.from_pretrained(before, tmp_path / "lora" / fit.ADAPTER).merge_and_unload().state_dict()
+    assert all(torch.allclose(merged[name], after[name], rtol=0, atol=1e-6) for name in after)
 
 
 def test_controls_differ_in_gaze_alone(small_bags: Path, small_settings: list[str], tmp_path: Path) -> None:
