@@ -30,6 +30,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"eye_tracker = {NAME}.nodes.eye_tracker:main",
+            f"overlay = {NAME}.nodes.overlay:main",
             f"predictor = {NAME}.nodes.predictor:main",
             f"recorder = {NAME}.nodes.recorder:main",
             f"simulator = {NAME}.nodes.simulator:main",

@@ -5,6 +5,7 @@ ros2 launch gaze_vlm_ros infer.launch.py checkpoint:=runs/bench camera_topic:=/h
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
+from launch.conditions import IfCondition
 from launch.event_handlers import OnProcessExit
 from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
@@ -24,6 +25,9 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("namespace", default_value="", description="of the node and its topics"),
         DeclareLaunchArgument("autostart", default_value="true", description="false: a lifecycle manager starts it"),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="for bags played with --clock"),
+        # It costs a process of 115 MB, and nothing else while nobody looks.
+        DeclareLaunchArgument("overlay", default_value="true", description="draw it when somebody looks, see overlay"),
+        DeclareLaunchArgument("overlay_config", default_value=str(shared_file("config/overlay.yaml"))),
         DeclareLaunchArgument("config", default_value=str(shared_file("config/infer.yaml"))),
     ]
     predictor = Node(
@@ -44,6 +48,21 @@ def generate_launch_description() -> LaunchDescription:
             },
         ],
     )
-    # A launch that goes on without its only node would look alive to whoever supervises it.
+    overlay = Node(
+        package="gaze_vlm_ros",
+        executable="overlay",
+        name="overlay",
+        namespace=LaunchConfiguration("namespace"),
+        output="screen",
+        parameters=[
+            LaunchConfiguration("overlay_config"),
+            {
+                "camera_topic": ParameterValue(LaunchConfiguration("camera_topic"), value_type=str),
+                "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+            },
+        ],
+        condition=IfCondition(LaunchConfiguration("overlay")),
+    )
+    # A launch that goes on without its predictor would look alive to whoever supervises it.
     ended = RegisterEventHandler(OnProcessExit(target_action=predictor, on_exit=[EmitEvent(event=Shutdown())]))
-    return LaunchDescription([*arguments, predictor, ended])
+    return LaunchDescription([*arguments, predictor, overlay, ended])

@@ -71,7 +71,7 @@ def test_launch_ros_takes_it(path: Path) -> None:
     assert declared <= {argument.name for argument in description.get_launch_arguments()}
 
 
-@pytest.mark.parametrize("name", ["record", "infer", "eye_tracker", "simulator"])
+@pytest.mark.parametrize("name", ["record", "infer", "overlay", "eye_tracker", "simulator"])
 def test_config_files_hold_what_their_nodes_declare(name: str) -> None:
     """Each parameter in the file is declared by the node, and the other way round: a renamed one would be ignored."""
     node = {"record": "recorder", "infer": "predictor"}.get(name, name)

@@ -1,7 +1,7 @@
 """ROS 2 lifecycle node: predicts the person's next action from the camera alone.
 
-Subscribes `camera/image_raw` (Image or CompressedImage); publishes `next_action`, `/diagnostics` and, latched,
-`model_info`. See config/infer.yaml and docs/predictor.md.
+Subscribes `camera/image_raw` (Image or CompressedImage); publishes `next_action`, `/diagnostics`, latched `model_info`
+and, where somebody subscribes to it, `attention`. See config/infer.yaml and docs/predictor.md.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 import uuid
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,22 +25,22 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import Image
 from unique_identifier_msgs.msg import UUID
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
+from gaze_vlm_ros.attention_map import attention_map
 from gaze_vlm_ros.checkpoint import abstain_threshold
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
+from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.pacing import next_due
-from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, open_backend
+from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, Observation, open_backend
 from gaze_vlm_ros.process_memory import memory_mb
 
-IMAGE_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
-IMAGE_DEPTH = 5  # frames that may wait while Python is busy; older ones are worth nothing
 SCORE_KINDS = {
     "calibrated": ActionPrediction.SCORE_CALIBRATED,
     "uncalibrated": ActionPrediction.SCORE_UNCALIBRATED,
@@ -56,10 +57,6 @@ class BadParameter(GazeVlmError):
 
 class NoCamera(GazeVlmError):
     """No camera appeared in time."""
-
-
-class NotACamera(GazeVlmError):
-    """The camera topic carries something other than images."""
 
 
 @dataclass(frozen=True)
@@ -226,6 +223,9 @@ class PredictorNode(LifecycleNode):
         self._predictions = self.create_publisher(
             ActionPrediction, "next_action", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         )
+        self._attention = self.create_publisher(
+            Image, "attention", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
+        )
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._info = self.create_publisher(ModelInfo, "model_info", latched)
         self._info.publish(self._model_info())
@@ -329,6 +329,7 @@ class PredictorNode(LifecycleNode):
         self._backend = None
         self._result = None
         self.destroy_publisher(self._predictions)
+        self.destroy_publisher(self._attention)
         self.destroy_publisher(self._info)
         gc.collect()  # a model is full of cycles
         torch = sys.modules.get("torch")  # not imported for this
@@ -365,28 +366,15 @@ class PredictorNode(LifecycleNode):
     def _look_for_camera(self) -> None:
         """Subscribe as soon as somebody publishes the topic, whatever kind of image it is."""
         wanted = self._camera_topic()
-        for name in (wanted, f"{wanted}/compressed"):
-            publishers = self.get_publishers_info_by_topic(name)
-            types = sorted({info.topic_type for info in publishers})
-            if not types:
-                continue
-            if len(types) > 1 or types[0] not in IMAGE_TYPES:
-                self._looking.cancel()
-                self._cannot_go_on(
-                    NotACamera(
-                        f"topic {name} carries {' and '.join(types)}, expected {' or '.join(IMAGE_TYPES)}; "
-                        "set camera_topic to the camera's"
-                    )
-                )
-                return
+        try:
+            self._camera = subscribe_camera(self, wanted, self._on_image)
+        except NotACamera as error:
             self._looking.cancel()
-            # A best-effort subscription takes any camera, and loses a third of its 900 KB frames (Fast DDS, one
-            # machine, 10 Hz); a reliable one lost none, and takes reliable cameras alone.
-            reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
-            reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
-            qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
-            self._camera = self.create_subscription(IMAGE_TYPES[types[0]], name, self._on_image, qos)
-            self._screen.show(f"camera: {name} ({types[0]})")
+            self._cannot_go_on(error)
+            return
+        if self._camera is not None:
+            self._looking.cancel()
+            self._screen.show(f"camera: {self._camera.topic_name} ({self._camera.msg_type.__name__})")
             return
         wait_s = self._number("camera_wait_s")
         if wait_s and self._autostart and self._active_since and time.monotonic() - self._active_since > wait_s:
@@ -489,7 +477,19 @@ class PredictorNode(LifecycleNode):
             answer, belief, observation.start_ns, observation.stamp_ns, time.monotonic() - began, uuid.uuid4().bytes
         )
         if not self._closing.is_set():
+            self._publish_attention(answer, observation)
             self._publish()
+
+    def _publish_attention(self, answer: Answer, observation: Observation) -> None:
+        if answer.attention is None or not self._attention.get_subscription_count():
+            return
+        height, width, _ = observation.frames[-1].shape
+        shares = attention_map(answer.attention, (width, height))
+        rows, columns = shares.shape
+        message = Image(height=rows, width=columns, encoding="32FC1", step=4 * columns)
+        message.header.stamp, message.header.frame_id = _time(observation.stamp_ns), self._frame_id
+        message.data = array("B", shares.astype("<f4").tobytes())
+        self._attention.publish(message)
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
         if not self._size_was_checked and self._card().frame_size not in ((shape[1], shape[0]), (0, 0)):

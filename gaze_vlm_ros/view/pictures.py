@@ -57,21 +57,28 @@ def draw(rgb: RGB, gaze: GazeOnPicture | None, at_ns: int, text: str) -> RGB:
     """
     picture = rgb.copy()
     unit = rgb.shape[1] / 640
-    if gaze is not None:
-        line = max(1, round(2 * unit))
-        trail = np.floor(gaze.trail(at_ns)).astype(np.int32)
-        cv2.polylines(picture, [trail.reshape(-1, 1, 2)], False, TRAIL_RGB, line, cv2.LINE_AA)
-        row = int(nearest(gaze.stamps_ns, [at_ns], max(gaze.spacing_ns, 20_000_000))[0])
-        if row < 0:
-            text += "  no gaze"
-        else:
-            faults = gaze.fault_texts(row)
-            text += f"  gaze {', '.join(faults)}" if faults else ""
-            if np.isfinite(gaze.xy[row]).all():
-                x, y = (int(value) for value in np.floor(gaze.xy[row]))
-                colour = UNUSABLE_RGB if faults else USABLE_RGB
-                cv2.circle(picture, (x, y), max(5, round(16 * unit)), colour, line, cv2.LINE_AA)
+    if gaze is not None and (fault := draw_gaze(picture, gaze, at_ns, unit)):
+        text += f"  {fault}"
     return _captioned(picture, text, unit)
+
+
+def draw_gaze(picture: RGB, gaze: GazeOnPicture, at_ns: int, unit: float) -> str:
+    """Trail and ring, on `picture` itself; what is wrong with the sample in words, empty = nothing.
+
+    unit: 1 for a picture that is 640 px wide; lines grow with it.
+    """
+    line = max(1, round(2 * unit))
+    trail = np.floor(gaze.trail(at_ns)).astype(np.int32)
+    cv2.polylines(picture, [trail.reshape(-1, 1, 2)], False, TRAIL_RGB, line, cv2.LINE_AA)
+    row = int(nearest(gaze.stamps_ns, [at_ns], max(gaze.spacing_ns, 20_000_000))[0])
+    if row < 0:
+        return "no gaze"
+    faults = gaze.fault_texts(row)
+    if np.isfinite(gaze.xy[row]).all():
+        x, y = (int(value) for value in np.floor(gaze.xy[row]))
+        colour = UNUSABLE_RGB if faults else USABLE_RGB
+        cv2.circle(picture, (x, y), max(5, round(16 * unit)), colour, line, cv2.LINE_AA)
+    return f"gaze {', '.join(faults)}" if faults else ""
 
 
 def _captioned(picture: RGB, text: str, unit: float) -> RGB:

@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from ros_processes import finish, isolated_environment, start_node
+from small_bags import WIDTH
 
 from gaze_vlm_ros.bag_reader import open_bag
 
@@ -29,7 +31,7 @@ class Robot:
         from lifecycle_msgs.srv import ChangeState, GetState
         from rcl_interfaces.srv import SetParameters
         from rclpy.executors import SingleThreadedExecutor
-        from sensor_msgs.msg import CompressedImage
+        from sensor_msgs.msg import CompressedImage, Image
 
         from gaze_vlm_msgs.msg import ActionPrediction
 
@@ -43,6 +45,8 @@ class Robot:
         self.diagnostics: list[Any] = []
         self.node.create_subscription(ActionPrediction, "next_action", self._note, 10)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self.attention: list[Any] = []
+        self.node.create_subscription(Image, "attention", self.attention.append, 10)
         self.camera = self.node.create_publisher(CompressedImage, TOPIC, 10)
         services = {"change_state": ChangeState, "get_state": GetState, "set_parameters": SetParameters}
         self.clients = {name: self.node.create_client(kind, f"predictor/{name}") for name, kind in services.items()}
@@ -214,6 +218,17 @@ def test_faults_and_changes_while_it_predicts(
     planner.wait_for_status(NO_INPUT)
     planner.shows = True
     planner.wait_for_status(OK)
+
+    # Where the model looked, as a picture of cells: the most of it at the focus.
+    planner.wait_for(lambda: bool(planner.attention), "no attention")
+    asked = planner.attention[0]
+    planner.wait_for(lambda: planner.predictions[-1].header.stamp == asked.header.stamp, "no prediction of its frame")
+    focus = planner.predictions[-1].focus_x, planner.predictions[-1].focus_y
+    shares = np.frombuffer(asked.data, "<f4").reshape(asked.height, asked.width)
+    assert (asked.encoding, asked.step, asked.header.frame_id) == ("32FC1", 4 * asked.width, "head")
+    assert shares.sum() == pytest.approx(1, abs=1e-4)
+    column, row = (int(px * asked.width / WIDTH) for px in focus)
+    assert shares[row, column] == shares.max()
 
     # The camera dies: stale half a second after its last frame, never OK again; and comes back.
     planner.shows = False
