@@ -125,11 +125,7 @@ def _strips(runs: Sequence[Run]) -> list[tuple[str, bytes]]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
-    parser.add_argument("--title", default="What gaze changed")
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN:EVALUATION", help="the fit with real gaze first")
-    arguments = parser.parse_args(argv)
+    arguments = _parser().parse_args(argv)
     runs = []
     for text in arguments.runs:
         name, equals, rest = text.rpartition("=")  # a name may hold one: "λ = 0"
@@ -140,6 +136,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     write_report(arguments.out, runs, arguments.title)
     print(arguments.out)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="HTML file to write")
+    parser.add_argument("--title", default="What gaze changed")
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN:EVALUATION", help="the fit with real gaze first")
+    return parser
 
 
 if __name__ == "__main__":
