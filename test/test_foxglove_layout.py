@@ -23,7 +23,7 @@ def published() -> dict[str, str]:
     nodes = re.findall(r'executable="(\w+)"', (ROOT / "launch" / "infer.launch.py").read_text())
     assert nodes
     text = "".join((ROOT / "gaze_vlm_ros" / "nodes" / f"{node}.py").read_text() for node in nodes)
-    found = re.findall(r'create_publisher\(\s*(\w+),\s*"/?([\w/]+)"', text)
+    found = re.findall(r'create_publisher\(\s*([A-Z]\w+),\s*"/?([\w/]+)"', text)
     return {f"/{topic}": f"{PACKAGES[kind]}/msg/{kind}" for kind, topic in found}
 
 

@@ -35,6 +35,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.evidence import Evidence, Smoothed
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NotACamera, subscribe_camera
+from gaze_vlm_ros.nodes.classification import classification_of, classification_type
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.pacing import next_due
@@ -143,6 +144,9 @@ class PredictorNode(LifecycleNode):
         number("target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone")
         number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
         count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
+        flag(
+            "classification", False, "publish answers as vision_msgs/Classification too, on next_action/classification"
+        )
         # One message at 5 Hz: a single odd window does not turn the answer, and a new one shows at the next.
         number("smoothing_s", 0.2, 0.0, 60.0, "s after which an answer weighs 1/e of a new one; 0 = each by itself")
         number("switch_ratio", 1.5, 1.0, 100.0, "how many times as probable another answer must be to replace the best")
@@ -216,6 +220,7 @@ class PredictorNode(LifecycleNode):
             replay_loop=bool(self.get_parameter("replay_loop").value),
             replay_delay=bool(self.get_parameter("replay_delay").value),
         )
+        mirrored = classification_type() if self.get_parameter("classification").value else None
         target = self._number("target_precision")
         self._least = abstain_threshold(backend.card, target) if target else 0.0
         backend.warm_up()
@@ -226,6 +231,7 @@ class PredictorNode(LifecycleNode):
         self._attention = self.create_publisher(
             Image, "attention", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         )
+        self._mirror = self.create_publisher(mirrored, "next_action/classification", 1) if mirrored else None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._info = self.create_publisher(ModelInfo, "model_info", latched)
         self._info.publish(self._model_info())
@@ -330,6 +336,8 @@ class PredictorNode(LifecycleNode):
         self._result = None
         self.destroy_publisher(self._predictions)
         self.destroy_publisher(self._attention)
+        if self._mirror is not None:
+            self.destroy_publisher(self._mirror)
         self.destroy_publisher(self._info)
         gc.collect()  # a model is full of cycles
         torch = sys.modules.get("torch")  # not imported for this
@@ -478,7 +486,9 @@ class PredictorNode(LifecycleNode):
         )
         if not self._closing.is_set():
             self._publish_attention(answer, observation)
-            self._publish()
+            message = self._publish()
+            if self._mirror is not None and message.status == message.STATUS_OK:
+                self._mirror.publish(classification_of(message))
 
     def _publish_attention(self, answer: Answer, observation: Observation) -> None:
         if answer.attention is None or not self._attention.get_subscription_count():
@@ -514,7 +524,7 @@ class PredictorNode(LifecycleNode):
         if (stale and believed) or now - self._published > 1.25 / self._number("rate_hz"):
             self._publish()
 
-    def _publish(self) -> None:
+    def _publish(self) -> ActionPrediction:
         with self._publishing:
             message = self._message()
             best = message.candidates[0].text if message.candidates else ""
@@ -525,6 +535,7 @@ class PredictorNode(LifecycleNode):
             self._predictions.publish(message)
             self._published = time.monotonic()
             self._counts["messages published"] += 1
+        return message
 
     def _valid_s(self) -> float:
         return self._number("valid_s") or float(self._card().horizon_s)

@@ -39,6 +39,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
     def main() -> int:
         use_tested_transport()
         import rclpy
+        from rclpy._rclpy_pybind11 import RCLError  # it has no public name
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
         try:
@@ -48,7 +49,13 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
                 f"the message package gaze_vlm_msgs is not there ({error}); build it with "
                 "`colcon build --base-paths . gaze_vlm_msgs`, or `make setup` without a ROS installation"
             ) from None
-        rclpy.init(args=sys.argv if args is None else args)
+        given = sys.argv if args is None else args
+        try:
+            rclpy.init(args=given)
+        except RCLError as error:
+            raise GazeVlmError(
+                f"arguments {' '.join(given[1:])!r} are not understood ({str(error).split(' Error:')[0]})"
+            ) from None
         node = None
         code = 0
         try:
