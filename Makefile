@@ -36,6 +36,7 @@ bench: setup
 	$(BIN)/python benchmark/clock_offset.py
 	$(BIN)/python benchmark/regularizer.py
 	$(BIN)/python benchmark/prediction.py
+	$(BIN)/python benchmark/predictor_node.py
 
 clean:
 	rm -rf build install log

@@ -386,7 +386,9 @@ class PredictorNode(LifecycleNode):
             return
         wait_s = self._number("camera_wait_s")
         if wait_s and self._autostart and self._active_since and time.monotonic() - self._active_since > wait_s:
-            there = sorted(name for name, types in self.get_topic_names_and_types() if set(types) & set(IMAGE_TYPES))
+            topics = dict(self.get_topic_names_and_types())
+            topics.pop(self._attention.topic_name, None)
+            there = sorted(name for name, types in topics.items() if set(types) & set(IMAGE_TYPES))
             raise NoCamera(
                 f"nobody published {wanted} or {wanted}/compressed within {wait_s:g} s; image topics here are "
                 f"{', '.join(there) or 'none'}; start the camera, or set camera_topic"
