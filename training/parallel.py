@@ -72,8 +72,9 @@ def _ray_mapper(address: str) -> Iterator[Mapper]:
         import ray
     except ImportError:
         raise NoRay("--ray needs the Python package ray, which is not installed; `pip install ray`") from None
-    # Workers import this checkout, which is no installed package.
-    environment = {"env_vars": {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}}
+    # Workers import this checkout, which is no installed package; what their own machine says of packages holds, too.
+    # Ray fills the worker's own value in.
+    environment = {"env_vars": {"PYTHONPATH": f"{Path(__file__).resolve().parents[1]}:${{PYTHONPATH}}"}}
     try:
         ray.init(
             address=None if address == "local" else address,
