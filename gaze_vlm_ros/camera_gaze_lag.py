@@ -53,15 +53,8 @@ class LagEstimate:
     reason: str
 
 
-def small_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The picture (H, W, 3) as `picture_motion` takes it: grey, WIDTH_PX wide or as narrow as it is."""
-    scale = min(1.0, WIDTH_PX / rgb.shape[1])
-    small = cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else rgb
-    return np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
-
-
 def picture_motion(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Floats | None:
-    """(6, 2) motion of a small grey picture to the next, for `moved`; None where most of it shares no motion.
+    """(6, 2) motion of a small grey picture, WIDTH_PX wide, to the next, for `moved`; None where most shares none.
 
     From corners, not dense flow, which came out 2 to 3 % too small below a pixel a frame: that made 12 ms of lag.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 import cv2
@@ -26,44 +27,46 @@ class FlowSettings:
 
 
 def carry(
-    points: Floats, earlier: NDArray[np.uint8], later: NDArray[np.uint8], settings: FlowSettings
+    points: Floats,
+    earlier: NDArray[np.uint8],
+    later: NDArray[np.uint8],
+    size: tuple[int, int],
+    settings: FlowSettings,
 ) -> tuple[Floats, NDArray[np.bool_]]:
     """Where `points` (N, 2) px of frame `earlier` are on frame `later`, and which of them can be trusted (N,).
 
+    Frames are of `size` (width, height) px and come as images.small_grey makes them of settings.width_px.
+
     A point is trusted when following the flow there and back ends within max_disagreement_px of it, and it is still on
-    the image; none is when too much of the frame disagrees, or when the frames do not show the same scene or differ in
-    size. Frames are (H, W, 3) uint8 RGB.
+    the image; none is when too much of the frame disagrees, or when the frames do not show the same scene.
     """
-    if earlier.shape != later.shape:  # a camera that was started anew with other settings
-        return points.copy(), np.zeros(len(points), bool)
-    height, width = earlier.shape[:2]
-    scale = min(1.0, settings.width_px / width)
-    before, after = _small_grey(earlier, scale), _small_grey(later, scale)
+    scale = min(1.0, settings.width_px / size[0])
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     none = np.empty((0, 0), np.float32)  # OpenCV's word for "no first guess"
-    forward, backward = dis.calc(before, after, none), dis.calc(after, before, none)
+    forward, backward = dis.calc(earlier, later, none), dis.calc(later, earlier, none)
     # Pixel centres of the whole small image, followed there and back.
-    rows, columns = np.mgrid[0 : before.shape[0], 0 : before.shape[1]].astype(np.float32)
+    rows, columns = _pixels(*earlier.shape)
     to_x, to_y = columns + forward[..., 0], rows + forward[..., 1]
     returned = cv2.remap(backward, to_x, to_y, cv2.INTER_LINEAR)
-    disagreement = np.asarray(np.linalg.norm(forward + returned, axis=2) / scale, np.float32)
-    inside = (to_x >= 0) & (to_x < before.shape[1]) & (to_y >= 0) & (to_y < before.shape[0])
-    brought_back = cv2.remap(after, to_x, to_y, cv2.INTER_LINEAR)
+    disagreement = np.asarray(cv2.magnitude(*cv2.split(forward + returned)), np.float32) / np.float32(scale)
+    inside = (to_x >= 0) & (to_x < earlier.shape[1]) & (to_y >= 0) & (to_y < earlier.shape[0])
+    brought_back = cv2.remap(later, to_x, to_y, cv2.INTER_LINEAR)
     bad_share = (disagreement > settings.max_disagreement_px).mean()
-    if bad_share > settings.max_bad_share or _match(before, brought_back, inside) < settings.min_match:
+    if bad_share > settings.max_bad_share or _match(earlier, brought_back, inside) < settings.min_match:
         return points.copy(), np.zeros(len(points), bool)
     # A coordinate x px covers pixel x - 0.5 of the full image, so it scales without an offset and loses half a pixel.
     small = (points * scale - 0.5).astype(np.float32)
     moved = points + _sample(np.asarray(forward, np.float32), small) / scale
     trusted = _sample(disagreement[..., None], small)[:, 0] <= settings.max_disagreement_px
-    on_image = (moved >= 0).all(axis=1) & (moved < (width, height)).all(axis=1)
+    on_image = (moved >= 0).all(axis=1) & (moved < size).all(axis=1)
     return moved, trusted & on_image
 
 
-def _small_grey(rgb: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
-    if scale < 1:  # first, so that only the small image changes colours
-        rgb = np.asarray(cv2.resize(rgb, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    return np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY), np.uint8)
+@functools.lru_cache(maxsize=8)
+def _pixels(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(rows, columns) of each pixel, (H, W)."""
+    rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
+    return rows, columns
 
 
 def _match(first: NDArray[np.uint8], second: cv2.typing.MatLike, where: NDArray[np.bool_]) -> float:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import log_ndtr
 
 from gaze_vlm_ros.flow import FlowSettings, carry
+from gaze_vlm_ros.images import DamagedImage
 
 if TYPE_CHECKING:
     from gaze_vlm_ros.session import FrameStream, GazeTrack
@@ -84,7 +85,8 @@ def aggregate(
     Samples of the last `window_s` seconds up to the frame's stamp count if the tracker is not known to be off the head,
     the confidence is at least `min_confidence` or not given, the eye is not known to be in a blink or saccade, and the
     point is on the image. With `flow`, each is carried from the frame on which it was measured (the newest one at that
-    time) to frame `at` by optical flow, and dropped where flow is not consistent (arXiv 2510.21356, section 3).
+    time) to frame `at` by optical flow, and dropped where flow is not consistent (arXiv 2510.21356, section 3), or
+    where that earlier frame is damaged or of another size. Raises DamagedImage where frame `at` is.
     """
     at_ns = int(frames.stamps_ns[at])
     width, height = frames.size
@@ -119,6 +121,11 @@ def _carried(points: Floats, stamps_ns: NDArray[np.int64], frames: FrameStream, 
     measured_on = np.clip(np.searchsorted(frames.stamps_ns, stamps_ns, side="right") - 1, 0, at)
     kept = [points[measured_on == at]]
     for source in np.unique(measured_on[measured_on < at]):
-        moved, consistent = carry(points[measured_on == source], frames.rgb(int(source)), frames.rgb(at), flow)
+        later = frames.small_grey(at, flow.width_px)
+        try:
+            earlier = frames.small_grey(int(source), flow.width_px)
+        except DamagedImage:  # that costs what was looked at on it, not the window
+            continue
+        moved, consistent = carry(points[measured_on == source], earlier, later, frames.size, flow)
         kept.append(moved[consistent])
     return np.concatenate(kept)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.bag_reader import Bag, open_bag
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import RGB, DamagedImage, to_rgb
+from gaze_vlm_ros.images import RGB, DamagedImage, of_size, small_grey, to_rgb, to_small_grey
 from gaze_vlm_ros.labelling.label_file import LabelFile, bag_identity, label_file_path, read_label_file, track_of
 from gaze_vlm_ros.labels import LabelTrack
 from gaze_vlm_ros.video_stream import VIDEO_TYPES, VideoStream, is_video
@@ -30,6 +31,7 @@ GAZE_COORDINATES = ("px_top_left", "px_bottom_left", "normalized_top_left", "nor
 # Consecutive windows share frames; 8 full-HD frames are 50 MB.
 DECODED_FRAMES_KEPT = 8
 DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
+SMALL_FRAMES_KEPT = 32  # for optical flow: 0.5 s of a 60 Hz camera, 1 MB
 
 
 class NoFrames(GazeVlmError):
@@ -70,6 +72,7 @@ class FrameStream:
         self.is_keyframe = keyframe_of == self._arrival  # (N,) decodes alone; still pictures all do
         self.is_lost = keyframe_of < 0  # (N,) cannot be decoded, as its and other packets tell; still pictures never
         self._decoded: OrderedDict[int, RGB] = OrderedDict()
+        self._small = lru_cache(SMALL_FRAMES_KEPT)(self._make_small_grey)
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -118,6 +121,18 @@ class FrameStream:
         else:
             self._decoded.move_to_end(index)
         return frame
+
+    def small_grey(self, index: int, width_px: int) -> NDArray[np.uint8]:
+        """(h, w) uint8, frame `index` as images.to_small_grey makes it. Do not write into it.
+
+        Raises DamagedImage where it does not decode or is of another size than the stream's.
+        """
+        return self._small(index, width_px)
+
+    def _make_small_grey(self, index: int, width_px: int) -> NDArray[np.uint8]:
+        if self._video:
+            return small_grey(of_size(self.rgb(index), self.size), width_px)
+        return to_small_grey(self.message(index), self.size, width_px)
 
 
 @dataclass(frozen=True)

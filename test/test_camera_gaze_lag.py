@@ -25,9 +25,8 @@ from gaze_vlm_ros.camera_gaze_lag import (
     estimate_lag,
     moved,
     picture_motion,
-    small_grey,
 )
-from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.images import encode_jpeg, small_grey
 from gaze_vlm_ros.session import GazeTrack
 from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, GazeEvent, simulate
 
@@ -65,7 +64,7 @@ def record(settings: BenchSettings) -> Recording:
     for event in simulate(settings):
         if isinstance(event, FrameEvent):
             jpeg = np.frombuffer(encode_jpeg(event.rgb), np.uint8)
-            pictures.append(small_grey(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)))
+            pictures.append(small_grey(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8), WIDTH_PX))
             stamps_ns.append(event.t_ns)
         elif isinstance(event, GazeEvent):
             samples.append((event.t_ns, event.x, event.y, event.confidence, event.worn, event.eye_state))
@@ -231,7 +230,7 @@ def test_a_real_recording_of_three_seconds_is_too_short() -> None:
 
     native = read_recording(NEON)
     with av.open(str(native.video[0].path)) as container:
-        pictures = [small_grey(frame.to_ndarray(format="rgb24")) for frame in container.decode(video=0)]
+        pictures = [small_grey(frame.to_ndarray(format="rgb24"), WIDTH_PX) for frame in container.decode(video=0)]
     frames_ns = native.video[0].stamps_ns[: len(pictures)]
     count = len(native.gaze.stamps_ns)
     gaze = GazeTrack(

@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.flow import FlowSettings, carry
+from gaze_vlm_ros import flow
+from gaze_vlm_ros.flow import FlowSettings
+from gaze_vlm_ros.images import small_grey
 
 SIZE = (640, 480)
 
@@ -20,6 +22,11 @@ def warped(picture: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     centre = matrix.copy()
     centre[:, 2] += matrix[:, :2] @ (0.5, 0.5) - 0.5
     return cv2.warpAffine(picture, centre, SIZE, borderMode=cv2.BORDER_REFLECT)
+
+
+def carry(points: np.ndarray, earlier: np.ndarray, later: np.ndarray, settings: FlowSettings):
+    small = [small_grey(picture, settings.width_px) for picture in (earlier, later)]
+    return flow.carry(points, *small, earlier.shape[1::-1], settings)
 
 
 POINTS = np.array([[200.0, 150.0], [320.0, 240.0], [450.0, 330.0], [333.3, 111.1]])

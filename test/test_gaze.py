@@ -12,6 +12,7 @@ from scipy.special import erf
 from gaze_vlm_ros import gaze as gaze_module
 from gaze_vlm_ros.flow import FlowSettings
 from gaze_vlm_ros.gaze import aggregate, patch_distribution
+from gaze_vlm_ros.images import of_size, small_grey
 
 ONE_SIGMA = erf(1 / np.sqrt(2))  # 0.6827 of a normal variable lies within one standard deviation
 
@@ -168,6 +169,9 @@ class Frames:
     def rgb(self, index: int) -> np.ndarray:
         return np.ascontiguousarray(self.pictures[index])
 
+    def small_grey(self, index: int, width_px: int) -> np.ndarray:
+        return small_grey(of_size(self.rgb(index), self.size), width_px)
+
 
 def steady(stamps_ms: list[float], xy=(100.0, 80.0), image_size=(320, 240)) -> Samples:
     count = len(stamps_ms)
@@ -241,13 +245,20 @@ def test_samples_from_before_a_scene_cut_are_dropped():
     assert len(points) == len(weights) == 1
 
 
+def test_a_frame_of_another_size_costs_what_was_looked_at_on_it():
+    frames = Frames(3)
+    frames.pictures[1] = frames.pictures[1][:120]
+    points, _ = aggregate(steady([110, 150, 200]), frames, 2, flow=FlowSettings())
+    assert len(points) == 1
+
+
 def test_each_pair_of_frames_is_compared_once(monkeypatch):
     frames, pairs = Frames(5, shift=2), []
     carry = gaze_module.carry
 
-    def counted(points, earlier, later, settings):
+    def counted(points, *compared):
         pairs.append(len(points))
-        return carry(points, earlier, later, settings)
+        return carry(points, *compared)
 
     monkeypatch.setattr(gaze_module, "carry", counted)
     aggregate(steady([205 + 5 * i for i in range(40)]), frames, 4, flow=FlowSettings())

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg, to_rgb
+from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg, small_grey, to_rgb, to_small_grey
 
 # Smooth, so that demosaicing and chroma subsampling lose little.
 H, W = 48, 64
@@ -128,3 +128,19 @@ def test_what_is_no_picture_is_named(message, error, says: str) -> None:
     else:
         with pytest.raises(error, match=says):
             to_rgb(message)
+
+
+@pytest.mark.parametrize(
+    ("size", "height"), [((1280, 720), 135), ((640, 480), 180), ((1283, 721), 135), ((64, 48), 48)]
+)
+def test_a_small_grey_picture_is_the_same_from_a_jpeg_decoded_small(size: tuple[int, int], height: int) -> None:
+    picture = cv2.resize(PICTURE, size, interpolation=cv2.INTER_CUBIC)
+    jpeg = SimpleNamespace(format="bgr8; jpeg compressed bgr8", data=np.frombuffer(encode_jpeg(picture, 95), np.uint8))
+    small = to_small_grey(jpeg, size, 240)
+    assert small.shape == (height, min(size[0], 240))
+    assert np.abs(small.astype(int) - small_grey(to_rgb(jpeg), 240)).mean() < 1
+    with pytest.raises(DamagedImage, match="expected"):
+        to_small_grey(jpeg, (size[0] + 8, size[1]), 240)
+    jpeg.data = jpeg.data[:100]
+    with pytest.raises(DamagedImage, match="100 bytes"):
+        to_small_grey(jpeg, size, 240)

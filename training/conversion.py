@@ -30,7 +30,7 @@ from training.shards import Shard, ShardWriter, replacing
 
 # Tensors with one entry per token of the text; all others belong to the images.
 TEXT_TENSORS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "cross_attention_mask")
-_LAYOUT = 1  # of the files; another number makes all of them anew
+_LAYOUT = 2  # of the files and of how gaze is carried; another number makes all of them anew
 
 
 @dataclass(frozen=True)

@@ -63,8 +63,7 @@ def window_use(session: Session, frames: Frames, covered: NDArray[np.bool_] | No
     dropped = Counter(counts.dropped)
     windows = []
     for window in cut:  # as training.data does when it decodes them
-        carried = _carried_from(window.frames, frames.stamps_ns, demands) if settings.gaze_flow and session.gaze else ()
-        if any(frames.sizes[index] is None for index in (*window.frames, *carried)):
+        if any(frames.sizes[index] is None for index in window.frames):
             dropped["with a damaged frame"] += 1
         elif any(frames.sizes[index] != frames.size for index in window.frames):
             dropped["with a frame of another size"] += 1
@@ -102,10 +101,3 @@ def window_use(session: Session, frames: Frames, covered: NDArray[np.bool_] | No
         "without_gaze": without,
     }
     return Finding("windows", severity, text, limit, figures)
-
-
-def _carried_from(indices: tuple[int, ...], stamps_ns: NDArray[np.int64], demands: Demands) -> list[int]:
-    """Earlier frames from which optical flow carries gaze to these frames: they are decoded too."""
-    window_ns = round(demands.gaze_window_s * 1e9)
-    first = np.searchsorted(stamps_ns, stamps_ns[list(indices)] - window_ns, side="right") - 1
-    return [row for start, index in zip(first, indices, strict=True) for row in range(max(int(start), 0), index)]

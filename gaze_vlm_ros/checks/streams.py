@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bag_info import instant_text
-from gaze_vlm_ros.camera_gaze_lag import picture_motion, small_grey
+from gaze_vlm_ros.camera_gaze_lag import WIDTH_PX, picture_motion
 from gaze_vlm_ros.checks.arrival_delay import MIN_SPAN_S, STEP_S, delay_trend
 from gaze_vlm_ros.checks.finding import Demands, Finding, graded, worse
-from gaze_vlm_ros.images import DamagedImage, UnknownEncoding
+from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, small_grey
 from gaze_vlm_ros.session import FrameStream
 
 LAG_FOOTAGE_S, LAG_PIECE_S = 300.0, 10.0  # of video that the lag is told from, in pieces spread over the bag
@@ -51,7 +51,7 @@ def look_at_frames(stream: FrameStream) -> Frames:
             before = None
             continue
         sizes.append((rgb.shape[1], rgb.shape[0]))
-        grey = small_grey(rgb) if measured[index] else None
+        grey = small_grey(rgb, WIDTH_PX) if measured[index] else None
         if grey is not None and before is not None and (motion := picture_motion(before, grey)) is not None:
             motions[index] = motion
         before = grey
