@@ -207,6 +207,12 @@ def totals_of(record: Mapping[str, str]) -> tuple[str, TopicTotals]:
     return record["topic"], TopicTotals(**counts)
 
 
+@lru_cache(maxsize=256)  # parsing takes longer than the rest of opening a bag, and bags share their types
+def _types_in(definition: bytes, name: str) -> Mapping[str, Any]:
+    """What a schema defines: the type `name` and those it uses."""
+    return get_types_from_msg(definition.decode(), name)
+
+
 class Bag:
     """An open bag. Close it, or use it as a context manager."""
 
@@ -265,7 +271,7 @@ class Bag:
         for file in self._files:
             for schema in file.schemas.values():
                 if schema.encoding == "ros2msg":
-                    found.update(get_types_from_msg(schema.data.decode(), schema.name))
+                    found.update(_types_in(schema.data, schema.name))
         self._types = known_types()
         try:
             self._types.register(found)

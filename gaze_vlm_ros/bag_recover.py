@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -186,13 +187,19 @@ def _topic(channel: Channel, schema: Schema | None) -> _Topic | None:
     if channel.message_encoding != "cdr" or schema is None or schema.encoding != "ros2msg":
         return None
     try:
-        qos = yaml.safe_load(channel.metadata.get("offered_qos_profiles", ""))
+        qos = _profiles(channel.metadata.get("offered_qos_profiles", ""))
         definition = schema.data.decode()
     except (yaml.YAMLError, UnicodeDecodeError):
         return None
     usable = isinstance(qos, list) and qos and all(isinstance(profile, Mapping) for profile in qos)
     description = TypeDescription(definition, channel.metadata.get("topic_type_hash", ""))
     return _Topic(schema.name, qos if usable else [DEFAULT_QOS], description)
+
+
+@lru_cache(maxsize=256)  # every chunk of a damaged file may declare its topics anew
+def _profiles(text: str) -> Any:
+    """Read only: all who ask get the same object. Raises yaml.YAMLError."""
+    return yaml.safe_load(text)
 
 
 def _copy(

@@ -276,7 +276,7 @@ def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
         wait_for_line(node, "is ready", 60)
         found = subscriptions("scripted_labels", "/camera/camera_info")
         nobody = subscriptions("nobody", "--within", 1)
-        another = subscriptions("scripted_labels", "/gaze", "--within", 20)
+        another = subscriptions("scripted_labels", "/gaze", "--within", 8)
         assert node.stop() == 0
     assert found.stdout.splitlines() == ["/camera/camera_info sensor_msgs/msg/CameraInfo"], found.stderr
     assert node.last_line() == "published 0 scripted labels"
@@ -285,6 +285,6 @@ def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
         "subscriptions: error: no node nobody is running on this domain, looked for 1 s; start it first"
     ]
     assert another.stderr.splitlines() == [
-        "subscriptions: error: node scripted_labels subscribes /camera/camera_info, expected /gaze, looked for 20 s; "
+        "subscriptions: error: node scripted_labels subscribes /camera/camera_info, expected /gaze, looked for 8 s; "
         "set its topic parameters"
     ]

@@ -96,11 +96,11 @@ def test_a_terminal_that_is_held_holds_up_nothing(tmp_path: Path) -> None:
     recorder = start_node("recorder", parameters, environment, tmp_path)
     assert recorder.stdout is not None
     fcntl.fcntl(recorder.stdout.fileno(), fcntl.F_SETPIPE_SZ, 4096)
-    source = start([sys.executable, SOURCE, "8"], environment)
+    source = start([sys.executable, SOURCE, "5"], environment)
     assert finish(source)[0] == 0
     assert recorder.wait(60) == 0
-    assert recorder.stdout.buffer.raw.read(8192).count(b"\n") < 40  # of 80 reports: it was full indeed
-    np.testing.assert_array_equal(gaze_numbers(folder), np.arange(1600))
+    assert recorder.stdout.buffer.raw.read(8192).count(b"\n") < 40  # of 90 reports: it was full indeed
+    np.testing.assert_array_equal(gaze_numbers(folder), np.arange(1000))
 
 
 def test_two_recorders_on_one_path(tmp_path: Path) -> None:
