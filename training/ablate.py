@@ -4,13 +4,15 @@
     python training/ablate.py --config my.yaml --out runs --train bags/train_* --test bags/test_*
 
 Each run is a fit and an evaluation on sessions that no fit has seen. A run that is finished is kept: the same command
-goes on where the last one ended, with more seeds or arms if the configuration has them by now. Needs no ROS.
+goes on where the last one ended, with more seeds or arms if the configuration has them by now. Tables and figures are
+made anew after each run, and a run that fails does not hold up the others. Needs no ROS.
 """
 
 from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import itertools
 import json
@@ -18,8 +20,10 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Sequence
-from concurrent.futures import Future, as_completed
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,10 +36,13 @@ if __name__ == "__main__":
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from training import ablation_tables
-from training.parallel import worker_pool
+from training.bags import bag_digest, find_bags, hash_of
+from training.parallel import bag_mapper, worker_pool
 from training.settings import BadSettings, Settings, load_settings
 
 SCORES = "scores.json"  # of a run, written last
+SETTINGS = "settings.yaml"  # of a run: those of its fit
+_FREE = ("device", "loader_workers")  # settings that say how fast the same comes
 _PREPARED = (  # settings that prepared windows depend on
     "model", "model_options", "task", "frames", "horizon_s", "observation_s", "stride_s", "leads_s", "gaze_window_s",
     "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
@@ -48,6 +55,10 @@ class BadAblation(GazeVlmError):
 
 class RunsFailed(GazeVlmError):
     """Some runs ended in an error; the tables hold the others."""
+
+
+class OtherRuns(GazeVlmError):
+    """What is in --out was made with other settings or of other bags, under the same names."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,7 @@ class Ablation:
     simulate: dict[str, Any] = field(default_factory=dict)  # the workbench's sessions, where no bags are given
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Run:
     """One fit: an arm, the value of a sweep or none, a seed."""
 
@@ -124,80 +135,182 @@ def main(argv: Sequence[str] | None = None) -> int:
     if bool(arguments.train) != bool(arguments.test):
         raise BadAblation("--train and --test go together: the bags to fit and those to score, of other sessions")
     out: Path = arguments.out
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps(yaml.safe_load(arguments.config.read_text()), indent=1) + "\n")
     runs = runs_of(ablation)
     recipe = functools.partial(_arguments, ablation, arguments.device)
-    for run in runs:  # a mistake in the last arm is told before the first fit
-        _settings(recipe(run))
+    wanted = {run: _settings(recipe(run)) for run in runs}  # a mistake in the last arm is told before the first fit
+    if not arguments.train:
+        require_same_sessions(ablation, out)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "settings.json").write_text(json.dumps(yaml.safe_load(arguments.config.read_text()), indent=1) + "\n")
     train, test = arguments.train, arguments.test
     if not train:
         train, test = simulated(ablation, out, arguments.jobs)
+    bags = bag_hashes(train, test, arguments.jobs)
+    finished = [run for run in runs if (out / run.folder / SCORES).is_file()]
+    require_same_runs(out, {run.folder: wanted[run] for run in finished}, bags)
 
-    waiting = [run for run in runs if not (out / run.folder / SCORES).is_file()]
+    waiting = [run for run in runs if run not in finished]
     cache = arguments.cache or out / "windows"
     if waiting:
         _prepare(recipe, waiting, [*train, *test], cache, arguments.jobs, out)
-    work = functools.partial(one_run, train=train, test=test, cache=cache, out=out, keep=arguments.keep_weights)
-    failed: dict[str, str] = {}
-    bar = tqdm(total=len(runs), initial=len(runs) - len(waiting), desc="runs", unit="run")
-    with bar, worker_pool(arguments.jobs) as pool:
-        pending: set[Future[tuple[str, str]]] = set()
-        queue = iter(waiting)
-        while True:
-            late = arguments.limit_s and time.monotonic() - began > arguments.limit_s
-            while not late and len(pending) < arguments.jobs and (following := next(queue, None)) is not None:
-                pending.add(pool.submit(work, following.folder, recipe(following)))
-            if not pending:
-                break
-            done = next(as_completed(pending))
-            pending.remove(done)
-            folder, error = done.result()
-            if error:
-                failed[folder] = error
-            bar.update()
-    finished = [run for run in runs if (out / run.folder / SCORES).is_file()]
-    ablation_tables.write(
-        out, ablation, [(run, json.loads((out / run.folder / SCORES).read_text())) for run in finished]
+    work = functools.partial(
+        one_run, train=train, test=test, bags=bags, cache=cache, out=out, keep=arguments.keep_weights
     )
-    left = len(runs) - len(finished) - len(failed)
-    print(f"{len(finished)} of {len(runs)} runs are in {out / 'report.html'}" + (f"; {left} are left" if left else ""))
+    tasks = {run.folder: recipe(run) for run in waiting}
+    stop = began + arguments.limit_s if arguments.limit_s else float("inf")
+    failed: dict[str, str] = {}
+    _write(out, ablation, runs, failed)
+    with tqdm(total=len(runs), initial=len(finished), desc="runs", unit="run") as bar:
+        for folder, error in _done(work, tasks, arguments.jobs, stop):
+            if error and not (out / folder / SCORES).is_file():
+                failed[folder] = error
+                tqdm.write(f"ablate.py: {folder} failed: {error}; see {out / f'{folder}.part' / 'log.txt'}", sys.stderr)
+            _write(out, ablation, runs, failed)
+            bar.update()
+    left = [run.folder for run in runs if run.folder not in failed and not (out / run.folder / SCORES).is_file()]
+    print(f"{len(runs) - len(failed) - len(left)} of {len(runs)} runs are in {out / 'report.html'}")
+    if left:
+        print(f"{len(left)} are left, and the same command goes on with them: {', '.join(left)}")
     if failed:
-        folder, error = next(iter(failed.items()))
-        raise RunsFailed(f"{len(failed)} runs failed; {folder}: {error}; see {out / folder / 'log.txt'}")
+        raise RunsFailed(
+            f"{len(failed)} of {len(runs)} runs failed, and the tables are without them: {', '.join(failed)}; "
+            "the same command tries them again"
+        )
     return 0
 
 
+def _done(work: Any, tasks: Mapping[str, list[str]], jobs: int, stop: float) -> Iterator[tuple[str, str]]:
+    """(folder, error or "") of each task as it ends; none is begun after `stop`, by time.monotonic."""
+    queue = iter(tasks.items())
+    pool = worker_pool(jobs)
+    pending: dict[Future[tuple[str, str]], str] = {}
+    try:
+        while True:
+            while len(pending) < jobs and time.monotonic() < stop and (task := next(queue, None)) is not None:
+                following, arguments = task
+                pending[pool.submit(work, following, arguments)] = following
+            if not pending:
+                return
+            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+                folder = pending.pop(future)
+                try:
+                    yield future.result()
+                except BrokenProcessPool:  # ends all that run beside it
+                    yield folder, "its process, or one beside it, was killed, for lack of memory perhaps: fewer --jobs"
+                    pool.shutdown(wait=False)
+                    yield from ((other, "a process beside it was killed") for other in pending.values())
+                    pending.clear()
+                    pool = worker_pool(jobs)
+                    break
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def one_run(
-    folder: str, arguments: list[str], train: list[Path], test: list[Path], cache: Path, out: Path, keep: bool
+    folder: str,
+    arguments: list[str],
+    train: list[Path],
+    test: list[Path],
+    bags: Mapping[str, str],
+    cache: Path,
+    out: Path,
+    keep: bool,
 ) -> tuple[str, str]:
     """Fit and evaluate in this process; (folder, error or "")."""
-    from training import evaluate, fit
-
     place, unfinished = out / folder, out / f"{folder}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
-    weights, scores = unfinished / "checkpoint", unfinished / SCORES
-    began = time.monotonic()
     with (unfinished / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
-            fit.main([*arguments, "--cache", str(cache), "--out", str(weights), *map(str, train)])
-            fitted = time.monotonic()
-            options = ["--json", str(scores), "--cache", str(cache), "--device", _settings(arguments).device]
-            evaluate.main([str(weights), *map(str, test), *options])
+            result = _fit_and_evaluate(unfinished / "checkpoint", arguments, train, test, cache)
         except GazeVlmError as error:
             return folder, str(error)
-    result = json.loads(scores.read_text())
-    result["seconds"] = {"fit": fitted - began, "evaluate": time.monotonic() - fitted}
-    for name in ("windows", "examples", "sessions"):  # a megabyte each, and not in any table
-        result.pop(name, None)
-    shutil.copy(weights / "settings.yaml", unfinished / "settings.yaml")
-    shutil.copy(weights / "metrics.jsonl", unfinished / "metrics.jsonl")
+        except Exception as error:  # a defect, or no memory: the other runs go on
+            traceback.print_exc()
+            return folder, " ".join(f"{type(error).__name__}: {error}".split())
+    for name in (SETTINGS, "metrics.jsonl"):
+        shutil.copy(unfinished / "checkpoint" / name, unfinished / name)
     if not keep:
-        shutil.rmtree(weights)
-    scores.write_text(json.dumps(result, indent=1))
+        shutil.rmtree(unfinished / "checkpoint")
+    (unfinished / SCORES).write_text(json.dumps(result | {"bags": bags}, indent=1))
     unfinished.replace(place)
     return folder, ""
+
+
+def _fit_and_evaluate(
+    weights: Path, arguments: list[str], train: list[Path], test: list[Path], cache: Path
+) -> dict[str, Any]:
+    """Scores as evaluate.py writes them, without what no table holds, and `seconds` of both."""
+    from training import evaluate, fit
+
+    began = time.monotonic()
+    fit.main([*arguments, "--cache", str(cache), "--out", str(weights), *map(str, train)])
+    fitted = time.monotonic()
+    scores = weights.with_name(SCORES)
+    options = ["--json", str(scores), "--cache", str(cache), "--device", _settings(arguments).device]
+    evaluate.main([str(weights), *map(str, test), *options])
+    result: dict[str, Any] = json.loads(scores.read_text())
+    scores.unlink()
+    for name in ("windows", "examples", "sessions"):  # a megabyte each
+        result.pop(name, None)
+    return result | {"seconds": {"fit": fitted - began, "evaluate": time.monotonic() - fitted}}
+
+
+def _write(out: Path, ablation: Ablation, runs: Sequence[Run], failed: Mapping[str, str]) -> None:
+    """Tables and figures of what is finished, by this process or another one."""
+    places = [(run, out / run.folder / SCORES) for run in runs]
+    results = [(run, json.loads(scores.read_text())) for run, scores in places if scores.is_file()]
+    absent = {run.folder: failed.get(run.folder, "not run yet") for run, scores in places if not scores.is_file()}
+    ablation_tables.write(out, ablation, results, absent)
+
+
+def bag_hashes(train: Sequence[Path], test: Sequence[Path], jobs: int) -> dict[str, str]:
+    """Names of what is fitted and of what is scored, by content. Raises what load_session raises."""
+    parts = {"train": find_bags(train), "test": find_bags(test)}
+    with bag_mapper(jobs) as mapper:
+        return {name: hash_of(mapper(bag_digest, bags)) for name, bags in parts.items()}
+
+
+def require_same_runs(out: Path, wanted: Mapping[str, Settings], bags: Mapping[str, str]) -> None:
+    """Raises OtherRuns where finished runs (folder -> what its settings must be) were made with others, or of others.
+
+    Runs of before bags were noted are taken to be of these, and named.
+    """
+    unknown = []
+    for folder, now in wanted.items():
+        before = load_settings(out / folder / SETTINGS)
+        changed = [
+            f"{field.name} was {getattr(before, field.name)!r} and is {getattr(now, field.name)!r}"
+            for field in dataclasses.fields(Settings)
+            if field.name not in _FREE and getattr(before, field.name) != getattr(now, field.name)
+        ]
+        noted = json.loads((out / folder / SCORES).read_text()).get("bags")
+        changed += [f"the bags to {name} were others" for name in bags if noted and noted[name] != bags[name]]
+        if changed:
+            raise OtherRuns(
+                f"{out / folder} is finished, and not what the configuration asks for: {', '.join(changed)}; give "
+                "another --out, or remove that folder to run it again"
+            )
+        if not noted:
+            unknown.append(folder)
+    if unknown:
+        print(f"{len(unknown)} runs do not say of which bags they are, and are kept: {', '.join(unknown)}")
+
+
+def require_same_sessions(ablation: Ablation, out: Path) -> None:
+    """Raises OtherRuns where the simulated sessions in `out` are not those of the configuration."""
+    if not (out / "bags").is_dir() or not (out / "settings.json").is_file():
+        return
+    before = json.loads((out / "settings.json").read_text()).get("simulate", {})
+    changed = [
+        f"{name} was {before.get(name)!r} and is {ablation.simulate.get(name)!r}"
+        for name in {**before, **ablation.simulate}
+        if before.get(name) != ablation.simulate.get(name)
+    ]
+    if before and changed:
+        raise OtherRuns(
+            f"{out / 'bags'} holds other simulated sessions: {', '.join(changed)}; give another --out, or remove {out}"
+        )
 
 
 def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
@@ -252,7 +365,9 @@ def _prepare(recipe: Any, runs: Sequence[Run], bags: Sequence[Path], cache: Path
         if key not in known:
             known.add(key)
             own = ["--set", "validation=0.0", "--set", "keep=last", "--workers", str(jobs), "--prepare-only"]
-            fit.main([*arguments, *own, "--cache", str(cache), "--out", str(out / "prepared"), *map(str, bags)])
+            # What goes wrong here, goes wrong in the run, which tells it by name.
+            with contextlib.suppress(Exception):
+                fit.main([*arguments, *own, "--cache", str(cache), "--out", str(out / "prepared"), *map(str, bags)])
 
 
 def _arguments(ablation: Ablation, device: str, run: Run) -> list[str]:

@@ -22,6 +22,8 @@ to {{ baseline }} with the same seed.</p>
 <td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td></tr>
 {% endfor %}</table>
 {% for name, picture in pictures.items() %}<p><img alt="{{ name }}" src="data:image/png;base64,{{ picture }}"></p>{% endfor %}
+{% if absent %}<h2>Not in the tables</h2><ul>{% for folder, why in absent.items() %}<li>{{ folder }}: {{ why }}</li>{% endfor %}
+</ul>{% endif %}
 <h2>Configuration</h2><pre>{{ settings }}</pre></body></html>
 """
 )

@@ -112,8 +112,13 @@ def summary(rows: Sequence[Row], baseline: str) -> list[dict[str, Any]]:
     return table
 
 
-def write(out: Path, ablation: Ablation, results: Sequence[tuple[Run, Mapping[str, Any]]]) -> None:
-    """runs.csv, summary.csv, table.tex, report.html and the figures, of the runs that there are."""
+def write(
+    out: Path, ablation: Ablation, results: Sequence[tuple[Run, Mapping[str, Any]]], absent: Mapping[str, str]
+) -> None:
+    """runs.csv, summary.csv, table.tex, report.html and the figures, of the runs that there are.
+
+    absent: why each of the others is not among them.
+    """
     rows = rows_of(results)
     table = summary(rows, ablation.baseline)
     _write_csv(out / "runs.csv", [_flat(row) for row in rows])
@@ -133,7 +138,7 @@ def write(out: Path, ablation: Ablation, results: Sequence[tuple[Run, Mapping[st
         table=table,
         baseline=ablation.baseline,
         pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
-        arms=ablation.arms,
+        absent=absent,
         settings=json.dumps(asdict(ablation), indent=1, ensure_ascii=False),
     )
     (out / "report.html").write_text(page, encoding="utf-8")

@@ -127,5 +127,15 @@ def _size(recording: Recording) -> str:
 
 
 def data_hash(recordings: Sequence[Recording]) -> str:
-    """Names the recordings that a fit used: 16 hex digits over their sorted digests."""
-    return hashlib.sha256(" ".join(sorted(recording.digest for recording in recordings)).encode()).hexdigest()[:16]
+    """Names the recordings that a fit used, see `hash_of`."""
+    return hash_of(recording.digest for recording in recordings)
+
+
+def hash_of(digests: Iterable[str]) -> str:
+    """16 hex digits that name a set of recordings, of any order."""
+    return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:16]
+
+
+def bag_digest(bag: Path) -> str:
+    """See session_digest. Raises what load_session raises."""
+    return session_digest(load_session(bag))

@@ -1,7 +1,9 @@
 """Many small fits and their tables; what is finished is kept."""
 
 import csv
+import dataclasses
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from scipy.stats import t as student_t
 
 from training import ablate
 from training.ablation_tables import mean_over_seeds
+from training.settings import save_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -65,6 +68,57 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
     config.write_text(config.read_text().replace("seeds:\n- 0\n- 1\n", "seeds:\n- 0\n- 1\n- 2\n"))
     assert ablate.main([*command, "--limit-s", "0.001"]) == 0  # too late to begin another
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/scores.json")} == stamps
+    assert "gaze__seed2: not run yet" in (out / "report.html").read_text()
+
+    # The same names for something else are not taken for it.
+    other = [*command[:-1], "1", "--limit-s", "0.001"]
+    with pytest.raises(ablate.OtherRuns, match=r"gaze__seed0 is finished.*: the bags to train were others; give anoth"):
+        ablate.main([bag for bag in other if not bag.endswith("s1")])
+    config.write_text(config.read_text().replace("steps: 6", "steps: 7"))
+    with pytest.raises(
+        ablate.OtherRuns, match=r"gaze__seed0 is finished, .*: steps was 6 and is 7; give another --out"
+    ):
+        ablate.main(other)
+
+
+def test_a_run_that_fails_is_named_and_the_others_are_tabled(
+    config: Path, small_bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fit_and_evaluate(weights: Path, arguments: list[str], *_: object) -> dict[str, object]:
+        if "gaze=none" in arguments:
+            raise RuntimeError("no kernel\nfor this")
+        weights.mkdir()
+        save_settings(ablate._settings(arguments), weights / "settings.yaml")
+        (weights / "metrics.jsonl").touch()
+        return {"groups": {}, "seconds": {"fit": 1.0, "evaluate": 1.0}}
+
+    monkeypatch.setattr(ablate, "_fit_and_evaluate", fit_and_evaluate)
+    monkeypatch.setattr(ablate, "_prepare", lambda *_: None)
+    monkeypatch.setattr(ablate, "worker_pool", ThreadPoolExecutor)
+    out, bag = tmp_path / "out", str(small_bags / "s0")
+    command = ["--config", str(config), "--out", str(out), "--train", bag, "--test", bag, "--jobs", "1"]
+    with pytest.raises(ablate.RunsFailed, match=r"2 of 6 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
+        ablate.main(command)
+    assert "no_gaze__seed1 failed: RuntimeError: no kernel for this; see" in capsys.readouterr().err
+    assert "Traceback" in (out / "no_gaze__seed1.part" / "log.txt").read_text()
+    assert len(list(out.glob("*/scores.json"))) == 4
+    assert "no_gaze__seed0: RuntimeError: no kernel for this" in (out / "report.html").read_text()
+
+    # Runs of before bags were noted are kept, and told.
+    scores = out / "gaze__seed0" / "scores.json"
+    scores.write_text(
+        json.dumps({key: value for key, value in json.loads(scores.read_text()).items() if key != "bags"})
+    )
+    ablate.main([*command, "--limit-s", "0.001"])
+    assert "1 runs do not say of which bags they are, and are kept: gaze__seed0" in capsys.readouterr().out
+
+
+def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path, tmp_path: Path) -> None:
+    (tmp_path / "bags").mkdir()
+    (tmp_path / "settings.json").write_text(json.dumps({"simulate": {"session_s": 50.0}}))
+    ablation = dataclasses.replace(ablate.load_ablation(config), simulate={"session_s": 20.0})
+    with pytest.raises(ablate.OtherRuns, match=r"session_s was 50\.0 and is 20\.0"):
+        ablate.require_same_sessions(ablation, tmp_path)
 
 
 def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path, tmp_path: Path) -> None:
