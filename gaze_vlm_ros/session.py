@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +71,7 @@ class FrameStream:
         self.is_keyframe = keyframe_of == self._arrival  # (N,) decodes alone; still pictures all do
         self.is_lost = keyframe_of < 0  # (N,) cannot be decoded, as its and other packets tell; still pictures never
         self._decoded: OrderedDict[int, RGB] = OrderedDict()
-        self._small = lru_cache(SMALL_FRAMES_KEPT)(self._make_small_grey)
+        self._small: OrderedDict[tuple[int, int], NDArray[np.uint8]] = OrderedDict()  # by index and width
         self._size: tuple[int, int] | None = None
 
     def __len__(self) -> int:
@@ -127,12 +126,16 @@ class FrameStream:
 
         Raises DamagedImage where it does not decode or is of another size than the stream's.
         """
-        return self._small(index, width_px)
-
-    def _make_small_grey(self, index: int, width_px: int) -> NDArray[np.uint8]:
-        if self._video:
-            return small_grey(of_size(self.rgb(index), self.size), width_px)
-        return to_small_grey(self.message(index), self.size, width_px)
+        picture = self._small.get((index, width_px))
+        if picture is None:
+            if self._video:
+                picture = small_grey(of_size(self.rgb(index), self.size), width_px)
+            else:
+                picture = to_small_grey(self.message(index), self.size, width_px)
+            self._small[index, width_px] = picture
+            if len(self._small) > SMALL_FRAMES_KEPT:
+                self._small.popitem(last=False)
+        return picture
 
 
 @dataclass(frozen=True)
