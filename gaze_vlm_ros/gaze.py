@@ -77,6 +77,7 @@ def aggregate(
     at: int,
     window_s: float = 0.2,  # the paper's; a fixation lasts about as long
     *,
+    newest_alone: bool = False,  # one sample in place of all
     min_confidence: float = 0.6,  # below, pupil detectors are mostly wrong
     flow: FlowSettings | None = None,
 ) -> tuple[Floats, Floats]:
@@ -86,7 +87,8 @@ def aggregate(
     the confidence is at least `min_confidence` or not given, the eye is not known to be in a blink or saccade, and the
     point is on the image. With `flow`, each is carried from the frame on which it was measured (the newest one at that
     time) to frame `at` by optical flow, and dropped where flow is not consistent (arXiv 2510.21356, section 3), or
-    where that earlier frame is damaged or of another size. Raises DamagedImage where frame `at` is.
+    where that earlier frame is damaged or of another size. With `newest_alone`, only the last of those that count is
+    taken. Raises DamagedImage where frame `at` is.
     """
     at_ns = int(frames.stamps_ns[at])
     width, height = frames.size
@@ -103,6 +105,8 @@ def aggregate(
             & (points < (width, height)).all(axis=1)
         )
     points, stamps_ns = points[usable], samples.stamps_ns[chosen][usable]
+    if newest_alone:
+        points, stamps_ns = points[-1:], stamps_ns[-1:]
     if flow is not None and len(points):
         points = _carried(points, stamps_ns, frames, at, flow)
     return points, np.ones(len(points))

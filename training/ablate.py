@@ -45,7 +45,7 @@ SETTINGS = "settings.yaml"  # of a run: those of its fit
 _FREE = ("device", "loader_workers")  # settings that say how fast the same comes
 _PREPARED = (  # settings that prepared windows depend on
     "model", "model_options", "task", "frames", "horizon_s", "observation_s", "stride_s", "leads_s", "gaze_window_s",
-    "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
+    "gaze_samples", "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
 )  # fmt: skip
 
 

@@ -93,7 +93,8 @@ def convert_recording(
     """One bag, which is opened only if something is missing. progress: called for each window that is done."""
     session = functools.cache(lambda: load_session(recording.path))
     shown = [window.frames for window in recording.windows]
-    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow]
+    newest = ["newest"] if settings.gaze_samples == "newest" else []
+    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow, *newest]
     drawn = settings.gaze_as == "drawn" and recording.digest in gaze_shown_in
     images_key = _key(
         recording.digest,

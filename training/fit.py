@@ -35,7 +35,7 @@ from training.gaze_block import add_gaze_block, require_place
 from training.gaze_shown import asked
 from training.gaze_targets import prior_target, shuffled_rows
 from training.loop import Job, Parts, make_optimizer, require_tensorboard, train
-from training.model import led_layers, make_trainable, plain_model, weights_dtype
+from training.model import led_heads, led_layers, make_trainable, plain_model, weights_dtype
 from training.parallel import bag_mapper
 from training.preflight import fly, notes_on_data, require_disk
 from training.processes import CannotShare, is_sharded, join
@@ -76,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The model, and the windows as it takes them.
         model, processor = _load(settings, labels, device)
         require_tap(model, processor, led_layers(model, settings))
+        led_heads(model, settings)  # raises where there are no such heads
         if settings.gaze_as == "block":
             require_place(model)
         with accelerator.main_process_first():  # it converts, and the others read

@@ -12,7 +12,7 @@ from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from training.data import IGNORED, Batch
 from training.gaze_block import gaze_block_of
 from training.loss import gaze_regularizer
-from training.model import autocast, led_layers
+from training.model import autocast, led_heads, led_layers
 from training.settings import Settings
 
 
@@ -60,7 +60,7 @@ def _forward(
     counts = batch.answer_tokens != IGNORED
     if settings.kl_rows == "first":
         counts = counts & (torch.arange(answer, device=counts.device) == 0)
-    if settings.kl_heads == "mean":
-        return logits, tap.log_attention(), counts
+    if settings.kl_heads != "each":
+        return logits, tap.log_attention(led_heads(model, settings)), counts
     heads = tap.per_head()  # every head's rows count as rows
     return logits, heads.flatten(1, 2), counts.repeat(1, heads.shape[1])

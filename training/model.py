@@ -27,6 +27,10 @@ class NoSuchLayer(GazeVlmError):
     """kl_layers names a decoder layer that the model does not have."""
 
 
+class NoSuchHead(GazeVlmError):
+    """kl_heads names an attention head that the model does not have."""
+
+
 def resolve_device(name: str) -> str:
     """The device to compute on; "auto" is cuda where there is one."""
     if name == "auto":
@@ -60,6 +64,16 @@ def led_layers(model: Any, settings: Settings) -> tuple[int, ...]:
         if layer not in layers:
             raise NoSuchLayer(f"kl_layers holds {layer}, and {settings.model} looks at pictures in {_listed(layers)}")
     return settings.kl_layers or middle_layers(model)
+
+
+def led_heads(model: Any, settings: Settings) -> tuple[int, ...] | None:
+    """Heads of each led layer whose average is compared with gaze; None = all. Raises NoSuchHead."""
+    if isinstance(settings.kl_heads, str):
+        return None
+    heads = getattr(model, "module", model).config.get_text_config().num_attention_heads
+    if max(settings.kl_heads) >= heads:
+        raise NoSuchHead(f"kl_heads holds {max(settings.kl_heads)}, and {settings.model} has heads 0 to {heads - 1}")
+    return settings.kl_heads
 
 
 def _listed(layers: tuple[int, ...]) -> str:

@@ -55,6 +55,7 @@ class Settings:
     gaze: str = "real"  # or a control: none (language loss alone), shuffled (another window's), uniform, centred
     gaze_as: str = "attention"  # what gaze does in training: lead attention, or, to compare: block, text, drawn
     gaze_window_s: float = 0.2  # samples so long before a frame count for it
+    gaze_samples: str = "all"  # of those that count: all, or, to compare, the newest of them alone
     gaze_min_confidence: float = 0.6  # samples below do not count; those without a confidence do
     gaze_sigma: float = 0.03  # of the Gaussian around a sample, as a share of the frame's width: error and fovea
     gaze_error: float = 0.0  # added to a window's gaze, drawn for each: standard deviation as a share of the width
@@ -68,7 +69,9 @@ class Settings:
     kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is led; none given = the middle third
 
     kl_direction: str = "forward"  # KL(gaze ‖ attention): attention must be wherever gaze was; reverse: the other way
-    kl_heads: str = "mean"  # mean: their average must look there; each: every head must
+    # mean: the average of all heads must look there; each: every head must; numbers: the average of these heads of
+    # each led layer, counted from 0
+    kl_heads: str | tuple[int, ...] = "mean"
     kl_rows: str = "answer"  # whose attention is led: all rows that predict the answer, or the first of them
     kl_per_frame: bool = False  # one KL for each frame, averaged, instead of one over all frames of the window
 
@@ -95,8 +98,8 @@ class Settings:
             "split_by": ("session", "person", "task", "scene"),
             "gaze": ("real", "none", "shuffled", "uniform", "centred"),
             "gaze_as": ("attention", "block", "text", "drawn"),
+            "gaze_samples": ("all", "newest"),
             "kl_direction": ("forward", "reverse"),
-            "kl_heads": ("mean", "each"),
             "kl_rows": ("answer", "first"),
             "kl_schedule": ("falling", "constant"),
             "keep": ("best", "last"),
@@ -106,6 +109,10 @@ class Settings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadSettings(f"setting {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        if isinstance(self.kl_heads, str) and self.kl_heads not in ("mean", "each"):
+            raise BadSettings(f"setting kl_heads is {self.kl_heads!r}, expected mean, each, or a list of heads")
+        if not isinstance(self.kl_heads, str) and (not self.kl_heads or min(self.kl_heads) < 0):
+            raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
         above_zero = (
             "horizon_s observation_s frames gaze_window_s gaze_sigma steps batch_size accumulate learning_rate "
             "gradient_clip check_every lora_rank kl_until"

@@ -98,20 +98,24 @@ class AttentionTap:
             self._masks.clear()
         return self._attention
 
-    def per_head(self) -> Tensor:
-        """(B, L * H, R, V) log attention of each head of each layer, in the order of `layers`."""
+    def per_head(self, heads: tuple[int, ...] | None = None) -> Tensor:
+        """(B, L * H, R, V) log attention of each head of each layer, in the order of `layers`.
+
+        heads: of each layer, these alone; None = all.
+        """
         by_layer = self.by_layer
         if missing := [layer for layer in self.layers if layer not in by_layer]:
             raise CannotTap(
                 f"decoder layers {missing} gave no attention: the model has no such layers, is not prepared "
                 "(enable_tap), or does not hand keyword arguments on to its attention and cannot be led by gaze"
             )
-        return torch.cat([by_layer[layer].to(self.rows.device) for layer in self.layers], dim=1)
+        chosen = slice(None) if heads is None else list(heads)
+        return torch.cat([by_layer[layer][:, chosen].to(self.rows.device) for layer in self.layers], dim=1)
 
-    def log_attention(self) -> Tensor:
-        """(B, R, V) log of the attention averaged over the heads of all layers; each row sums to one."""
-        heads = self.per_head()
-        return torch.logsumexp(heads, dim=1) - math.log(heads.shape[1])
+    def log_attention(self, heads: tuple[int, ...] | None = None) -> Tensor:
+        """(B, R, V) log of the attention averaged over the heads (see per_head) of all layers; each row sums to one."""
+        per_head = self.per_head(heads)
+        return torch.logsumexp(per_head, dim=1) - math.log(per_head.shape[1])
 
 
 @dataclass(frozen=True)

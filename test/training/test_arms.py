@@ -19,6 +19,7 @@ from training.gaze_block import add_gaze_block, gaze_block_of
 from training.gaze_shown import asked, told, with_ring
 from training.gaze_targets import prior_target
 from training.loop import Job, Parts, _Draws
+from training.model import NoSuchHead
 from training.settings import BadSettings, Settings, settings_from
 
 TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
@@ -75,9 +76,15 @@ def test_gaze_is_drawn_into_the_pictures_of_training_alone(small_bags: Path) -> 
 
 
 @pytest.mark.parametrize(
-    ("changed", "name"), [({"gaze": "none", "gaze_as": "text"}, "gaze"), ({"kl_heads": "some"}, "kl_heads")]
+    ("changed", "name"),
+    [
+        ({"gaze": "none", "gaze_as": "text"}, "gaze"),
+        ({"kl_heads": "some"}, "kl_heads"),
+        ({"kl_heads": []}, "kl_heads"),
+        ({"kl_heads": [0, -1]}, "kl_heads"),
+    ],
 )
-def test_what_does_not_go_together_is_refused(changed: dict[str, str], name: str) -> None:
+def test_what_does_not_go_together_is_refused(changed: dict[str, object], name: str) -> None:
     with pytest.raises(BadSettings, match=f"setting {name} is"):
         of(**changed)
 
@@ -109,11 +116,31 @@ def test_forms_of_the_regularizer_by_hand(small_bags: Path) -> None:
     for changed, attention, reverse, first in [
         ({}, heads.mean(1, True), False, False),
         ({"kl_heads": "each"}, heads, False, False),
+        ({"kl_heads": [1]}, heads[:, 1:2], False, False),
+        ({"kl_heads": [0, 1]}, heads[:, :2].mean(1, True), False, False),
         ({"kl_direction": "reverse"}, heads.mean(1, True), True, False),
         ({"kl_rows": "first"}, heads.mean(1, True), False, True),
     ]:
         _, kl = answer_losses(model, batch, of(**changed), with_attention=True)
         assert kl.item() == pytest.approx(mean_kl(attention, reverse, first), abs=2e-5), changed
+
+
+def test_a_head_that_the_model_does_not_have_is_refused(small_bags: Path, tmp_path: Path) -> None:
+    options = ["--set", f"model_options={TINY}", "--set", "kl_heads=[1, 9]", "--set", "gaze_flow=false"]
+    with pytest.raises(NoSuchHead, match=r"kl_heads holds 9, and tiny:smolvlm has heads 0 to 3"):
+        fit.main([*options, "--out", str(tmp_path / "out"), str(small_bags / "s0"), str(small_bags / "s1")])
+
+
+def test_one_gaze_sample_is_the_newest_that_counts(small_bags: Path, tmp_path: Path) -> None:
+    _, several = data_of(of(), small_bags)
+    _, one = data_of(of(gaze_samples="newest"), small_bags)
+    looked = np.flatnonzero(several.has_gaze)
+    assert (several.has_gaze == one.has_gaze).all()
+    assert len(looked) > 5
+    for row in looked:
+        for (points, _), (newest, _) in zip(several.gaze_points(row), one.gaze_points(row), strict=True):
+            np.testing.assert_array_equal(newest, points[-1:])
+    assert max(len(points) for points, _ in several.gaze_points(int(looked[0]))) > 1
 
 
 def test_priors_stand_for_gaze_where_there_is_some(small_bags: Path) -> None:
