@@ -63,11 +63,19 @@ class OtherRuns(GazeVlmError):
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting over several values, for some of the arms."""
+    """Several values, for some of the arms: of one setting, or each of them settings with a name."""
 
-    setting: str
-    values: list[Any]
+    values: list[Any] | dict[Any, dict[str, Any]]  # of `setting`; without one, name -> settings
     arms: list[str]
+    setting: str = ""
+
+    def changes(self) -> list[tuple[Any, dict[str, Any]]]:
+        """(value, settings that make it) of each. Raises TypeError where `values` is not of one of the two kinds."""
+        if self.setting and isinstance(self.values, list):
+            return [(value, {self.setting: value}) for value in self.values]
+        if isinstance(self.values, dict) and not self.setting:
+            return list(self.values.items())
+        raise TypeError("a sweep needs a setting and a list of values, or no setting and values: {name: {settings}}")
 
 
 @dataclass(frozen=True)
@@ -79,6 +87,7 @@ class Ablation:
     seeds: list[int]
     baseline: str  # the arm that the others are compared with, seed by seed
     set: dict[str, Any] = field(default_factory=dict)  # settings of all arms
+    embedding_model: str = ""  # of the semantic score, a folder or hub name; empty = no such score
     sweeps: dict[str, Sweep] = field(default_factory=dict)
     simulate: dict[str, Any] = field(default_factory=dict)  # the workbench's sessions, where no bags are given
 
@@ -106,6 +115,8 @@ def load_ablation(path: Path) -> Ablation:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         values["sweeps"] = {name: Sweep(**sweep) for name, sweep in values.get("sweeps", {}).items()}
         ablation = Ablation(**values)
+        for sweep in ablation.sweeps.values():
+            sweep.changes()
     except OSError as error:
         raise BadAblation(f"no configuration {path}: {error.strerror}; config/ablate_workbench.yaml is one") from None
     except (yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
@@ -122,8 +133,7 @@ def runs_of(ablation: Ablation) -> list[Run]:
     runs = [Run(arm, "", None, seed, own) for seed in ablation.seeds for arm, own in ablation.arms.items()]
     for name, sweep in ablation.sweeps.items():
         for seed in ablation.seeds:
-            for value in sweep.values:
-                changed = {sweep.setting: value}
+            for value, changed in sweep.changes():
                 runs += [Run(arm, name, value, seed, ablation.arms[arm] | changed) for arm in sweep.arms]
     return runs
 
@@ -154,7 +164,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     if waiting:
         _prepare(recipe, waiting, [*train, *test], cache, arguments.jobs, out)
     work = functools.partial(
-        one_run, train=train, test=test, bags=bags, cache=cache, out=out, keep=arguments.keep_weights
+        one_run,
+        train=train,
+        test=test,
+        bags=bags,
+        cache=cache,
+        out=out,
+        keep=arguments.keep_weights,
+        embedding_model=ablation.embedding_model,
     )
     tasks = {run.folder: recipe(run) for run in waiting}
     stop = began + arguments.limit_s if arguments.limit_s else float("inf")
@@ -215,6 +232,7 @@ def one_run(
     cache: Path,
     out: Path,
     keep: bool,
+    embedding_model: str = "",
 ) -> tuple[str, str]:
     """Fit and evaluate in this process; (folder, error or "")."""
     place, unfinished = out / folder, out / f"{folder}.part"
@@ -222,7 +240,7 @@ def one_run(
     unfinished.mkdir(parents=True)
     with (unfinished / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
-            result = _fit_and_evaluate(unfinished / "checkpoint", arguments, train, test, cache)
+            result = _fit_and_evaluate(unfinished / "checkpoint", arguments, train, test, cache, embedding_model)
         except GazeVlmError as error:
             return folder, str(error)
         except Exception as error:  # a defect, or no memory: the other runs go on
@@ -238,7 +256,7 @@ def one_run(
 
 
 def _fit_and_evaluate(
-    weights: Path, arguments: list[str], train: list[Path], test: list[Path], cache: Path
+    weights: Path, arguments: list[str], train: list[Path], test: list[Path], cache: Path, embedding_model: str
 ) -> dict[str, Any]:
     """Scores as evaluate.py writes them, without what no table holds, and `seconds` of both."""
     from training import evaluate, fit
@@ -248,6 +266,7 @@ def _fit_and_evaluate(
     fitted = time.monotonic()
     scores = weights.with_name(SCORES)
     options = ["--json", str(scores), "--cache", str(cache), "--device", _settings(arguments).device]
+    options += ["--embedding-model", embedding_model] if embedding_model else []
     evaluate.main([str(weights), *map(str, test), *options])
     result: dict[str, Any] = json.loads(scores.read_text())
     scores.unlink()

@@ -3,6 +3,9 @@
 
 import jinja2
 
+# Measures that some evaluations have: name and title.
+OPTIONAL = (("rouge_l", "ROUGE-L"), ("semantic", "semantic"))
+
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Ablation</title><style>
@@ -14,14 +17,18 @@ td.n { text-align: right; white-space: nowrap; } th { text-align: left; } img { 
 teacher-forced, and gaze is never shown. Mean over seeds with the 95 % interval of Student's t; the difference is that of top-1
 to {{ baseline }} with the same seed.</p>
 <table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
-<th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th></tr>
+{% for name, title in optional if name in measured %}<th>{{ title }}</th>{% endfor %}
+<th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th><th>answer, ms</th></tr>
 {% for line in table %}
 <tr><td>{{ line.sessions }}</td><td>{{ line.sweep }} {{ line.value }}</td><td>{{ line.arm }}</td><td class="n">{{ line.top1 }}</td>
 <td class="n">{{ line.difference if line.difference is not none else "" }}</td><td class="n">{{ line.exact }}</td>
-<td class="n">{{ line.class_mean_recall }}</td><td class="n">{{ line.overlap }}</td><td class="n">{{ line.attention_kl }}</td>
-<td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td></tr>
+<td class="n">{{ line.class_mean_recall }}</td>
+{% for name, title in optional if name in measured %}<td class="n">{{ line[name] }}</td>{% endfor %}
+<td class="n">{{ line.overlap }}</td><td class="n">{{ line.attention_kl }}</td>
+<td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td>
+<td class="n">{{ "%.1f"|format(line.answer_ms) if line.answer_ms == line.answer_ms else "" }}</td></tr>
 {% endfor %}</table>
-{% for name, picture in pictures.items() %}<p><img alt="{{ name }}" src="data:image/png;base64,{{ picture }}"></p>{% endfor %}
+{% for name, picture in pictures.items() %}<p><img alt="{{ name }}" src="{{ picture }}"></p>{% endfor %}
 {% if absent %}<h2>Not in the tables</h2><ul>{% for folder, why in absent.items() %}<li>{{ folder }}: {{ why }}</li>{% endfor %}
 </ul>{% endif %}
 <h2>Configuration</h2><pre>{{ settings }}</pre></body></html>

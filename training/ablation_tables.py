@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -13,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import t as student_t
 
+from gaze_vlm_ros.figures import embedded, png
 from training import figures
-from training.ablation_page import PAGE
+from training.ablation_page import OPTIONAL, PAGE
 
 if TYPE_CHECKING:
     from training.ablate import Ablation, Run
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 MEASURES = {
     "top1": ("top1", "value"),
     "exact": ("exact_match", "value"),
+    "rouge_l": ("rouge_l", "value"),
+    "semantic": ("semantic", "value"),
     "class_mean_recall": ("class_mean_recall", "value"),
     "calibration_error": ("calibration_error",),
     "overlap": ("attention", "top_k_overlap"),
@@ -44,6 +46,7 @@ class Row:
     measures: Mapping[str, float]
     top1_by_lead: Mapping[str, float]
     fit_s: float
+    answer_ms: float
 
 
 @dataclass(frozen=True)
@@ -76,15 +79,16 @@ def rows_of(results: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[Row]:
                 value = "" if run.value is None else str(run.value)
                 rows.append(
                     Row(run.arm, run.sweep, value, run.seed, sessions, group["windows"], measures,
-                        group["top1_by_lead"], scores["seconds"]["fit"])
+                        group["top1_by_lead"], scores["seconds"]["fit"], _number(scores, ("answer_ms",)))
                 )  # fmt: skip
     return rows
 
 
 def _number(group: Mapping[str, Any], path: Sequence[str]) -> float:
+    """NaN where it was not measured, by an older program perhaps."""
     found: Any = group
     for key in path:
-        found = found[key]
+        found = None if found is None else found.get(key)
     return float("nan") if found is None else float(found)
 
 
@@ -107,7 +111,8 @@ def summary(rows: Sequence[Row], baseline: str) -> list[dict[str, Any]]:
             {"sessions": sessions, "sweep": sweep, "arm": arm, "value": value}
             | {name: mean_over_seeds([row.measures[name] for row in own]) for name in MEASURES}
             | {"difference": mean_over_seeds(pairs) if arm != baseline else None, "seeds": len(own)}
-            | {"fit_s": float(np.mean([row.fit_s for row in own])), "windows": own[0].windows}
+            | {"fit_s": float(np.mean([row.fit_s for row in own]))}
+            | {"answer_ms": float(np.mean([row.answer_ms for row in own])), "windows": own[0].windows}
         )
     return table
 
@@ -123,21 +128,27 @@ def write(
     table = summary(rows, ablation.baseline)
     _write_csv(out / "runs.csv", [_flat(row) for row in rows])
     _write_csv(out / "summary.csv", [_spread(line) for line in table])
-    (out / "table.tex").write_text(latex(table, ablation.baseline), encoding="utf-8")
-    pictures = {}
+    tables = [latex(table, ablation.baseline), *(latex_sweep(table, name) for name in ablation.sweeps)]
+    (out / "table.tex").write_text("\n".join(tables), encoding="utf-8")
+    drawn = {}
     if rows:
-        pictures["accuracy.png"] = figures.arm_accuracy(rows)
-        pictures["by_lead.png"] = figures.accuracy_by_lead([row for row in rows if not row.sweep])
+        drawn["accuracy"] = figures.arm_accuracy(rows)
+        drawn["by_lead"] = figures.accuracy_by_lead([row for row in rows if not row.sweep])
         for name in ablation.sweeps:
             of_sweep = [row for row in rows if row.sweep == name]
             if of_sweep:
-                pictures[f"sweep_{name.replace(' ', '_')}.png"] = figures.sweep_accuracy(of_sweep, name)
-    for name, picture in pictures.items():
-        (out / name).write_bytes(picture)
+                readable = "".join(c if c.isalnum() else "_" for c in name)
+                drawn[f"sweep_{readable}"] = figures.sweep_accuracy(of_sweep, name)
+    pictures = {name: png(figure) for name, figure in drawn.items()}
+    for name, figure in drawn.items():
+        (out / f"{name}.png").write_bytes(pictures[name])
+        figure.savefig(out / f"{name}.pdf", bbox_inches="tight")  # for a paper
     page = PAGE.render(
         table=table,
+        optional=OPTIONAL,
         baseline=ablation.baseline,
-        pictures={name: base64.b64encode(picture).decode() for name, picture in pictures.items()},
+        pictures={name: embedded(picture) for name, picture in pictures.items()},
+        measured={name for name in MEASURES if any(np.isfinite(line[name].value) for line in table)},
         absent=absent,
         settings=json.dumps(asdict(ablation), indent=1, ensure_ascii=False),
     )
@@ -149,12 +160,12 @@ def latex(table: Sequence[Mapping[str, Any]], baseline: str) -> str:
     kinds = list(dict.fromkeys(line["sessions"] for line in table))
     lines = [
         r"\begin{tabular}{l" + "rrr" * len(kinds) + "}", r"\toprule",
-        " & " + " & ".join(rf"\multicolumn{{3}}{{c}}{{{kind}}}" for kind in kinds) + r" \\",
+        " & " + " & ".join(rf"\multicolumn{{3}}{{c}}{{{_escaped(kind)}}}" for kind in kinds) + r" \\",
         "arm" + r" & top-1 & $\Delta$ & overlap" * len(kinds) + r" \\", r"\midrule",
     ]  # fmt: skip
     main = [line for line in table if not line["sweep"]]
     for arm in dict.fromkeys(line["arm"] for line in main):
-        cells = [arm.replace("λ", r"$\lambda$").replace("%", r"\%").replace("_", r"\_")]
+        cells = [_escaped(arm)]
         for kind in kinds:
             of_kind = [line for line in main if (line["arm"], line["sessions"]) == (arm, kind)]
             for name in ("top1", "difference", "overlap"):
@@ -162,6 +173,27 @@ def latex(table: Sequence[Mapping[str, Any]], baseline: str) -> str:
         lines.append(" & ".join(cells) + r" \\")
     note = f"% 95 % intervals by Student's t over seeds; Delta is to {baseline}, seed by seed"
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", note, ""])
+
+
+def latex_sweep(table: Sequence[Mapping[str, Any]], sweep: str) -> str:
+    """Top-1 of each arm over the values of one sweep, for a paper that loads booktabs; empty where it was not run."""
+    lines = [line for line in table if line["sweep"] == sweep]
+    if not lines:
+        return ""
+    values = list(dict.fromkeys(line["value"] for line in lines))
+    rows = [
+        r"\begin{tabular}{ll" + "r" * len(values) + "}", r"\toprule",
+        f"sessions & {_escaped(sweep)} & " + " & ".join(map(_escaped, values)) + r" \\", r"\midrule",
+    ]  # fmt: skip
+    for sessions, arm in dict.fromkeys((line["sessions"], line["arm"]) for line in lines):
+        own = {line["value"]: line["top1"] for line in lines if (line["sessions"], line["arm"]) == (sessions, arm)}
+        cells = [_tex(own[value]) if value in own else "--" for value in values]
+        rows.append(" & ".join([_escaped(sessions), _escaped(arm), *cells]) + r" \\")
+    return "\n".join([*rows, r"\bottomrule", r"\end{tabular}", ""])
+
+
+def _escaped(text: str) -> str:
+    return text.replace("λ", r"$\lambda$").replace("%", r"\%").replace("_", r"\_")
 
 
 def _tex(mean: Mean) -> str:
@@ -172,7 +204,13 @@ def _flat(row: Row) -> dict[str, Any]:
     plain = {"arm": row.arm, "sweep": row.sweep, "value": row.value, "seed": row.seed, "sessions": row.sessions}
     leads = {f"top1_lead_{lead.replace(' ', '')}": round(value, 5) for lead, value in row.top1_by_lead.items()}
     measures = {name: round(value, 5) for name, value in row.measures.items()}
-    return plain | {"windows": row.windows} | measures | leads | {"fit_s": round(row.fit_s, 1)}
+    return (
+        plain
+        | {"windows": row.windows}
+        | measures
+        | leads
+        | {"fit_s": round(row.fit_s, 1), "answer_ms": round(row.answer_ms, 2)}
+    )
 
 
 def _spread(line: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -24,6 +25,7 @@ class Answers:
     log_likelihoods: NDArray[np.float64]  # (N, A) of each complete answer, nats
     generated: list[str]  # greedy, free: any text may come
     attention: NDArray[np.float64]  # (N, V) over the visual tokens, while giving the answer that it ranks first
+    seconds: NDArray[np.float64]  # (N,) that ranking took, one window at a time, its attention read
 
 
 def rank_windows(model: Any, data: Dataset, rows: NDArray[np.int64], device: str) -> NDArray[np.float64]:
@@ -52,14 +54,17 @@ def ask(model: Any, processor: Any, data: Dataset, settings: Settings, device: s
     model.eval()
     rows = np.arange(len(data.windows))
     layers = led_layers(model, settings)
-    log_likelihoods, attention = [], []
+    log_likelihoods, attention, seconds = [], [], []
     for row in _progress(rows):
-        ranking = rank(model, data.encoded(row, device), data.answer_tokens, layers)
+        encoded = data.encoded(row, device)
+        began = time.perf_counter()
+        ranking = rank(model, encoded, data.answer_tokens, layers)  # gives numpy: the device is done by then
+        seconds.append(time.perf_counter() - began)
         assert ranking.attention is not None
         log_likelihoods.append(ranking.log_likelihoods)
         attention.append(ranking.attention[ranking.log_likelihoods.argmax()])
     generated = generate_windows(model, processor, data, rows, device, settings.batch_size)
-    return Answers(np.stack(log_likelihoods), generated, np.stack(attention))
+    return Answers(np.stack(log_likelihoods), generated, np.stack(attention), np.array(seconds))
 
 
 def _progress(rows: NDArray[np.int64]) -> Iterable[int]:

@@ -27,6 +27,8 @@ if __name__ == "__main__":
 from gaze_vlm_ros.calibration import calibration_error, reliability
 from gaze_vlm_ros.checkpoint import Card, read_card
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.labelling.embeddings import load_embedder
+from gaze_vlm_ros.labelling.replies import Embed
 from gaze_vlm_ros.labels import LabelSet
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import metrics
@@ -51,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.json and arguments.json.exists():
         raise WillNotOverwrite(f"{arguments.json} is there already; give another --json")
     card = read_card(arguments.checkpoint)
+    embed = load_embedder(arguments.embedding_model) if arguments.embedding_model else None
     settings = replace(load_settings(arguments.checkpoint / "settings.yaml"), gaze_error=0.0)  # scored by true gaze
     sessions = load_recordings(find_bags(arguments.bags), settings)
     for session in sessions:
@@ -64,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if card.gaze_block:
         load_gaze_block(model, arguments.checkpoint, data.visual)
     answers = ask(model, processor, data, settings, device)
-    scores = score(card, data, answers, arguments.examples)
+    scores = score(card, data, answers, arguments.examples, embed)
     print(table(scores))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
@@ -72,21 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def score(card: Card, data: Dataset, answers: Answers, examples: int = 0) -> dict[str, Any]:
-    """All figures of an evaluation, ready for JSON: of each kind of scene, and of all together."""
+def score(card: Card, data: Dataset, answers: Answers, examples: int = 0, embed: Embed | None = None) -> dict[str, Any]:
+    """All figures of an evaluation, ready for JSON: of each kind of scene, and of all together.
+
+    embed: sentence embeddings for the semantic score; None = it is left out.
+    """
     scenes = np.array([data.sessions[window.session].scene for window in data.windows])
     groups = {str(scene): np.flatnonzero(scenes == scene) for scene in dict.fromkeys(scenes.tolist())}
     if len(groups) > 1:
         groups["all"] = np.arange(len(scenes))
     chances = metrics.probabilities(answers.log_likelihoods, card.temperature)
     best = chances.argmax(axis=1)
+    wanted = [window.answer for window in data.windows]
+    by_text = {"rouge_l": np.array(list(map(metrics.rouge_l, answers.generated, wanted)))}
+    if embed:
+        by_text["semantic"] = metrics.semantic_scores(answers.generated, wanted, embed)
     return {
         "checkpoint": card.model_id,
         "base_model": card.base_model,
         "gaze_use": card.gaze_use,
         "labels": list(card.labels),
         "temperature": card.temperature,
-        "groups": {name: _group_scores(rows, card, data, answers, chances) for name, rows in groups.items()},
+        "answer_ms": float(np.median(answers.seconds)) * 1e3,
+        "groups": {name: _group_scores(rows, card, data, answers, chances, by_text) for name, rows in groups.items()},
         "sessions": data.session_table(["test"] * len(data.sessions)),
         "windows": [
             {
@@ -105,7 +116,12 @@ def score(card: Card, data: Dataset, answers: Answers, examples: int = 0) -> dic
 
 
 def _group_scores(
-    rows: NDArray[np.int64], card: Card, data: Dataset, answers: Answers, chances: NDArray[np.float64]
+    rows: NDArray[np.int64],
+    card: Card,
+    data: Dataset,
+    answers: Answers,
+    chances: NDArray[np.float64],
+    by_text: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
     truth = data.answer_index[rows]
     chances, likelihoods = chances[rows], answers.log_likelihoods[rows]
@@ -136,6 +152,7 @@ def _group_scores(
             "value": metrics.class_mean_recall(first, truth), "low": recall_low, "high": recall_high,
         },
         "exact_match": interval(exact),
+        **{name: interval(values[rows]) for name, values in by_text.items()},  # of the generated answers
         "negative_log_likelihood": metrics.negative_log_likelihood(likelihoods, truth, card.temperature),
         "calibration_error": calibration_error(chances.max(axis=1), first),
         "calibration_error_before": calibration_error(untempered, first),  # as if the temperature were 1
@@ -179,19 +196,23 @@ def _example(row: int, card: Card, data: Dataset, answers: Answers, chances: NDA
 
 def table(scores: Mapping[str, Any]) -> str:
     """The main figures as text."""
+    semantic = any("semantic" in group for group in scores["groups"].values())
+    title = f"{'semantic':>10}" if semantic else ""
     lines = [
-        f"{'scene':<16}{'top-1':>7}{'95 % interval':>16}{'top-5':>7}{'exact':>7}{'overlap':>9}{'KL':>7}"
-        f"{'ECE, T=1':>10}{'ECE':>7}{'windows':>9}"
+        f"{'scene':<16}{'top-1':>7}{'95 % interval':>16}{'top-5':>7}{'exact':>7}{'ROUGE-L':>9}"
+        f"{title}{'overlap':>9}{'KL':>7}{'ECE, T=1':>10}{'ECE':>7}{'windows':>9}"
     ]
     for name, group in scores["groups"].items():
         top1, attention = group["top1"], group["attention"]
         span = f"{top1['low']:.2f} to {top1['high']:.2f}" if math.isfinite(top1["low"]) else "one session"
         lines.append(
             f"{name:<16}{top1['value']:>7.3f}{span:>16}{group['top5']['value']:>7.3f}{group['exact_match']['value']:>7.3f}"
-            f"{attention['top_k_overlap']:>9.3f}{attention['kl']:>7.2f}"
+            f"{group['rouge_l']['value']:>9.3f}"
+            + (f"{group['semantic']['value']:>10.3f}" if semantic else "")
+            + f"{attention['top_k_overlap']:>9.3f}{attention['kl']:>7.2f}"
             f"{group['calibration_error_before']:>10.3f}{group['calibration_error']:>7.3f}{group['windows']:>9}"
         )
-    return "\n".join(lines)
+    return "\n".join([*lines, f"an answer takes {scores['answer_ms']:.1f} ms (median)"])
 
 
 def _plain(value: Any) -> Any:
@@ -214,6 +235,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     parser.add_argument("--examples", type=int, default=2, help="windows of each scene to keep whole (default: 2)")
     parser.add_argument("--cache", type=Path, help="folder for prepared windows, shared by checkpoints of one recipe")
+    parser.add_argument(
+        "--embedding-model",
+        metavar="NAME",
+        help="folder or hub name, such as sentence-transformers/all-MiniLM-L6-v2: semantic score of what is generated",
+    )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     return parser
 

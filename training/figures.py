@@ -1,4 +1,4 @@
-"""The report's figures, each a PNG as bytes. Matplotlib without a display."""
+"""Figures of reports, as the bytes of a PNG, and of ablations. Matplotlib without a display."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def attention_strip(
     return png(figure)
 
 
-def arm_accuracy(rows: Sequence[Any]) -> bytes:
+def arm_accuracy(rows: Sequence[Any]) -> Figure:
     """Top-1 of each arm on each kind of session: the mean over seeds as a bar, each seed as a dot.
 
     rows: training.ablation_tables.Row.
@@ -156,10 +156,10 @@ def arm_accuracy(rows: Sequence[Any]) -> bytes:
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="x", alpha=0.25)
-    return png(figure)
+    return figure
 
 
-def accuracy_by_lead(rows: Sequence[Any]) -> bytes:
+def accuracy_by_lead(rows: Sequence[Any]) -> Figure:
     """Top-1 against how long before the action the model was asked; one line an arm, one panel a kind of session."""
     kinds = list(dict.fromkeys(row.sessions for row in rows))
     figure = Figure(figsize=(1.6 + 3.6 * len(kinds), 3.0))
@@ -175,10 +175,10 @@ def accuracy_by_lead(rows: Sequence[Any]) -> bytes:
         axes.set_ylim(0, 1)
         bare(axes)
     axes.legend(frameon=False, fontsize=7, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return png(figure)
+    return figure
 
 
-def sweep_accuracy(rows: Sequence[Any], name: str) -> bytes:
+def sweep_accuracy(rows: Sequence[Any], name: str) -> Figure:
     """Top-1 over the values of a sweep, mean and range over seeds; one line an arm, one panel a kind of session."""
     kinds = list(dict.fromkeys(row.sessions for row in rows))
     values = list(dict.fromkeys(row.value for row in rows))
@@ -200,4 +200,4 @@ def sweep_accuracy(rows: Sequence[Any], name: str) -> bytes:
         axes.set_ylim(0, 1)
         bare(axes)
     axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    return png(figure)
+    return figure

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.labelling.replies import Embed
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -69,6 +74,24 @@ def selective_threshold(
         else:
             high = (low + high) // 2 - 1
     return found
+
+
+def rouge_l(said: str, wanted: str) -> float:
+    """ROUGE-L of one answer (Lin 2004): F1 of the longest common subsequence of words, without case and punctuation."""
+    first, second = (re.findall(r"\w+", text.lower()) for text in (said, wanted))
+    lengths = [0] * (len(second) + 1)  # of the longest common subsequence with each beginning of `second`
+    for word in first:
+        before = lengths.copy()
+        for place, other in enumerate(second):
+            lengths[place + 1] = before[place] + 1 if word == other else max(before[place + 1], lengths[place])
+    return 2 * lengths[-1] / (len(first) + len(second)) if lengths[-1] else 0.0
+
+
+def semantic_scores(said: Sequence[str], wanted: Sequence[str], embed: Embed) -> Floats:
+    """(N,) cosine between the sentence embeddings of each answer and of the true one."""
+    texts = sorted({*said, *wanted})
+    vectors = dict(zip(texts, embed(texts), strict=True))
+    return np.array([float(vectors[a] @ vectors[b]) for a, b in zip(said, wanted, strict=True)])
 
 
 def bootstrap_interval(

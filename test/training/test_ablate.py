@@ -3,6 +3,11 @@
 import csv
 import dataclasses
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from scipy.stats import t as student_t
 
 from training import ablate
 from training.ablation_tables import mean_over_seeds
-from training.settings import save_settings
+from training.settings import load_settings, save_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,10 +35,13 @@ def config(tmp_path: Path, small_settings: list[str]) -> Path:
             "check_every": 6,
         },
         "arms": {"gaze": {}, "no gaze": {"gaze": "none"}},
-        "sweeps": {"windows": {"setting": "windows", "values": [8], "arms": ["gaze"]}},
+        "sweeps": {
+            "windows": {"setting": "windows", "values": [8], "arms": ["gaze"]},
+            "model": {"values": {"q_3": {"model": "tiny:qwen3-vl", "windows": 8}}, "arms": ["gaze"]},
+        },
     }
     path = tmp_path / "ablation.yaml"
-    path.write_text(yaml.safe_dump(values))
+    path.write_text(yaml.safe_dump(values, sort_keys=False))
     return path
 
 
@@ -45,7 +53,7 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
     runs = list(csv.DictReader((out / "runs.csv").open()))
     assert [(run["arm"], run["value"], run["seed"]) for run in runs] == [
         ("gaze", "", "0"), ("no gaze", "", "0"), ("gaze", "", "1"), ("no gaze", "", "1"), ("gaze", "8", "0"),
-        ("gaze", "8", "1"),
+        ("gaze", "8", "1"), ("gaze", "q_3", "0"), ("gaze", "q_3", "1"),
     ]  # fmt: skip
     scores = json.loads((out / "gaze__seed1" / "scores.json").read_text())["groups"]["elsewhere"]
     assert float(runs[2]["top1"]) == pytest.approx(scores["top1"]["value"], abs=1e-4)
@@ -57,10 +65,19 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
     }
     assert float(main[0]["top1"]) == pytest.approx(of["gaze"].mean(), abs=1e-4)
     assert float(main[0]["difference"]) == pytest.approx((of["gaze"] - of["no gaze"]).mean(), abs=1e-4)
-    assert "gaze &" in (out / "table.tex").read_text()
+    assert load_settings(out / "gaze__model=q_3__seed0" / "settings.yaml").model == "tiny:qwen3-vl"
+    tables = (out / "table.tex").read_text()
+    assert "\ngaze & $" in tables
+    assert "sessions & model & q\\_3" in tables
+    assert f"elsewhere & gaze & ${np.mean([float(run['top1']) for run in runs[-2:]]):.3f}$" in tables
+    assert all(0 <= float(run["rouge_l"]) <= 1 and float(run["answer_ms"]) > 0 for run in runs)
+    assert not any(run["semantic"] != "nan" for run in runs)
     page = (out / "report.html").read_text()
     assert "data:image/png;base64," in page
     assert (out / "accuracy.png").read_bytes().startswith(b"\x89PNG")
+    assert (out / "sweep_model.pdf").read_bytes().startswith(b"%PDF")
+    assert "<th>ROUGE-L</th>" in page
+    assert "<th>semantic</th>" not in page
     assert not list(out.glob("*/checkpoint"))
 
     # Nothing is done again, and a new seed alone is added.
@@ -97,11 +114,11 @@ def test_a_run_that_fails_is_named_and_the_others_are_tabled(
     monkeypatch.setattr(ablate, "worker_pool", ThreadPoolExecutor)
     out, bag = tmp_path / "out", str(small_bags / "s0")
     command = ["--config", str(config), "--out", str(out), "--train", bag, "--test", bag, "--jobs", "1"]
-    with pytest.raises(ablate.RunsFailed, match=r"2 of 6 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
+    with pytest.raises(ablate.RunsFailed, match=r"2 of 8 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
         ablate.main(command)
     assert "no_gaze__seed1 failed: RuntimeError: no kernel for this; see" in capsys.readouterr().err
     assert "Traceback" in (out / "no_gaze__seed1.part" / "log.txt").read_text()
-    assert len(list(out.glob("*/scores.json"))) == 4
+    assert len(list(out.glob("*/scores.json"))) == 6
     assert "no_gaze__seed0: RuntimeError: no kernel for this" in (out / "report.html").read_text()
 
     # Runs of before bags were noted are kept, and told.
@@ -133,13 +150,63 @@ def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path
         ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
 
 
-def test_the_workbench_configuration_can_be_used() -> None:
-    ablation = ablate.load_ablation(ROOT / "config" / "ablate_workbench.yaml")
+@pytest.mark.parametrize("name", ["workbench", "models"])
+def test_configurations_can_be_used(name: str) -> None:
+    ablation = ablate.load_ablation(ROOT / "config" / f"ablate_{name}.yaml")
     runs = ablate.runs_of(ablation)
     assert len({run.folder for run in runs}) == len(runs)
-    assert [run.sweep for run in runs[: len(ablation.arms) * len(ablation.seeds)]] == [""] * len(ablation.arms) * 5
+    assert [run.sweep for run in runs[: len(ablation.arms) * len(ablation.seeds)]] == [""] * len(ablation.arms) * len(
+        ablation.seeds
+    )
     for run in runs:
         ablate._settings(ablate._arguments(ablation, "cpu", run))
+
+
+def test_a_sweep_of_neither_kind_is_refused(config: Path) -> None:
+    values = yaml.safe_load(config.read_text())
+    values["sweeps"]["windows"] = {"values": [8], "arms": ["gaze"]}
+    config.write_text(yaml.safe_dump(values))
+    with pytest.raises(ablate.BadAblation, match="a sweep needs a setting and a list of values, or no setting and"):
+        ablate.load_ablation(config)
+
+
+def test_a_killed_process_costs_what_ran_in_it_and_beside_it() -> None:
+    ended = dict(ablate._done(_die_if_asked, {"first": ["die"], "second": [], "third": []}, 1, float("inf")))
+    assert ended["first"].startswith("its process, or one beside it, was killed")
+    assert (ended["second"], ended["third"]) == ("", "")
+
+
+def _die_if_asked(folder: str, arguments: list[str]) -> tuple[str, str]:
+    if arguments:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return folder, ""
+
+
+def test_workers_end_with_what_began_them(tmp_path: Path) -> None:
+    (tmp_path / "work.py").write_text(
+        "import os, time, sys\n"
+        "def work():\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        f"    sys.path.insert(0, {str(ROOT)!r})\n"
+        "    from training.parallel import worker_pool\n"
+        "    worker_pool(1).submit(work).result()\n"
+    )
+    parent = subprocess.Popen([sys.executable, tmp_path / "work.py"], stdout=subprocess.PIPE, text=True)
+    assert parent.stdout is not None
+    worker = int(parent.stdout.readline())
+    parent.kill()
+    parent.wait()
+    until = time.monotonic() + 20
+    while (alive := _runs(worker)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not alive
+
+
+def _runs(process: int) -> bool:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_intervals_over_seeds_are_students() -> None:

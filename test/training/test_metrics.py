@@ -1,5 +1,8 @@
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gaze_vlm_ros import calibration
 from training import metrics
@@ -66,6 +69,35 @@ def test_thresholds_keep_their_promise() -> None:
         broken += share > 0 and (1 + threshold) / 2 < 0.7  # mean of the confidences above it, which are true
     assert given > 250
     assert broken <= 30
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "score"),
+    [
+        ("take the red cup", "Take the red cup.", 1.0),
+        ("police kill the gunman", "police killed the gunman", 0.75),  # the examples of Lin 2004, section 3.1
+        ("the gunman kill police", "police killed the gunman", 0.5),
+        ("the red", "take the very red cup", 2 * 2 / (2 + 5)),  # words between do not matter, order does
+        ("", "take the cup", 0.0),
+        ("læg æblet", "læg pæren", 0.5),
+    ],
+)
+def test_rouge_l_by_hand(said: str, wanted: str, score: float) -> None:
+    assert metrics.rouge_l(said, wanted) == pytest.approx(score)
+    assert metrics.rouge_l(wanted, said) == pytest.approx(score)
+
+
+def test_semantic_scores_are_cosines_and_embed_each_text_once() -> None:
+    asked: list[str] = []
+
+    def embed(texts: Sequence[str]) -> NDArray[np.float64]:
+        asked.extend(texts)
+        angle = np.array([{"cup": 0.0, "mug": np.pi / 3, "ship": np.pi / 2}[text] for text in texts])
+        return np.stack([np.cos(angle), np.sin(angle)], axis=1)
+
+    scores = metrics.semantic_scores(["cup", "mug", "ship", "cup"], ["cup", "cup", "cup", "ship"], embed)
+    np.testing.assert_allclose(scores, [1, 0.5, 0, 0], atol=1e-12)
+    assert sorted(asked) == ["cup", "mug", "ship"]
 
 
 def test_bootstrap_draws_sessions_not_windows() -> None:
