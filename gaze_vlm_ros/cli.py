@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.errors import exit_code
+from gaze_vlm_ros.exporting.command import add_export_arguments, run_export
 from gaze_vlm_ros.labelling.command import add_label_arguments, run_label
 
 
@@ -69,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
     importing = commands.add_parser("import", help="write a recording of another program or data set as a training bag")
     _add_import_arguments(importing)
 
+    add_export_arguments(commands.add_parser("export", help="bags as a data set that other programs train on"))
+
     add_label_arguments(commands.add_parser("label", help="labels beside a bag: import, describe, review, export"))
     return parser
 
@@ -125,6 +128,8 @@ def _run(arguments: argparse.Namespace) -> int:
         return run_replay(**given)
     if arguments.command == "label":
         return run_label(arguments)
+    if arguments.command == "export":
+        return run_export(arguments)
     if arguments.command == "import":
         from gaze_vlm_ros.importers.importing import import_recording, parse_size
 

@@ -1,0 +1,1 @@
+"""Bags in formats that other programs train on."""
