@@ -125,7 +125,7 @@ def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray
     optical flow on it is as right. Raises UnknownEncoding, and DamagedImage, also for an image of another size.
     """
     shrinks = [by for by in _JPEG_SHRINKS if not (size[0] % by or size[1] % by) and size[0] // by >= width_px]
-    if not shrinks or not _is_jpeg(message):
+    if not shrinks or not is_jpeg(message):
         return small_grey(of_size(to_rgb(message), size), width_px)
     data = np.frombuffer(message.data, np.uint8)
     grey = cv2.imdecode(data, _JPEG_SHRINKS[shrinks[0]]) if len(data) else None
@@ -135,7 +135,8 @@ def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray
     return small_grey(of_size(np.asarray(grey, np.uint8), reduced), width_px)
 
 
-def _is_jpeg(message: Any) -> bool:
+def is_jpeg(message: Any) -> bool:
+    """Whether the message is a CompressedImage that holds JPEG."""
     kind = getattr(message, "format", "").lower()
     return ("jpeg" in kind or "jpg" in kind) and "compresseddepth" not in kind
 

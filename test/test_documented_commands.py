@@ -8,12 +8,19 @@ from pathlib import Path
 import pytest
 
 from gaze_vlm_ros import cli
-from training import ablate, evaluate, fit, report
+from training import ablate, evaluate, export_windows, fit, report
 from training.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-PARSERS = {"fit": fit, "evaluate": evaluate, "ablate": ablate, "report": report, "gaze-vlm": cli}
+PARSERS = {
+    "fit": fit,
+    "evaluate": evaluate,
+    "ablate": ablate,
+    "report": report,
+    "export_windows": export_windows,
+    "gaze-vlm": cli,
+}
 
 
 def commands() -> list[tuple[str, str]]:

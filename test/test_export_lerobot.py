@@ -17,7 +17,8 @@ from small_bags import FRAME_NS, HEIGHT, START_NS, WIDTH, header, write_small_ba
 from gaze_vlm_ros.bag_writer import BagWriter
 from gaze_vlm_ros.exporting.episode import gaze_at, write_episode
 from gaze_vlm_ros.exporting.grid import lay_grid
-from gaze_vlm_ros.exporting.lerobot import CAMERA, GAZE, CannotExport, ExportExists, export_lerobot
+from gaze_vlm_ros.exporting.lerobot import CAMERA, GAZE, CannotExport, export_lerobot
+from gaze_vlm_ros.exporting.new_folder import ExportExists
 from gaze_vlm_ros.exporting.statistics import column_statistics, combined, picture_statistics
 from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.message_types import message_class

@@ -143,7 +143,7 @@ def _write_images(
     problems: list[str] = []
     with ShardWriter(path) as writer:
         for frames in shown:
-            pictures, problem = _pictures(session, frames)
+            pictures, problem = window_pictures(session, frames)
             problems.append(problem)
             if not problem:
                 if drawn:
@@ -155,7 +155,8 @@ def _write_images(
     return problems
 
 
-def _pictures(session: Session, frames: Sequence[int]) -> tuple[list[RGB], str]:
+def window_pictures(session: Session, frames: Sequence[int]) -> tuple[list[RGB], str]:
+    """The frames of one window, or none and why it cannot be used."""
     try:
         pictures = [session.frames.rgb(index) for index in frames]
     except DamagedImage:

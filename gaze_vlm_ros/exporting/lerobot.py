@@ -6,7 +6,6 @@ Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.exporting.episode import GAZE_MAX_AGE_S, Episode, write_episode
 from gaze_vlm_ros.exporting.grid import usual_rate_hz
+from gaze_vlm_ros.exporting.new_folder import new_folder, require_absent
 from gaze_vlm_ros.exporting.statistics import Statistics, column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session import Session, load_session, require_labels, session_digest
 
@@ -27,14 +27,6 @@ CHUNK = 1000  # files in a folder
 FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 DATA_PATH, VIDEO_PATH = f"data/{FILE}.parquet", f"videos/{{video_key}}/{FILE}.mp4"
 SOURCES = "meta/gaze_vlm.json"  # what LeRobot has no place for
-
-
-class ExportExists(GazeVlmError):
-    """Something is already where the export should be written."""
-
-
-class ExportNotWritable(GazeVlmError):
-    """The place cannot be written to."""
 
 
 class CannotExport(GazeVlmError):
@@ -67,24 +59,16 @@ def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> s
         raise PyarrowMissing("pyarrow, which writes Parquet, is not installed: pip install pyarrow") from None
     if fps is not None and not 1 <= fps <= 1000:
         raise CannotExport(f"--fps {fps}: expected 1 to 1000 frames a second")
-    if out.exists():
-        raise ExportExists(f"{out} exists already, and nothing is overwritten; give another --out")
-    fps = fps or _check(bags)
-    try:
-        out.mkdir(parents=True)
-        try:
-            return _write(bags, out, fps)
-        except BaseException:
-            shutil.rmtree(out, ignore_errors=True)
-            raise
-    except OSError as error:
-        raise ExportNotWritable(
-            f"cannot write {out}: {error.strerror or error}; make room, or give another --out"
-        ) from None
+    require_absent(out)
+    usual_hz = _check(bags)
+    if fps is None and not usual_hz:
+        raise CannotExport(f"{bags[0]}: one frame has no rate; give --fps")
+    with new_folder(out):
+        return _write(bags, out, fps or max(1, round(usual_hz)))
 
 
-def _check(bags: Sequence[Path]) -> int:
-    """The rate that loses no frame of any bag; each is opened before hours of video are written."""
+def _check(bags: Sequence[Path]) -> float:
+    """The fastest camera's rate, Hz; 0 = unknown. Each bag is opened before hours of video are written."""
     rate_hz = 0.0
     sizes: dict[tuple[int, int], Path] = {}
     for bag in bags:
@@ -98,9 +82,7 @@ def _check(bags: Sequence[Path]) -> int:
             f"frames differ in size: {one} has {first[0]}x{first[1]}, {other} has {second[0]}x{second[1]}; "
             "export bags of one camera setting"
         )
-    if not rate_hz:
-        raise CannotExport(f"{bags[0]}: one frame has no rate; give --fps")
-    return max(1, round(rate_hz))
+    return rate_hz
 
 
 def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
