@@ -9,13 +9,13 @@ OPTIONAL = (("rouge_l", "ROUGE-L"), ("semantic", "semantic"))
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Ablation</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; }
 table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
-td.n { text-align: right; white-space: nowrap; } th { text-align: left; } img { max-width: 100%; } .note { color: #555; }
+td.n { text-align: right; } th { text-align: left; } td { white-space: nowrap; } img { max-width: 100%; } .note { color: #555; }
 </style></head><body><h1>Ablation</h1>
 <p class="note">Sessions that no fit has seen. Answers are ranked over the closed set, "exact" is free generation; nothing is
 teacher-forced, and gaze is never shown. Mean over seeds with the 95 % interval of Student's t; the difference is that of top-1
-to {{ baseline }} with the same seed.</p>
+to {{ baseline }} with the same seed, and with the same value of the sweep if it was swept.</p>
 <table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
 {% for name, title in optional if name in measured %}<th>{{ title }}</th>{% endfor %}
 <th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th><th>answer, ms</th></tr>

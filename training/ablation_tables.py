@@ -96,15 +96,16 @@ def summary(rows: Sequence[Row], baseline: str) -> list[dict[str, Any]]:
     """One line for each arm (and value of a sweep) and kind of session, in the order of the runs.
 
     `difference` is top-1 minus the baseline's of the same seed and value: pairs, so that what seeds share cancels.
+    Where a sweep is without the baseline, it is that of the recipe.
     """
     table: list[dict[str, Any]] = []
     for key in dict.fromkeys((row.sessions, row.sweep, row.arm, row.value) for row in rows):
         sessions, sweep, arm, value = key
         own = [row for row in rows if (row.sessions, row.sweep, row.arm, row.value) == key]
+        of_baseline = [row for row in rows if (row.sessions, row.arm) == (sessions, baseline)]
+        swept = [row for row in of_baseline if row.sweep == sweep] and (sweep, value)
         paired = {
-            row.seed: row.measures["top1"]
-            for row in rows
-            if (row.sessions, row.arm) == (sessions, baseline) and (row.sweep, row.value) == (sweep, value)
+            row.seed: row.measures["top1"] for row in of_baseline if (row.sweep, row.value) == (swept or ("", ""))
         }
         pairs = [row.measures["top1"] - paired[row.seed] for row in own if row.seed in paired]
         table.append(
@@ -136,9 +137,11 @@ def write(
         drawn["by_lead"] = figures.accuracy_by_lead([row for row in rows if not row.sweep])
         for name in ablation.sweeps:
             of_sweep = [row for row in rows if row.sweep == name]
+            swept = {ablation.baseline, *(row.arm for row in of_sweep)}
+            recipe = [row for row in rows if not row.sweep and row.arm in swept]
             if of_sweep:
                 readable = "".join(c if c.isalnum() else "_" for c in name)
-                drawn[f"sweep_{readable}"] = figures.sweep_accuracy(of_sweep, name)
+                drawn[f"sweep_{readable}"] = figures.sweep_accuracy(of_sweep, name, recipe)
     pictures = {name: png(figure) for name, figure in drawn.items()}
     for name, figure in drawn.items():
         (out / f"{name}.png").write_bytes(pictures[name])

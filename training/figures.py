@@ -178,18 +178,27 @@ def accuracy_by_lead(rows: Sequence[Any]) -> Figure:
     return figure
 
 
-def sweep_accuracy(rows: Sequence[Any], name: str) -> Figure:
-    """Top-1 over the values of a sweep, mean and range over seeds; one line an arm, one panel a kind of session."""
+def sweep_accuracy(rows: Sequence[Any], name: str, recipe: Sequence[Any]) -> Figure:
+    """Top-1 over the values of a sweep, mean and range over seeds; one line an arm, one panel a kind of session.
+
+    recipe: runs that were not swept, whose mean is a dotted line; those of one arm have its colour.
+    """
     kinds = list(dict.fromkeys(row.sessions for row in rows))
     values = list(dict.fromkeys(row.value for row in rows))
     figure = Figure(figsize=(1.6 + 3.0 * len(kinds), 2.8))
+    arms = list(dict.fromkeys(row.arm for row in [*rows, *recipe]))
     for axes, kind in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        for position, arm in enumerate(dict.fromkeys(row.arm for row in rows)):
+        for position, arm in enumerate(arms):
+            if unswept := [row.measures["top1"] for row in recipe if (row.arm, row.sessions) == (arm, kind)]:
+                label, colour = f"{arm}, as in the recipe", COLOURS[position]
+                axes.axhline(float(np.mean(unswept)), color=colour, linestyle=":", linewidth=1.2, label=label)
             of = [
                 [row.measures["top1"] for row in rows if (row.arm, row.sessions, row.value) == (arm, kind, value)]
                 for value in values
             ]
             places = [place for place, found in enumerate(of) if found]
+            if not places:
+                continue
             means = [np.mean(of[place]) for place in places]
             axes.plot(places, means, "o-", markersize=4, color=COLOURS[position], label=arm)
             low, high = ([edge(of[place]) for place in places] for edge in (min, max))

@@ -85,6 +85,10 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
     config.write_text(config.read_text().replace("seeds:\n- 0\n- 1\n", "seeds:\n- 0\n- 1\n- 2\n"))
     assert ablate.main([*command, "--limit-s", "0.001"]) == 0  # too late to begin another
     assert {path: path.stat().st_mtime_ns for path in out.glob("*/scores.json")} == stamps
+    # A sweep without the baseline is compared with the recipe's.
+    swept = next(line for line in lines if line["sweep"] == "windows")
+    eight = np.array([float(run["top1"]) for run in runs if run["value"] == "8"])
+    assert float(swept["difference"]) == pytest.approx((eight - of["no gaze"]).mean(), abs=1e-4)
     assert "gaze__seed2: not run yet" in (out / "report.html").read_text()
 
     # The same names for something else are not taken for it.
