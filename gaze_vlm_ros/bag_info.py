@@ -78,6 +78,7 @@ class GazeSummary:
     not_worn: int
     unsure: int  # confidence below MIN_CONFIDENCE
     off_image: int  # or no estimate at all
+    no_estimate: int  # those of them whose x or y is NaN or infinite
     blink_or_saccade: int
 
 
@@ -275,6 +276,7 @@ def gaze_summary(gaze: GazeTrack, camera: CameraSummary | None, min_confidence: 
         not_worn=_count(not_worn),
         unsure=_count(unsure),
         off_image=_count(~on_image),
+        no_estimate=int(np.count_nonzero(~np.isfinite(gaze.xy).all(axis=1))),
         blink_or_saccade=_count(unsteady),
     )
 

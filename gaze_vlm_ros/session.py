@@ -192,8 +192,8 @@ def load_session(path: Path | str, labels_from: Literal["either", "bag", "nowher
     bag = open_bag(path)
     camera = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
     if camera is None or not bag.topics[camera].count:
-        found = ", ".join(f"{name} ({info.type_name})" for name, info in bag.topics.items()) or "no topic at all"
-        raise NoFrames(f"{path} has no camera images; it has {found}")
+        found = ", ".join(f"{name} ({info.type_name}, {info.count} messages)" for name, info in bag.topics.items())
+        raise NoFrames(f"{path} has no camera images; it has {found or 'no topic at all'}; leave the bag out")
     gaze = topic_of_role(bag, "gaze_topic", GAZE_TYPE)
     named = bag.metadata.get("gaze_topic", "")
     if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:

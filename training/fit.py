@@ -35,11 +35,20 @@ from training.gaze_block import add_gaze_block, require_place
 from training.gaze_shown import asked
 from training.gaze_targets import prior_target, shuffled_rows
 from training.loop import Job, Parts, make_optimizer, require_tensorboard, train
+from training.memory import one_line_when_out_of_memory
 from training.model import led_heads, led_layers, make_trainable, plain_model, weights_dtype
 from training.parallel import bag_mapper
 from training.preflight import fly, notes_on_data, require_disk
 from training.processes import CannotShare, is_sharded, join
-from training.run_folder import SETTINGS, STATE, check_output, put, read_state, write_data
+from training.run_folder import (
+    SETTINGS,
+    STATE,
+    check_output,
+    one_line_when_disk_is_full,
+    put,
+    read_state,
+    write_data,
+)
 from training.settings import Settings, load_settings, save_settings
 from training.windows import NoWindows, split_sessions
 
@@ -60,7 +69,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     accelerator, device = join(settings)
     if accelerator.num_processes > 1 and arguments.cache is None:
         raise CannotShare("several processes share the prepared windows: give --cache, a folder that all of them see")
+    with one_line_when_out_of_memory(settings, device), one_line_when_disk_is_full(out):
+        return _fit(arguments, settings, accelerator, device)
 
+
+def _fit(arguments: argparse.Namespace, settings: Settings, accelerator: Accelerator, device: str) -> int:
+    out: Path = arguments.out
     # What there is to learn from.
     with bag_mapper(arguments.workers, arguments.ray) as mapper:
         recordings = load_recordings(find_bags(arguments.bags), settings, mapper)

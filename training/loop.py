@@ -23,7 +23,6 @@ from gaze_vlm_ros.errors import GazeVlmError
 from training.data import IGNORED, Batch, Dataset
 from training.draws import drawn_rows, drawn_rows_by_class
 from training.forward import answer_losses
-from training.memory import one_line_when_out_of_memory
 from training.model import decay_groups
 from training.processes import whole
 from training.run_folder import METRICS, Best, restore, save_state
@@ -96,7 +95,7 @@ def train(
         total=settings.steps, initial=first, desc=f"fit, gaze {settings.gaze}", unit="step", mininterval=0.5,
         disable=not accelerator.is_main_process,
     )  # fmt: skip
-    with bar, _log(out, accelerator, tensorboard, first) as log, one_line_when_out_of_memory(settings, job.device):
+    with bar, _log(out, accelerator, tensorboard, first) as log:
         for step in range(first, settings.steps):
             model.train()
             started = time.perf_counter()

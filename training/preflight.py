@@ -20,7 +20,7 @@ from training.bags import Recording
 from training.data import Dataset
 from training.forward import answer_losses
 from training.loop import Job, Parts
-from training.memory import OutOfMemory, one_line_when_out_of_memory, out_of_memory_text, peak_bytes, total_bytes
+from training.memory import OutOfMemory, out_of_memory_text, peak_bytes, total_bytes
 from training.processes import whole
 from training.run_folder import random_state, set_random_state
 from training.settings import Settings
@@ -72,6 +72,7 @@ def notes_on_data(
     Raises NoUsableGaze where gaze is to lead training and there is none.
     """
     notes = []
+    with_windows = {data.sessions[index].digest for index in {window.session for window in data.windows}}
     counts = Counter(data.answer_index[parts.training].tolist())
     unused = [text for number, text in enumerate(data.labels.texts) if not counts[number]]
     if unused:
@@ -88,6 +89,11 @@ def notes_on_data(
             f"{_some(both)}, as a person, is in training and in held-out sessions: scores "
             "are of known people; for new ones --set split_by=person"
         )
+    for part, chosen in (("train on", split.training), ("choose by", split.validation)):
+        if empty := [recordings[i].name for i in chosen if recordings[i].digest not in with_windows]:
+            notes.append(f"{_some(empty)}, of the sessions to {part}, gives no window; see what is left out")
+    if split.validation and not len(parts.validation):
+        notes.append("no window is left to choose by: the last weights are kept, and probabilities stay uncalibrated")
     if settings.gaze != "none" and settings.kl_weight > 0:
         share = float(data.has_gaze[parts.training].mean())
         samples = _gaze_samples([recordings[i] for i in split.training])
@@ -98,6 +104,16 @@ def notes_on_data(
             )
         if share < _FEW_WITH_GAZE:
             notes.append(f"gaze is usable in {share:.0%} of the training windows ({samples}); the others train without")
+        rows_of_each = [data.rows_of([index]) for index in range(len(split.training))]
+        blind = [i for i, rows in enumerate(rows_of_each) if len(rows) and not data.has_gaze[rows].any()]
+        if blind:
+            sessions = [data.sessions[index] for index in blind]
+            notes.append(
+                f"no window of {_some([session.name for session in sessions])} has usable gaze "
+                f"({_gaze_samples(sessions)}); see `gaze-vlm bag check`"
+            )
+        if pointless := sum(session.gaze.no_estimate for session in data.sessions if session.gaze):
+            notes.append(f"{pointless} gaze samples are left out: their x or y is NaN or infinite")
     return notes
 
 
@@ -128,8 +144,7 @@ def fly(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, first_s
     """
     random = random_state()
     try:
-        with one_line_when_out_of_memory(job.settings, job.device):
-            return _fly(model, weights, job, first_step)
+        return _fly(model, weights, job, first_step)
     finally:
         set_random_state(random)
         model.zero_grad(set_to_none=True)

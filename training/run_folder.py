@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import json
 import math
-from collections.abc import Mapping, Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from safetensors import SafetensorError
 
 from gaze_vlm_ros.errors import GazeVlmError
 from training.bags import Recording
@@ -23,6 +27,8 @@ from training.windows import Split
 SETTINGS, METRICS, DATA, STATE = "settings.yaml", "metrics.jsonl", "data.json", "state.pt"
 # Settings that change how fast the same result comes.
 _FREE = ("loader_workers",)
+_DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
+_NOT_WRITTEN = ("inline_container.cc", "PytorchStreamWriter", "I/O error")  # as torch and safetensors say it
 
 
 class WillNotOverwrite(GazeVlmError):
@@ -31,6 +37,29 @@ class WillNotOverwrite(GazeVlmError):
 
 class CannotResume(GazeVlmError):
     """There is no interrupted fit to go on with, or it was another one."""
+
+
+class CannotWrite(GazeVlmError):
+    """The disk does not take what is written to the output folder."""
+
+
+@contextlib.contextmanager
+def one_line_when_disk_is_full(out: Path) -> Iterator[None]:
+    """Raises CannotWrite in place of what Python, torch or safetensors raise."""
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        # torch tells of a failed write by its consequence alone, an unexpected position in the file.
+        full = isinstance(error, OSError) and error.errno in _DISK_IS_FULL
+        if not full and not any(mark in str(error) for mark in _NOT_WRITTEN):
+            raise
+        why = error.strerror if isinstance(error, OSError) else "the disk did not take all of it"
+        then = (
+            "the same command with --resume goes on from the last state"
+            if (out / STATE).is_file()
+            else "remove the folder, for no state was saved yet, and start again"
+        )
+        raise CannotWrite(f"cannot write to {out} ({why}); free space, then {then}") from None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,10 +74,13 @@ class Best:
 def check_output(out: Path, settings: Settings, resume: bool) -> None:
     """Refuse what would overwrite something or go on with another fit, before any work is done.
 
-    Raises WillNotOverwrite, and CannotResume that names every setting that differs.
+    Raises WillNotOverwrite, CannotWrite, and CannotResume that names every setting that differs.
     """
+    if out.exists() and not out.is_dir():
+        raise WillNotOverwrite(f"{out} is a file, expected a folder or a new name; give another --out")
+    _require_writable(out)
     if not resume:
-        if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        if out.exists() and any(out.iterdir()):
             raise WillNotOverwrite(
                 f"{out} is not empty; give another --out, or --resume to go on with an interrupted fit"
             )
@@ -63,6 +95,16 @@ def check_output(out: Path, settings: Settings, resume: bool) -> None:
     ]
     if changed:
         raise CannotResume(f"the settings differ: {', '.join(changed)}; resume with --config {out / SETTINGS}")
+
+
+def _require_writable(out: Path) -> None:
+    """Tried, because permissions do not tell of read-only disks. Leaves nothing behind."""
+    place = next(parent for parent in (out, *out.parents) if parent.exists())
+    try:
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        raise CannotWrite(f"cannot write to {place} ({error.strerror}); give an --out that can be written to") from None
 
 
 def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Recording], notes: Sequence[str]) -> None:
@@ -91,7 +133,8 @@ def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accel
         # A fit that was killed has logged steps after its last saved state; they are about to be run again.
         rows = (out / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
         kept = "".join(row for row in rows if row.endswith("\n") and json.loads(row)["step"] < state["step"])
-        (out / METRICS).write_text(kept, encoding="utf-8")
+        with _replacing(out / METRICS) as unfinished:
+            unfinished.write_text(kept, encoding="utf-8")
     return state
 
 
@@ -128,9 +171,19 @@ def save_state(
         "data_hash": data_hash,
     }
     if accelerator.is_main_process:
-        unfinished = out / (STATE + ".part")
-        torch.save(state, unfinished)
-        unfinished.replace(out / STATE)
+        with _replacing(out / STATE) as unfinished:
+            torch.save(state, unfinished)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A name to write to; it becomes `path` when all went well, and is removed otherwise."""
+    unfinished = path.with_name(path.name + ".part")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
 
 
 def restore(state: Mapping[str, Any], weights: Mapping[str, torch.Tensor], optimizer: Any, process: int) -> Best:
