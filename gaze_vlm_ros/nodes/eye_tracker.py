@@ -36,6 +36,7 @@ from gaze_vlm_ros.neon_client import EYE_EVENTS, STREAMS, Address, NeonClient, S
 from gaze_vlm_ros.neon_samples import AAC_UNIT_SAMPLES, EyeEvent
 from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS, sound_config
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.rtsp_client import untested_versions
 
 STANDARD_GRAVITY_M_S2 = 9.80665
@@ -434,11 +435,13 @@ class EyeTracker(Node):
         lost = f"{refused} stamps refused, {self._frames_dropped} frames dropped"
         if self._held_gaze:
             lost += f", {len(self._held_gaze)} gaze samples still held for their eye state"
-        # Printed, for after SIGINT the logger's context is gone.
-        print(f"eye_tracker: the glasses delivered {counts}; {lost}", flush=True)
+        # Printed, for after SIGINT the logger's context is gone; a log on a full disk must not cost what follows.
+        screen = Screen()
+        screen.show(f"eye_tracker: the glasses delivered {counts}; {lost}")
         for stream in streams:
             if losses := ", ".join(f"{count} {what}" for what, count in stream.losses().items() if count):
-                print(f"eye_tracker: {stream.name} lost {losses}", flush=True)
+                screen.show(f"eye_tracker: {stream.name} lost {losses}")
+        screen.close()
         if self._delivered_log:
             log = {
                 "streams": self._delivered_stamps,

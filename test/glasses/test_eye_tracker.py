@@ -36,12 +36,12 @@ def environment(domain: int) -> dict[str, str]:
     }
 
 
-def start_node(domain: int, **parameters: Any) -> subprocess.Popen[str]:
+def start_node(domain: int, stdout: Any = subprocess.PIPE, **parameters: Any) -> subprocess.Popen[str]:
     arguments = [part for name, value in parameters.items() for part in ("-p", f"{name}:={value}")]
     return subprocess.Popen(
         [sys.executable, "-m", "gaze_vlm_ros.nodes.eye_tracker", "--ros-args", *arguments],
         env=environment(domain),
-        stdout=subprocess.PIPE,
+        stdout=stdout,
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -288,6 +288,20 @@ def test_sigterm_while_waiting_for_subscribers(domain: int) -> None:
     _, errors = node.communicate(timeout=60)
     assert node.returncode == 0
     assert "Traceback" not in errors
+
+
+def test_a_full_disk_under_its_output_does_not_end_it_in_a_traceback(domain: int, tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        node = start_node(
+            domain, stdout=full, address="127.0.0.1:9", wait_for_subscribers="[gaze]",
+            delivered_log=tmp_path / "delivered.json",
+        )  # fmt: skip
+    assert node.stderr is not None
+    assert "waiting for a subscriber of gaze" in node.stderr.readline()
+    node.send_signal(signal.SIGINT)
+    _, errors = node.communicate(timeout=60)
+    assert (node.returncode, errors.strip()) == (0, "")
+    assert (tmp_path / "delivered.json").exists()  # written after what is printed
 
 
 @pytest.mark.parametrize(
