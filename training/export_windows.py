@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not counts["training"].windows:
             dropped = ", ".join(f"{count} {reason}" for reason, count in counts["training"].dropped.items())
             raise NoWindows(f"the training sessions give no window: {dropped or 'no action in any bag'}")
-        summary = {part: {**asdict(found), "files": files[part]} for part, found in counts.items()}
+        summary = {part: {**vars(found), "files": files[part]} for part, found in counts.items()}
         (out / SUMMARY).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for part, found in counts.items():
         dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(found.dropped.items())) or "none"

@@ -20,7 +20,7 @@ from training.gaze_targets import frame_gaze
 from training.settings import load_settings
 from training.windows import NoWindows
 
-CHOSEN = ["frames=2", "observation_s=1.0", "leads_s=[0.4, 1.0]", "gaze_flow=false", "validation=[s2]"]
+CHOSEN = ["frames=2", "observation_s=5.0", "leads_s=[0.4, 1.0]", "gaze_flow=false", "validation=[s2]"]
 ARGUMENTS = [argument for value in CHOSEN for argument in ("--set", value)]
 
 
@@ -89,6 +89,8 @@ def test_files_stay_near_the_size_asked_for_and_are_the_same_every_time(
     summary = json.loads((exported / "dataset.json").read_text())
     assert [file.name for file in files] == summary["training"]["files"]
     assert len(files) > 2
+    # The first action begins 3 s after the camera: 1.0 s before it, the older half of 5 s holds no frame.
+    assert summary["training"]["dropped"] == {"with too few frames before them": 2}
     assert max(file.stat().st_size for file in files) < 2 * 50_000
     main(
         [
