@@ -9,13 +9,19 @@ import time
 
 import numpy as np
 import rclpy
+from rclpy._rclpy_pybind11 import RCLError  # it has no public name
 from rclpy.qos import QoSProfile
 from rclpy.serialization import serialize_message
 from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import GazeStamped
+from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.transport import use_tested_transport
+
+
+class CannotPublish(GazeVlmError):
+    """The middleware does not take messages at this rate."""
 
 
 def main() -> None:
@@ -49,10 +55,15 @@ def main() -> None:
         late += wait_s < -1.0 / rate_hz
         time.sleep(max(0.0, wait_s))
         struct.pack_into("<iI", data, 4, *divmod(time.time_ns(), 1_000_000_000))
-        publisher.publish(bytes(data))
+        try:
+            publisher.publish(bytes(data))
+        except RCLError as error:
+            raise CannotPublish(
+                f"message {number} of {count} {kind} at {rate_hz:g} Hz was not taken ({error}); try a lower rate"
+            ) from None
     took_s = time.monotonic() - began
     publisher.wait_for_all_acked(rclpy.duration.Duration(seconds=20))
     print(f"{count} messages of {len(data)} bytes in {took_s:.2f} s, {late} late", flush=True)
 
 
-main()
+sys.exit(exit_code("camera_load", main))

@@ -30,6 +30,7 @@ from gaze_vlm_ros.demo.processes import private_ros_environment
 
 LOADS = [("raw", 30), ("raw", 60), ("raw", 120), ("raw", 180), ("jpeg", 30), ("jpeg", 120)]
 TOPICS = {"raw": "camera/image_raw", "jpeg": "camera/image_raw/compressed"}
+SIZES = {"raw": "1280x720 rgb8", "jpeg": "1600x1200 JPEG"}
 HEADER = (
     f"{'load':<22}{'published':>10}{'in bag':>8}{'lost':>6}{'gaze':>7}{'lost':>6}"
     f"{'MB/s':>8}{'cores':>7}{'peak MB':>9}{'MB then':>12}{'waiting MB':>12}{'stall s':>9}"
@@ -89,6 +90,10 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     recorder.send_signal(signal.SIGINT)
     recorder.wait()
     reading.join()
+    name = f"{SIZES[kind]} {rate_hz} Hz"
+    if any(source.returncode for source in sources):  # which has said why
+        shutil.rmtree(bag)
+        return f"{name:<22}  nothing was measured: a source ended early"
     words = next(line for line in said_by_recorder if line.startswith("at most")).split()
     waiting_mb, stall_s = float(words[2]), float(words[-2])
     with open_bag(bag) as opened:
@@ -103,9 +108,8 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     published = said[0].split()[0]
     late = int(said[0].rpartition(",")[2].split()[0])
     note = f"  the source was late {late} times" if late else ""
-    size = {"raw": "1280x720 rgb8", "jpeg": "1600x1200 JPEG"}[kind]
     return (
-        f"{f'{size} {rate_hz} Hz':<22}{published:>10}{counts[0]:>8}{lost[0]:>6}{counts[1]:>7}{lost[1]:>6}"
+        f"{name:<22}{published:>10}{counts[0]:>8}{lost[0]:>6}{counts[1]:>7}{lost[1]:>6}"
         f"{rate:>8.0f}{cores:>7.2f}{peak:>9.0f}{f'{early:.0f}, {end:.0f}':>12}{waiting_mb:>12.1f}{stall_s:>9.3f}{note}"
     )
 
