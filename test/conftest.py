@@ -1,6 +1,8 @@
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from small_bags import write_small_bag
 
 # A model and a recipe that learn the small world in seconds.
@@ -9,6 +11,15 @@ SMALL = [
     "frames=2", "observation_s=1.0", "leads_s=[0.4, 1.0]", "gaze_flow=false", "steps=120", "batch_size=8",
     "learning_rate=3e-3", "check_every=40", "gaze_window_s=0.1", "validation=[s2]",
 ]  # fmt: skip
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """More only wait for each other on so small a model."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

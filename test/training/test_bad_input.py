@@ -17,6 +17,7 @@ from gaze_vlm_ros.bag_writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session import NoFrames
 from gaze_vlm_ros.vlm.loading import UnknownModel
+from gaze_vlm_ros.vlm.tiny import build_tiny
 from training import fit, loop, run_folder
 from training.memory import OutOfMemory
 from training.model import NoDevice
@@ -53,7 +54,9 @@ def plain_bag(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run(small_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
+def run(
+    small_settings: list[str], one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., dict[str, Any]]:
     """Runs fit.py over bags; what it wrote into data.json. The checkpoint is others' business, and left out."""
     monkeypatch.setattr(fit, "_export", lambda *_: None)
 
@@ -300,11 +303,11 @@ def test_what_is_asked_for_and_is_not_there_is_one_line(
 
 
 def test_a_model_folder_without_weights_is_one_line(
-    small_checkpoint: Path, plain_bag: Callable[..., Path], run: Callable[..., Any], tmp_path: Path
+    plain_bag: Callable[..., Path], run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    import shutil
-
-    shutil.copytree(small_checkpoint, tmp_path / "model", ignore=shutil.ignore_patterns("*.safetensors"))
+    for part in build_tiny("tiny:smolvlm", ["What?"], image_size=32, hidden=32):
+        part.save_pretrained(tmp_path / "model")
+    (tmp_path / "model" / "model.safetensors").unlink()
     with pytest.raises(UnknownModel, match=r"holds no vision-language model that loads: .* model\.safetensors"):
         run([plain_bag("s0", 0), plain_bag("s2", 2)],
             "--set", f"model={tmp_path / 'model'}", "--set", "model_options={}")  # fmt: skip
