@@ -34,6 +34,7 @@ bench: setup
 	$(BIN)/python benchmark/recorder.py
 	$(BIN)/python benchmark/bag_size.py
 	$(BIN)/python benchmark/clock_offset.py
+	$(BIN)/python benchmark/conversion.py --minutes 1 2
 	$(BIN)/python benchmark/regularizer.py
 	$(BIN)/python benchmark/prediction.py
 	$(BIN)/python benchmark/predictor_node.py
