@@ -78,8 +78,8 @@ class GazeSummary:
     not_worn: int
     unsure: int  # confidence below MIN_CONFIDENCE
     off_image: int  # or no estimate at all
-    no_estimate: int  # those of them whose x or y is NaN or infinite
     blink_or_saccade: int
+    no_estimate: int  # of those off the image, the ones whose x or y is NaN or infinite
 
 
 @dataclass(frozen=True)

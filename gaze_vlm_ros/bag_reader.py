@@ -85,8 +85,6 @@ class _McapFile:
                 raise NotABag(sqlite_text(path))
             if begin[: len(MAGIC)] != MAGIC[: len(begin)]:
                 raise NotABag(f"{path} is not an MCAP file: it does not begin with MCAP's magic bytes")
-            if not begin:
-                raise BagDamaged(f"{path} is empty: nothing was recorded; leave it out")
             if path.stat().st_size < 2 * len(MAGIC) + _FOOTER.size:
                 raise BagDamaged(_cut_off(path))
             self.data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)

@@ -132,7 +132,9 @@ def test_whole_bag(summary: BagSummary, known_bag: Path) -> None:
 
 
 def test_gaze_counts_every_reason_and_agrees_with_what_training_uses(summary: BagSummary, known_bag: Path) -> None:
-    assert summary.gaze == GazeSummary(300, 300 - 6, not_worn=2, unsure=1, off_image=2, blink_or_saccade=2)
+    assert summary.gaze == GazeSummary(
+        300, 300 - 6, not_worn=2, unsure=1, off_image=2, blink_or_saccade=2, no_estimate=1
+    )
     session = load_session(known_bag)
     assert session.gaze
     used, _ = aggregate(session.gaze, session.frames, at=len(session.frames) - 1, window_s=10.0)
@@ -163,6 +165,7 @@ def test_json_holds_the_same_figures(summary: BagSummary, known_bag: Path) -> No
     assert read["topics"][0]["lost"] == 1
     assert read["gaze"] == {
         "samples": 300, "valid": 294, "not_worn": 2, "unsure": 1, "off_image": 2, "blink_or_saccade": 2,
+        "no_estimate": 1,
     }  # fmt: skip
     assert read["labels"]["most_frequent"] == [["pour", 3], ["stir", 1]]
     assert (read["start_ns"], read["lost"]) == (summary.start_ns, 5)
@@ -191,7 +194,7 @@ def test_an_empty_bag_and_one_of_other_topics(tmp_path: Path) -> None:
     writer.close()
     summary = summarize(tmp_path / "one")
     assert (summary.topics[0].rate_hz, summary.topics[0].longest_gap_s, summary.duration_s) == (None, None, 0.0)
-    assert summary.gaze == GazeSummary(1, 1, 0, 0, 0, 0)  # without any camera
+    assert summary.gaze == GazeSummary(1, 1, 0, 0, 0, 0, 0)  # without any camera
 
 
 def test_what_a_trainer_could_not_choose_is_said(tmp_path: Path) -> None:
@@ -237,7 +240,9 @@ def test_gaze_of_points(tmp_path: Path, coordinates: str) -> None:
         if not camera:
             assert "the bag has no camera" in summary.gaze_role.reason
         elif coordinates:
-            assert summary.gaze == GazeSummary(3, 2, not_worn=0, unsure=0, off_image=1, blink_or_saccade=0)
+            assert summary.gaze == GazeSummary(
+                3, 2, not_worn=0, unsure=0, off_image=1, blink_or_saccade=0, no_estimate=0
+            )
         else:
             assert "expected one of px_top_left" in summary.gaze_role.reason
 

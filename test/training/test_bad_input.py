@@ -264,7 +264,11 @@ def empty_file(folder: Path) -> Path:
             NoFrames,
             r"has no camera images; it has /camera \(sensor_msgs/msg/Image, 0 messages\); leave the bag out",
         ),
-        (empty_file, BagDamaged, r"bag.mcap is empty: nothing was recorded; leave it out"),
+        (
+            empty_file,
+            BagDamaged,
+            r"bag\.mcap was cut off while it was written: it has no end; `gaze-vlm bag recover` saves",
+        ),
     ],
 )
 def test_a_bag_with_nothing_in_it_is_one_line(
