@@ -42,6 +42,7 @@ from training.settings import BadSettings, Settings, load_settings
 
 SCORES = "scores.json"  # of a run, written last
 SETTINGS = "settings.yaml"  # of a run: those of its fit
+_UNFINISHED = ".part"  # folder of simulated sessions that are being written
 _FREE = ("device", "loader_workers")  # settings that say how fast the same comes
 _PREPARED = (  # settings that prepared windows depend on
     "model", "model_options", "task", "frames", "horizon_s", "observation_s", "stride_s", "leads_s", "gaze_window_s",
@@ -356,6 +357,7 @@ def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], lis
     if missing:
         with worker_pool(jobs) as pool:
             list(tqdm(pool.map(_simulate, missing), total=len(missing), desc="simulated sessions", unit="session"))
+        shutil.rmtree(out / "bags" / _UNFINISHED)
     bags = [bag for bag, _ in plans]
     return bags[: wanted["training_sessions"]], bags[wanted["training_sessions"] :]
 
@@ -364,7 +366,7 @@ def _simulate(plan: tuple[Path, Any]) -> None:
     from gaze_vlm_ros.sim.bench_session import write_bag
 
     bag, settings = plan
-    unfinished = bag.with_name(f".{bag.name}.part")
+    unfinished = bag.parent / _UNFINISHED / bag.name  # under its own name, which the bag holds as the session's
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     write_bag(settings, unfinished)

@@ -16,6 +16,7 @@ import pytest
 import yaml
 from scipy.stats import t as student_t
 
+from gaze_vlm_ros.session import load_session
 from training import ablate
 from training.ablation_tables import mean_over_seeds
 from training.settings import load_settings, save_settings
@@ -140,6 +141,15 @@ def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path,
     ablation = dataclasses.replace(ablate.load_ablation(config), simulate={"session_s": 20.0})
     with pytest.raises(ablate.OtherRuns, match=r"session_s was 50\.0 and is 20\.0"):
         ablate.require_same_sessions(ablation, tmp_path)
+
+
+def test_a_simulated_session_has_the_name_of_its_bag(config: Path, tmp_path: Path) -> None:
+    simulate = {"training_sessions": 1, "held_out_sessions": 0, "misleading_sessions": 0, "session_s": 2.0}
+    ablation = dataclasses.replace(ablate.load_ablation(config), simulate={**simulate, "tasks": ["tidy"]})
+    train, test = ablate.simulated(ablation, tmp_path, 1)
+    assert (load_session(train[0]).name, test) == ("train_000", [])
+    assert {path.name for path in train[0].iterdir()} == {"metadata.yaml", "train_000_0.mcap"}
+    assert list((tmp_path / "bags").iterdir()) == train
 
 
 def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path, tmp_path: Path) -> None:
