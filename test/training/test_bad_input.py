@@ -210,7 +210,6 @@ def test_balanced_classes_are_drawn_equally_often_by_a_fit(
 def test_tensorboard_reads_back_what_metrics_jsonl_holds(
     plain_bag: Callable[..., Path], run: Callable[..., Any], tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     run([plain_bag("s0", 0), plain_bag("s2", 2)], "--tensorboard", "--set", "steps=5", "--set", "check_every=2")
