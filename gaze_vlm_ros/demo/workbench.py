@@ -6,6 +6,7 @@ Everything happens in the programs that users run: nodes and training scripts. E
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -120,6 +121,7 @@ def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -
     )
 
     def start(plan: SessionPlan) -> list[Child]:
+        shutil.rmtree(out / "bags" / plan.name, ignore_errors=True)  # of an attempt that lost messages
         environment = private_ros_environment()
         logs = out / "logs"
         recorder = {
@@ -138,7 +140,8 @@ def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -
 
     timeout_s = 120 + 10 * settings.session_s / settings.speed
     jobs = [(plan.name, partial(start, plan)) for plan in sessions]
-    run_side_by_side(jobs, timeout_s, status, lambda child: child.last_line())
+    # Played faster than they happen, sessions can lose messages where other programs use the machine.
+    again = run_side_by_side(jobs, timeout_s, status, lambda child: child.last_line(), attempts=3)
     totals: dict[str, dict[str, int]] = {}
     size_bytes = 0
     for plan in sessions:
@@ -149,9 +152,11 @@ def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -
                 for key, value in asdict(total).items():
                     of_topic[key] += value
     written, lost = (sum(topic[key] for topic in totals.values()) for key in ("written", "lost"))
-    status.done(f"{written} messages in {len(sessions)} bags ({size_bytes / 1e6:.0f} MB), {lost} lost")
+    repeated = f"; {len(again)} recorded again" if again else ""
+    status.done(f"{written} messages in {len(sessions)} bags ({size_bytes / 1e6:.0f} MB), {lost} lost{repeated}")
     return {
         "sessions": len(sessions), "messages": written, "lost": lost, "bytes": size_bytes, "topics": totals,
+        "recorded_again": again,
     }  # fmt: skip
 
 
@@ -281,10 +286,16 @@ def run_side_by_side(
     timeout_s: float,
     status: StatusLine,
     describe: Callable[[Child], str],
-) -> None:
-    """Run jobs, AT_ONCE at a time; each is a name and what starts its processes. The first failure ends all."""
+    attempts: int = 1,
+) -> list[str]:
+    """Run jobs, AT_ONCE at a time; each is a name and what starts its processes.
+
+    A process that fails ends its job, which is begun again until it was tried `attempts` times; the names of those that
+    were begun again. The last failure ends all.
+    """
     waiting = list(jobs)
     running: list[tuple[str, list[Child], float]] = []
+    again: list[str] = []
     done = 0
     try:
         while waiting or running:
@@ -293,9 +304,20 @@ def run_side_by_side(
                 running.append((name, start(), time.monotonic() + timeout_s))
             for job in list(running):
                 name, children, deadline = job
-                for child in children:
-                    if not child.running():
-                        child.must_succeed(0)
+                try:
+                    for child in children:
+                        if not child.running():
+                            child.must_succeed(0)
+                except StepFailed as error:
+                    if again.count(name) + 1 >= attempts:
+                        raise
+                    print(f"    {name} is begun again: {error}", flush=True)
+                    for child in children:
+                        child.kill()
+                    running.remove(job)
+                    again.append(name)
+                    waiting.insert(0, next(one for one in jobs if one[0] == name))
+                    continue
                 if all(not child.running() for child in children):
                     running.remove(job)
                     done += 1
@@ -309,6 +331,7 @@ def run_side_by_side(
         for _, children, _ in running:
             for child in children:
                 child.kill()
+    return again
 
 
 def _folder(arm: str) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import yaml
 from gaze_vlm_ros.bag_reader import open_bag
 from gaze_vlm_ros.checkpoint import read_card
 from gaze_vlm_ros.demo.output_folder import NotOurs
-from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_workbench
+from gaze_vlm_ros.demo.processes import Child, StepFailed
+from gaze_vlm_ros.demo.status_line import StatusLine
+from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_side_by_side, run_workbench
 
 FIT = {
     "model": "tiny:smolvlm",
@@ -23,6 +26,27 @@ DEMO = {
     "tasks": ["tidy", "sort"], "speed": 4.0, "live_s": 8.0, "live_rate_hz": 5.0,
 }  # fmt: skip
 ARMS = ["gaze", "no gaze (λ = 0)", "shuffled gaze"]
+
+
+def _shell(name: str, command: str, folder: Path) -> list[Child]:
+    return [Child(name, ["sh", "-c", command], folder / f"{name}.log", {})]
+
+
+def test_a_job_that_fails_is_begun_again_as_often_as_it_may(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Fails once, and then finds what it left.
+    once = partial(
+        _shell, "once", f"ls {tmp_path}/left || {{ touch {tmp_path}/left; echo 69 lost; exit 1; }}", tmp_path
+    )
+    always = partial(_shell, "always", "exit 3", tmp_path)
+    fine = partial(_shell, "fine", "true", tmp_path)
+    status, nothing = StatusLine("jobs"), Child.last_line
+    assert run_side_by_side([("fine", fine), ("once", once)], 30, status, nothing, attempts=2) == ["once"]
+    assert re.search(
+        r"once is begun again: once failed \(exit code 1\): 69 lost; see .*once\.log", capsys.readouterr().out
+    )
+    with pytest.raises(StepFailed, match="always failed"):
+        run_side_by_side([("always", always)], 30, status, nothing, attempts=2)
+    assert capsys.readouterr().out.count("always is begun again") == 1
 
 
 @pytest.mark.timeout(600)
