@@ -95,7 +95,7 @@ def aggregate(
     first = int(np.searchsorted(samples.stamps_ns, at_ns - round(window_s * 1e9), side="right"))
     stop = int(np.searchsorted(samples.stamps_ns, at_ns, side="right"))
     chosen = slice(first, stop)
-    points = _scaled(samples.xy[chosen], samples.image_size, (width, height))
+    points = scaled(samples.xy[chosen], samples.image_size, (width, height))
     with np.errstate(invalid="ignore"):
         usable = (
             (samples.worn[chosen] != WORN_NO)
@@ -112,7 +112,7 @@ def aggregate(
     return points, np.ones(len(points))
 
 
-def _scaled(points: Floats, measured_on: tuple[int, int], size: tuple[int, int]) -> Floats:
+def scaled(points: Floats, measured_on: tuple[int, int], size: tuple[int, int]) -> Floats:
     """Points in px of an image of `size`. A camera that publishes a smaller image than the tracker uses is common."""
     if not measured_on[0] or measured_on == size:
         return points.copy()

@@ -70,13 +70,17 @@ class Sweep:
     arms: list[str]
     setting: str = ""
 
+    def __post_init__(self) -> None:
+        if not isinstance(self.values, list if self.setting else dict):
+            raise TypeError(
+                "a sweep needs a setting and a list of values, or no setting and values: {name: {settings}}"
+            )
+
     def changes(self) -> list[tuple[Any, dict[str, Any]]]:
-        """(value, settings that make it) of each. Raises TypeError where `values` is not of one of the two kinds."""
-        if self.setting and isinstance(self.values, list):
-            return [(value, {self.setting: value}) for value in self.values]
-        if isinstance(self.values, dict) and not self.setting:
+        """(value, settings that make it) of each."""
+        if isinstance(self.values, dict):
             return list(self.values.items())
-        raise TypeError("a sweep needs a setting and a list of values, or no setting and values: {name: {settings}}")
+        return [(value, {self.setting: value}) for value in self.values]
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,6 @@ def load_ablation(path: Path) -> Ablation:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
         values["sweeps"] = {name: Sweep(**sweep) for name, sweep in values.get("sweeps", {}).items()}
         ablation = Ablation(**values)
-        for sweep in ablation.sweeps.values():
-            sweep.changes()
     except OSError as error:
         raise BadAblation(f"no configuration {path}: {error.strerror}; config/ablate_workbench.yaml is one") from None
     except (yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
@@ -233,7 +235,7 @@ def one_run(
     cache: Path,
     out: Path,
     keep: bool,
-    embedding_model: str = "",
+    embedding_model: str,
 ) -> tuple[str, str]:
     """Fit and evaluate in this process; (folder, error or "")."""
     place, unfinished = out / folder, out / f"{folder}.part"

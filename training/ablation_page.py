@@ -17,13 +17,13 @@ td.n { text-align: right; } th { text-align: left; } td { white-space: nowrap; }
 teacher-forced, and gaze is never shown. Mean over seeds with the 95 % interval of Student's t; the difference is that of top-1
 to {{ baseline }} with the same seed, and with the same value of the sweep if it was swept.</p>
 <table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
-{% for name, title in optional if name in measured %}<th>{{ title }}</th>{% endfor %}
+{% for name, title in optional %}<th>{{ title }}</th>{% endfor %}
 <th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th><th>answer, ms</th></tr>
 {% for line in table %}
 <tr><td>{{ line.sessions }}</td><td>{{ line.sweep }} {{ line.value }}</td><td>{{ line.arm }}</td><td class="n">{{ line.top1 }}</td>
 <td class="n">{{ line.difference if line.difference is not none else "" }}</td><td class="n">{{ line.exact }}</td>
 <td class="n">{{ line.class_mean_recall }}</td>
-{% for name, title in optional if name in measured %}<td class="n">{{ line[name] }}</td>{% endfor %}
+{% for name, title in optional %}<td class="n">{{ line[name] }}</td>{% endfor %}
 <td class="n">{{ line.overlap }}</td><td class="n">{{ line.attention_kl }}</td>
 <td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td>
 <td class="n">{{ "%.1f"|format(line.answer_ms) if line.answer_ms == line.answer_ms else "" }}</td></tr>

@@ -148,10 +148,9 @@ def write(
         figure.savefig(out / f"{name}.pdf", bbox_inches="tight")  # for a paper
     page = PAGE.render(
         table=table,
-        optional=OPTIONAL,
         baseline=ablation.baseline,
         pictures={name: embedded(picture) for name, picture in pictures.items()},
-        measured={name for name in MEASURES if any(np.isfinite(line[name].value) for line in table)},
+        optional=[(name, title) for name, title in OPTIONAL if any(np.isfinite(line[name].value) for line in table)],
         absent=absent,
         settings=json.dumps(asdict(ablation), indent=1, ensure_ascii=False),
     )

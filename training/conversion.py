@@ -26,7 +26,7 @@ from training.bags import Mapper, Recording
 from training.gaze_shown import with_ring
 from training.gaze_targets import FrameGaze, frame_gaze, window_target
 from training.settings import Settings
-from training.shards import Shard, ShardWriter, replacing
+from training.shards import Shard, ShardWriter, storing
 
 # Tensors with one entry per token of the text; all others belong to the images.
 TEXT_TENSORS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "cross_attention_mask")
@@ -104,9 +104,9 @@ def convert_recording(
     )
     images, problems_file = (cache / "images" / f"{images_key}.{ending}" for ending in ("arrow", "json"))
     if not problems_file.is_file():  # written after the images
-        with replacing(images) as unfinished:
+        with storing(images) as unfinished:
             problems = _write_images(unfinished, session(), shown, settings, processor, drawn, progress)
-        with replacing(problems_file) as unfinished:
+        with storing(problems_file) as unfinished:
             unfinished.write_text(json.dumps(problems), encoding="utf-8")
     problems = json.loads(problems_file.read_text(encoding="utf-8"))
 
@@ -114,14 +114,14 @@ def convert_recording(
     gaze_key = _key(recording.digest, usable, gaze_settings)
     gaze = cache / "gaze" / f"{gaze_key}.arrow"
     if not gaze.is_file():
-        with replacing(gaze) as unfinished:
+        with storing(gaze) as unfinished:
             _write_gaze(unfinished, session(), usable, settings)
 
     error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
     targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
     targets = cache / "targets" / f"{targets_key}.npy"
     if not targets.is_file():
-        with replacing(targets) as unfinished:
+        with storing(targets) as unfinished:
             _write_targets(unfinished, Shard(gaze), tokens, *error)
     return Converted(tuple(problems), images, gaze, targets)
 

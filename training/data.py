@@ -25,7 +25,7 @@ from training.gaze_shown import ToldPrompts, asked
 from training.gaze_targets import FrameGaze
 from training.settings import Settings
 from training.shards import Shard
-from training.windows import NoWindows, Window
+from training.windows import NoWindows, Window, reasons_text
 
 IGNORED = -100  # where answer_tokens hold no token
 # Open at a time. Bags may be thousands, and files that a process may have open are often 1024.
@@ -219,7 +219,7 @@ def prepare(
             raise no_gaze(recording.path)
     dropped = sum((recording.dropped for recording in recordings), Counter[str]())
     if not any(recording.windows for recording in recordings):
-        reasons = _reasons(dropped) or "no action in any bag"
+        reasons = reasons_text(dropped) or "no action in any bag"
         raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
 
     size = next(recording.frame_size for recording in recordings if recording.windows)
@@ -248,7 +248,7 @@ def prepare(
                 rows.append(row)
             row += not problem
     if not windows:
-        raise NoWindows(f"{len(recordings)} bags give no window: {_reasons(dropped)}")
+        raise NoWindows(f"{len(recordings)} bags give no window: {reasons_text(dropped)}")
     stored = StoredWindows(converted, np.array(bags), np.array(rows))
     told = ToldPrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
     return Dataset(
@@ -270,7 +270,3 @@ def prepare(
         told=told,
         holds=temporary,
     )
-
-
-def _reasons(dropped: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in dropped.items())

@@ -25,7 +25,7 @@ from training.bags import find_bags, load_recordings
 from training.run_folder import SETTINGS
 from training.settings import load_settings, save_settings
 from training.window_shards import PartCounts, TarShards, write_recording
-from training.windows import NoWindows, split_sessions
+from training.windows import NoWindows, reasons_text, split_sessions
 
 SUMMARY = "dataset.json"
 
@@ -56,12 +56,12 @@ def main(argv: Sequence[str] | None = None) -> int:
                 shards.close()
             files[part] = shards.files
         if not counts["training"].windows:
-            dropped = ", ".join(f"{count} {reason}" for reason, count in counts["training"].dropped.items())
-            raise NoWindows(f"the training sessions give no window: {dropped or 'no action in any bag'}")
+            dropped = reasons_text(counts["training"].dropped) or "no action in any bag"
+            raise NoWindows(f"the training sessions give no window: {dropped}")
         summary = {part: {**vars(found), "files": files[part]} for part, found in counts.items()}
         (out / SUMMARY).write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for part, found in counts.items():
-        dropped = ", ".join(f"{count} {reason}" for reason, count in sorted(found.dropped.items())) or "none"
+        dropped = reasons_text(dict(sorted(found.dropped.items()))) or "none"
         print(
             f"{part}: {found.windows} windows, {found.with_gaze} with gaze, of {len(split[part])} bags in "
             f"{len(files[part])} files; left out: {dropped}"

@@ -24,7 +24,7 @@ from training.memory import OutOfMemory, out_of_memory_text, peak_bytes, total_b
 from training.processes import whole
 from training.run_folder import random_state, set_random_state
 from training.settings import Settings
-from training.windows import Split
+from training.windows import Split, reasons_text
 
 GIB = 2**30
 _FEW_WITH_GAZE = 0.5  # of the windows; below, it is worth a word
@@ -80,7 +80,7 @@ def notes_on_data(
     if len(counts) == 1:
         notes.append(f"every training window has the answer {data.labels.texts[next(iter(counts))]!r}")
     if data.dropped:
-        notes.append("left out: " + ", ".join(f"{count} {reason}" for reason, count in data.dropped.items()))
+        notes.append("left out: " + reasons_text(data.dropped))
     people = [
         {recordings[i].person for i in chosen} - {""} for chosen in (split.training, split.validation + split.test)
     ]

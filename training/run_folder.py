@@ -21,6 +21,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from training.bags import Recording
 from training.data import Dataset
 from training.processes import like, whole
+from training.replacing import replacing
 from training.settings import Settings, load_settings
 from training.windows import Split
 
@@ -133,7 +134,7 @@ def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accel
         # A fit that was killed has logged steps after its last saved state; they are about to be run again.
         rows = (out / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
         kept = "".join(row for row in rows if row.endswith("\n") and json.loads(row)["step"] < state["step"])
-        with _replacing(out / METRICS) as unfinished:
+        with replacing(out / METRICS, out / (METRICS + ".part")) as unfinished:
             unfinished.write_text(kept, encoding="utf-8")
     return state
 
@@ -171,19 +172,8 @@ def save_state(
         "data_hash": data_hash,
     }
     if accelerator.is_main_process:
-        with _replacing(out / STATE) as unfinished:
+        with replacing(out / STATE, out / (STATE + ".part")) as unfinished:
             torch.save(state, unfinished)
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """A name to write to; it becomes `path` when all went well, and is removed otherwise."""
-    unfinished = path.with_name(path.name + ".part")
-    try:
-        yield unfinished
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)
 
 
 def restore(state: Mapping[str, Any], weights: Mapping[str, torch.Tensor], optimizer: Any, process: int) -> Best:

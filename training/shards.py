@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import torch
 
 from gaze_vlm_ros.errors import GazeVlmError
 from training.packing import Packed, pack, unpack
+from training.replacing import replacing
 
 # One record batch of Arrow's IPC file format is one window, and one row of it a tensor.
 _SCHEMA = pa.schema(
@@ -87,18 +87,14 @@ def _dtype(values: np.ndarray) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def storing(path: Path) -> Iterator[Path]:
     """A name to write to; it becomes `path` when all went well. Raises CannotStore where the disk does not take it."""
-    unfinished = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        yield unfinished
-        unfinished.replace(path)
+        with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.part")) as unfinished:
+            yield unfinished
     except OSError as error:
         raise CannotStore(
             f"cannot write prepared windows to {path.parent}: {error.strerror or error}; free space, or give --cache "
             "a folder on another disk"
         ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            unfinished.unlink(missing_ok=True)

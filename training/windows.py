@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -48,8 +48,13 @@ class CutCounts:
     dropped: Counter[str] = field(default_factory=Counter)  # by reason
 
     def __str__(self) -> str:
-        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        reasons = reasons_text(dict(sorted(self.dropped.items())))
         return f"{self.kept} windows" + (f"; dropped: {reasons}" if reasons else "")
+
+
+def reasons_text(dropped: Mapping[str, int]) -> str:
+    """How many moments made no window, by reason; empty where all did."""
+    return ", ".join(f"{count} {reason}" for reason, count in dropped.items())
 
 
 def cut_windows(index: int, session: Session, settings: Settings) -> tuple[list[Window], CutCounts]:

@@ -294,16 +294,16 @@ def run_side_by_side(
     were begun again. The last failure ends all.
     """
     waiting = list(jobs)
-    running: list[tuple[str, list[Child], float]] = []
+    running: list[tuple[str, Callable[[], list[Child]], list[Child], float]] = []
     again: list[str] = []
     done = 0
     try:
         while waiting or running:
             while waiting and len(running) < AT_ONCE:
                 name, start = waiting.pop(0)
-                running.append((name, start(), time.monotonic() + timeout_s))
+                running.append((name, start, start(), time.monotonic() + timeout_s))
             for job in list(running):
-                name, children, deadline = job
+                name, start, children, deadline = job
                 try:
                     for child in children:
                         if not child.running():
@@ -316,19 +316,19 @@ def run_side_by_side(
                         child.kill()
                     running.remove(job)
                     again.append(name)
-                    waiting.insert(0, next(one for one in jobs if one[0] == name))
+                    waiting.insert(0, (name, start))
                     continue
                 if all(not child.running() for child in children):
                     running.remove(job)
                     done += 1
                 elif time.monotonic() > deadline:
                     raise StepFailed(f"{name} did not end within {timeout_s:.0f} s; see {children[0].log}")
-            doing = "  |  ".join(f"{name}: {describe(children[0])}" for name, children, _ in running)
+            doing = "  |  ".join(f"{name}: {describe(children[0])}" for name, _, children, _ in running)
             doing = doing.replace("(no output)", "starting")
             status.show(f"{done} of {len(jobs)} done; {doing}")
             time.sleep(0.3)
     finally:
-        for _, children, _ in running:
+        for _, _, children, _ in running:
             for child in children:
                 child.kill()
     return again

@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gaze_vlm_ros.exporting.grid import lay_grid
+from gaze_vlm_ros.gaze import scaled
 from gaze_vlm_ros.gaze_validity import usable_samples
 from gaze_vlm_ros.images import RGB, DamagedImage, of_size
+from gaze_vlm_ros.labels import current_label
 from gaze_vlm_ros.session import GazeTrack, Session
 from gaze_vlm_ros.timeline import latest_at_or_before
 
@@ -124,10 +126,9 @@ def gaze_at(gaze: GazeTrack | None, stamps_ns: NDArray[np.int64], size: tuple[in
     if gaze is None:
         return result
     usable = usable_samples(gaze, size)
-    scale = np.array(size) / gaze.image_size if gaze.image_size[0] else 1.0
     rows = latest_at_or_before(gaze.stamps_ns[usable], stamps_ns, round(GAZE_MAX_AGE_S * 1e9))
     known = rows >= 0
-    result[known, :2] = (gaze.xy[usable] * scale)[rows[known]]
+    result[known, :2] = scaled(gaze.xy[usable], gaze.image_size, size)[rows[known]]
     result[known, 2] = 1
     return result
 
@@ -135,5 +136,6 @@ def gaze_at(gaze: GazeTrack | None, stamps_ns: NDArray[np.int64], size: tuple[in
 def labels_at(session: Session, stamps_ns: NDArray[np.int64]) -> list[str]:
     """(N,) the action that goes on at each stamp; empty = unlabelled. Needs labels."""
     assert session.labels is not None
-    rows = np.searchsorted(session.labels.starts_ns, stamps_ns, side="right") - 1
-    return [session.labels.texts[row] if row >= 0 else "" for row in rows.tolist()]
+    starts_ns = np.asarray(session.labels.starts_ns, np.int64)
+    rows = [current_label(starts_ns, at_ns) for at_ns in stamps_ns.tolist()]
+    return [session.labels.texts[row] if row >= 0 else "" for row in rows]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bag_reader import Bag
+from gaze_vlm_ros.gaze import scaled
 from gaze_vlm_ros.gaze_validity import sample_faults
 from gaze_vlm_ros.labels import current_label
 from gaze_vlm_ros.session import GazeTrack, LabelTrack, Session
@@ -42,11 +43,9 @@ class GazeOnPicture:
 def gaze_on_picture(gaze: GazeTrack, size: tuple[int, int]) -> GazeOnPicture:
     """size: (width, height) px of the frames; a tracker may measure on a larger image of the same view."""
     faults = sample_faults(gaze, size)
-    scale = np.array(size) / gaze.image_size if gaze.image_size[0] else 1.0
+    points = scaled(gaze.xy, gaze.image_size, size)
     spacing_ns = int(np.median(np.diff(gaze.stamps_ns))) if len(gaze) > 1 else 0
-    return GazeOnPicture(
-        gaze.stamps_ns, gaze.xy * scale, ~np.logical_or.reduce(list(faults.values())), faults, spacing_ns
-    )
+    return GazeOnPicture(gaze.stamps_ns, points, ~np.logical_or.reduce(list(faults.values())), faults, spacing_ns)
 
 
 def label_at(labels: LabelTrack | None, at_ns: int) -> str:
