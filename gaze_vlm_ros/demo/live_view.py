@@ -15,15 +15,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.stamps import nanoseconds
 from gaze_vlm_ros.prediction_score import STATUS_NAMES, ReceivedPrediction, StartedAction, outcome_of, summarize
 
 READY = "live view is ready"
 # Labels reach us after the action began; by then these predictions may have been replaced, so a few seconds are kept.
 KEPT_PREDICTIONS = 200
-
-
-def _nanoseconds(stamp: object) -> int:
-    return stamp.sec * 1_000_000_000 + stamp.nanosec  # type: ignore[attr-defined]
 
 
 class LiveView(Node):
@@ -51,9 +48,9 @@ class LiveView(Node):
         best = message.candidates[0] if message.candidates else None
         self._predictions.append(
             ReceivedPrediction(
-                stamp_ns=_nanoseconds(message.header.stamp),
+                stamp_ns=nanoseconds(message.header.stamp),
                 received_ns=self.get_clock().now().nanoseconds,
-                valid_until_ns=_nanoseconds(message.valid_until),
+                valid_until_ns=nanoseconds(message.valid_until),
                 status=message.status,
                 answer=best.text if best else "",
                 probability=best.probability if best else 0.0,
@@ -63,7 +60,7 @@ class LiveView(Node):
     def _on_label(self, message: ActionLabel) -> None:
         if message.text not in self._answers:
             return  # not a question that the model was asked
-        action = StartedAction(_nanoseconds(message.header.stamp), message.text)
+        action = StartedAction(nanoseconds(message.header.stamp), message.text)
         self._actions.append(action)
         outcome = outcome_of(action, self._predictions[-KEPT_PREDICTIONS:])
         self._right += outcome.correct

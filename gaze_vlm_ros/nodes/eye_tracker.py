@@ -19,9 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from builtin_interfaces.msg import Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import ParameterDescriptor
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -29,14 +27,16 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
 
 from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
-from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.eye_states import EyeStates
 from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.neon_client import EYE_EVENTS, STREAMS, Address, NeonClient, StreamState, discover
 from gaze_vlm_ros.neon_samples import AAC_UNIT_SAMPLES, EyeEvent
 from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS, sound_config
+from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
+from gaze_vlm_ros.nodes.parameters import BadParameter, declared_like
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.rtsp_client import untested_versions
 
 STANDARD_GRAVITY_M_S2 = 9.80665
@@ -56,10 +56,6 @@ class PictureKind(NamedTuple):
 
 COLOUR = PictureKind("rgb8", "rgb24", "bgr8", 3)
 GREY = PictureKind("mono8", "gray", "mono8", 1)
-
-
-class BadParameter(GazeVlmError):
-    """A parameter of the node has a value that it cannot have."""
 
 
 class EyeTracker(Node):
@@ -113,33 +109,21 @@ class EyeTracker(Node):
         self.create_timer(1.0, self._publish_diagnostics)
 
     def _read_parameters(self) -> None:
-        # Of any type, so that `-p clock_period_s:=5` is no type error; the type of the default is then demanded here.
-        any_type = ParameterDescriptor(dynamic_typing=True)
-
-        def parameter(name: str, default: Any) -> Any:
-            value = self.declare_parameter(name, default, any_type).value
-            if isinstance(default, list) and isinstance(value, str):
-                value = [value]
-            try:
-                return [str(item) for item in value] if isinstance(default, list) else type(default)(value)
-            except (TypeError, ValueError):
-                raise BadParameter(f"{name} is {value!r}, expected something like {default!r}") from None
-
-        self._address = parameter("address", "")
-        self._discovery_timeout_s = parameter("discovery_timeout_s", 10.0)
-        self._connect_timeout_s = parameter("connect_timeout_s", 15.0)
-        self._streams = tuple(parameter("streams", ["world", "gaze", "imu"]))
-        self._transport = parameter("rtp_transport", "auto")
-        self._frame_id = parameter("frame_id", "scene_camera_optical_frame")
-        self._imu_frame_id = parameter("imu_frame_id", "neon_imu")
-        self._clock_period_s = parameter("clock_period_s", 5.0)
-        self._silent_s = parameter("stream_timeout_s", 5.0)
-        self._hold_s = parameter("hold_s", 10.0)
-        self._eye_events = parameter("eye_events", True)
-        self._eye_state_delay_s = parameter("eye_state_delay_s", 0.0)
-        self._jpeg_quality = parameter("jpeg_quality", 90)
-        self._delivered_log = parameter("delivered_log", "")
-        self._wanted_subscribers = [topic for topic in parameter("wait_for_subscribers", [""]) if topic]
+        self._address = declared_like(self, "address", "")
+        self._discovery_timeout_s = declared_like(self, "discovery_timeout_s", 10.0)
+        self._connect_timeout_s = declared_like(self, "connect_timeout_s", 15.0)
+        self._streams = tuple(declared_like(self, "streams", ["world", "gaze", "imu"]))
+        self._transport = declared_like(self, "rtp_transport", "auto")
+        self._frame_id = declared_like(self, "frame_id", "scene_camera_optical_frame")
+        self._imu_frame_id = declared_like(self, "imu_frame_id", "neon_imu")
+        self._clock_period_s = declared_like(self, "clock_period_s", 5.0)
+        self._silent_s = declared_like(self, "stream_timeout_s", 5.0)
+        self._hold_s = declared_like(self, "hold_s", 10.0)
+        self._eye_events = declared_like(self, "eye_events", True)
+        self._eye_state_delay_s = declared_like(self, "eye_state_delay_s", 0.0)
+        self._jpeg_quality = declared_like(self, "jpeg_quality", 90)
+        self._delivered_log = declared_like(self, "delivered_log", "")
+        self._wanted_subscribers = [topic for topic in declared_like(self, "wait_for_subscribers", [""]) if topic]
         if self._transport not in ("auto", "udp", "tcp"):
             raise BadParameter(f"rtp_transport is '{self._transport}', expected auto, udp or tcp")
         if self.get_parameter("use_sim_time").value:
@@ -236,10 +220,7 @@ class EyeTracker(Node):
         return self._status(f"stream {name}", level, text, values)
 
     def _status(self, part: str, level: bytes, text: str, values: dict[str, object]) -> DiagnosticStatus:
-        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: {part}", hardware_id=self._address)
-        status.level, status.message = level, text
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        return status
+        return diagnostic_status(self, part, level, text, values, hardware_id=self._address)
 
     # In the asyncio thread.
 
@@ -321,7 +302,7 @@ class EyeTracker(Node):
             message = AudioStamped(codec="aac", sample_rate=rate_hz, config=array("B", config), data=array("B", data))
             # ISO/IEC 14496-3 1.6.2.1: five bits of object type, four of frequency, four of channels.
             message.channels = config[1] >> 3 & 0xF if len(config) > 1 else 0
-            message.header.stamp = _time(header_ns + round(number * AAC_UNIT_SAMPLES / rate_hz * 1e9))
+            message.header.stamp = time_of(header_ns + round(number * AAC_UNIT_SAMPLES / rate_hz * 1e9))
             message.header.frame_id = self._frame_id
             self._audio.publish(message)
 
@@ -335,9 +316,9 @@ class EyeTracker(Node):
 
     def _gaze_message(self, gaze: Any, device_ns: int, header_ns: int) -> GazeStamped:
         message = GazeStamped(x=float(gaze.x), y=float(gaze.y), confidence=math.nan)  # the glasses give none
-        message.header.stamp = _time(header_ns)
+        message.header.stamp = time_of(header_ns)
         message.header.frame_id = self._frame_id
-        message.device_stamp = _time(device_ns)
+        message.device_stamp = time_of(device_ns)
         message.worn = GazeStamped.WORN_YES if gaze.worn else GazeStamped.WORN_NO
         assert self._client is not None
         if self._client.frame_size is not None:
@@ -347,7 +328,7 @@ class EyeTracker(Node):
     def _imu_message(self, imu: Any, header_ns: int) -> Imu:
         """In SI units and in the sensor's own axes; covariances by REP-145: all zeros = unknown, -1 = no estimate."""
         message = Imu()
-        message.header.stamp = _time(header_ns)
+        message.header.stamp = time_of(header_ns)
         message.header.frame_id = self._imu_frame_id
         gyro, acceleration, rotation = imu.gyro_data, imu.accel_data, imu.quaternion
         velocity = message.angular_velocity
@@ -380,7 +361,7 @@ class EyeTracker(Node):
 
     def _publish_eyes(self, frame: Any, header_ns: int) -> None:
         """Both eyes side by side, as the cameras see them: grey."""
-        header = Header(stamp=_time(header_ns), frame_id="neon_eye_cameras")
+        header = Header(stamp=time_of(header_ns), frame_id="neon_eye_cameras")
         self._publish_picture(frame, header, GREY, self._eyes, self._eyes_compressed)
 
     def _publish_picture(
@@ -404,7 +385,7 @@ class EyeTracker(Node):
 
     def _camera_info_message(self, width: int, height: int, header_ns: int) -> CameraInfo:
         message = CameraInfo(width=width, height=height)
-        message.header.stamp = _time(header_ns)
+        message.header.stamp = time_of(header_ns)
         message.header.frame_id = self._frame_id
         calibration = self._client.calibration if self._client else None
         if calibration is not None:  # otherwise all zeros: an uncalibrated camera
@@ -461,10 +442,6 @@ async def _end_tasks() -> None:
     if others:
         await asyncio.wait(others, timeout=1.0)
     asyncio.get_running_loop().stop()
-
-
-def _time(stamp_ns: int) -> Time:
-    return Time(sec=stamp_ns // 1_000_000_000, nanosec=stamp_ns % 1_000_000_000)
 
 
 def main() -> int:

@@ -13,7 +13,6 @@ from collections import deque
 from typing import Any
 
 import numpy as np
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
@@ -23,8 +22,10 @@ from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import encode_jpeg, to_rgb
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
+from gaze_vlm_ros.nodes.parameters import Declarations
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import nanoseconds
 from gaze_vlm_ros.overlay import NOTHING_SIZE, Marks, Standing, draw, drawn_size, standing
 from gaze_vlm_ros.session import GazeTrack
 from gaze_vlm_ros.view.scene import TRAIL_S, GazeOnPicture, gaze_on_picture
@@ -56,30 +57,18 @@ class OverlayNode(Node):
         self._screen.show(f"overlay is ready: it draws when somebody subscribes to {self._output.topic_name}")
 
     def _declare_parameters(self) -> None:
-        def text(name: str, default: str, description: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
-
-        def number(name: str, default: float, low: float, high: float, description: str) -> None:
-            bounds = FloatingPointRange(from_value=low, to_value=high)
-            self.declare_parameter(
-                name,
-                default,
-                ParameterDescriptor(description=description, read_only=True, floating_point_range=[bounds]),
-            )
-
-        def count(name: str, default: int, low: int, high: int, description: str) -> None:
-            bounds = IntegerRange(from_value=low, to_value=high, step=1)
-            self.declare_parameter(
-                name, default, ParameterDescriptor(description=description, read_only=True, integer_range=[bounds])
-            )
-
-        text("camera_topic", "camera/image_raw", "as of the predictor: Image or CompressedImage")
-        text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped on that camera's images; empty = none is drawn")
-        count("answers", 3, 1, 10, "of the best answers, each a bar; a planner rarely looks at more")
-        number("max_rate_hz", 10.0, 0.5, 60.0, "pictures per second at the most; the predictor answers at 5 Hz")
-        count("max_width", 1280, 480, 8192, "px; wider frames are drawn smaller: enough for a panel on a screen")
-        count("jpeg_quality", 80, 1, 100, "text is still sharp, at half the bytes of 90")
-        number("buffer_s", 2.0, 0.1, 60.0, "s for which frames wait for their prediction; longer than an inference")
+        declare = Declarations(self, fixed=True)
+        declare.text("camera_topic", "camera/image_raw", "as of the predictor: Image or CompressedImage")
+        declare.text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped on that camera's images; empty = none is drawn")
+        declare.count("answers", 3, 1, 10, "of the best answers, each a bar; a planner rarely looks at more")
+        declare.number("max_rate_hz", 10.0, 0.5, 60.0, "pictures per second at the most; the predictor answers at 5 Hz")
+        declare.count(
+            "max_width", 1280, 480, 8192, "px; wider frames are drawn smaller: enough for a panel on a screen"
+        )
+        declare.count("jpeg_quality", 80, 1, 100, "text is still sharp, at half the bytes of 90")
+        declare.number(
+            "buffer_s", 2.0, 0.1, 60.0, "s for which frames wait for their prediction; longer than an inference"
+        )
 
     def _number(self, name: str) -> float:
         return float(self.get_parameter(name).value)
@@ -145,7 +134,7 @@ class OverlayNode(Node):
             self._no_camera = f"no frame on {self._camera.topic_name} yet"
 
     def _on_image(self, message: Any) -> None:
-        stamp_ns = _nanoseconds(message.header.stamp)
+        stamp_ns = nanoseconds(message.header.stamp)
         buffer_ns = round(1e9 * self._number("buffer_s"))
         if self._frames and stamp_ns <= (newest_ns := self._frames[-1][0]):
             if stamp_ns > newest_ns - buffer_ns:
@@ -180,10 +169,10 @@ class OverlayNode(Node):
             state = Standing("NO CAMERA", self._no_camera, False)
         asked_ns = -1
         if state.current and prediction is not None:
-            asked_ns = _nanoseconds(prediction.header.stamp)
+            asked_ns = nanoseconds(prediction.header.stamp)
             stamp_ns, frame = next((kept for kept in self._frames if kept[0] == asked_ns), (stamp_ns, frame))
         attention = None
-        if self._attention is not None and _nanoseconds(self._attention.header.stamp) == stamp_ns == asked_ns:
+        if self._attention is not None and nanoseconds(self._attention.header.stamp) == stamp_ns == asked_ns:
             attention = self._attention
         # Its age is told anew each second.
         age_s = int(state.age_s) if state.current else 0
@@ -212,7 +201,7 @@ class OverlayNode(Node):
             focus = None
             if is_asked and prediction is not None and math.isfinite(prediction.focus_x):
                 focus = prediction.focus_x / width, prediction.focus_y / height
-            at_ns = _nanoseconds(frame.header.stamp)
+            at_ns = nanoseconds(frame.header.stamp)
             gaze = self._gaze_on(size, (width, height), at_ns, frame.header.frame_id)
             marks = Marks(_shares(attention), focus, gaze, at_ns)
         picture = draw(rgb, size, state, answers, other, int(self.get_parameter("answers").value), marks)
@@ -232,7 +221,7 @@ class OverlayNode(Node):
         samples = [
             (stamp_ns, sample)
             for sample in list(self._gaze)
-            if abs((stamp_ns := _nanoseconds(sample.header.stamp)) - at_ns) < near_ns
+            if abs((stamp_ns := nanoseconds(sample.header.stamp)) - at_ns) < near_ns
             and (not frame_id or sample.header.frame_id in ("", frame_id))
         ]
         if not samples:
@@ -259,10 +248,6 @@ def _shares(attention: Image | None) -> Any:
     if attention is None:
         return None
     return np.frombuffer(attention.data, "<f4").reshape(attention.height, attention.width)
-
-
-def _nanoseconds(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
 
 
 def main() -> int:

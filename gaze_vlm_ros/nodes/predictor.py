@@ -13,63 +13,42 @@ import threading
 import time
 import uuid
 from array import array
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from builtin_interfaces.msg import Duration, Time
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
+from rcl_interfaces.msg import ParameterDescriptor, SetParametersResult
 from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
-from unique_identifier_msgs.msg import UUID
 
-from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
+from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
 from gaze_vlm_ros.attention_map import attention_map
 from gaze_vlm_ros.checkpoint import abstain_threshold
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.evidence import Evidence, Smoothed
+from gaze_vlm_ros.evidence import Evidence
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.classification import classification_of, classification_type
+from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
+from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
+from gaze_vlm_ros.nodes.prediction_message import Answered, Limits, model_info, with_answer, without_answer
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
 from gaze_vlm_ros.pacing import next_due
 from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, Observation, open_backend
 from gaze_vlm_ros.process_memory import memory_mb
 
-SCORE_KINDS = {
-    "calibrated": ActionPrediction.SCORE_CALIBRATED,
-    "uncalibrated": ActionPrediction.SCORE_UNCALIBRATED,
-    "rank_only": ActionPrediction.SCORE_RANK_ONLY,
-}
 # May be set while it is active; the others are read when it is configured.
 LIVE = ("rate_hz", "threshold", "stale_after_s", "valid_s", "max_candidates", "smoothing_s", "switch_ratio")
 WITH_CANDIDATES = (ActionPrediction.STATUS_OK, ActionPrediction.STATUS_ABSTAIN)
 
 
-class BadParameter(GazeVlmError):
-    """A parameter is missing, or has a value that it cannot have."""
-
-
 class NoCamera(GazeVlmError):
     """No camera appeared in time."""
-
-
-@dataclass(frozen=True)
-class _Result:
-    """One answered observation."""
-
-    answer: Answer
-    belief: Smoothed
-    start_ns: int
-    stamp_ns: int
-    inference_s: float
-    prediction_id: bytes
 
 
 class PredictorNode(LifecycleNode):
@@ -104,57 +83,56 @@ class PredictorNode(LifecycleNode):
             self._starting = self.create_timer(0.0, self._start, clock=self._steady)
 
     def _declare_parameters(self) -> None:
-        def text(name: str, default: str, description: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description))
-
-        def flag(name: str, default: bool, description: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description))
-
-        def number(name: str, default: float, low: float, high: float, description: str) -> None:
-            bounds = FloatingPointRange(from_value=low, to_value=high)
-            self.declare_parameter(
-                name, default, ParameterDescriptor(description=description, floating_point_range=[bounds])
-            )
-
-        def count(name: str, default: int, low: int, high: int, description: str) -> None:
-            bounds = IntegerRange(from_value=low, to_value=high, step=1)
-            self.declare_parameter(name, default, ParameterDescriptor(description=description, integer_range=[bounds]))
-
+        declare = Declarations(self, fixed=False)
         self.declare_parameter(
             "autostart", True, ParameterDescriptor(description="configure and activate by itself", read_only=True)
         )
-        text("checkpoint", "", "folder that training/fit.py wrote; of replay, a bag or file of predictions")
-        text("backend", "model", "model = weights, here; openai = a server elsewhere; replay = recorded answers")
-        text("answers", "closed", "closed = the checkpoint's labels, ranked; open = free text, generated")
-        text("server_url", "", "of openai: the API's root, such as http://gpu:8000/v1")
-        text("server_model", "", "of openai: as the server calls it; empty = the one it has")
+        declare.text("checkpoint", "", "folder that training/fit.py wrote; of replay, a bag or file of predictions")
+        declare.text(
+            "backend", "model", "model = weights, here; openai = a server elsewhere; replay = recorded answers"
+        )
+        declare.text("answers", "closed", "closed = the checkpoint's labels, ranked; open = free text, generated")
+        declare.text("server_url", "", "of openai: the API's root, such as http://gpu:8000/v1")
+        declare.text("server_model", "", "of openai: as the server calls it; empty = the one it has")
         # An answer that is older than this is worth little: people are quick.
-        number("server_timeout_s", 2.0, 0.05, 60.0, "s for the server to answer")
-        flag("replay_loop", True, "of replay: begin again behind the last answer")
-        flag("replay_delay", True, "of replay: take as long for each answer as the model did")
-        text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
-        number("camera_wait_s", 30.0, 0.0, 86400.0, "s for a camera to appear before giving up; 0 = wait for ever")
+        declare.number("server_timeout_s", 2.0, 0.05, 60.0, "s for the server to answer")
+        declare.flag("replay_loop", True, "of replay: begin again behind the last answer")
+        declare.flag("replay_delay", True, "of replay: take as long for each answer as the model did")
+        declare.text("camera_topic", "camera/image_raw", "Image or CompressedImage; else its /compressed is taken")
+        declare.number(
+            "camera_wait_s", 30.0, 0.0, 86400.0, "s for a camera to appear before giving up; 0 = wait for ever"
+        )
         # Shorter than a planner's patience, longer than a hiccup of a 10 Hz camera.
-        number("stale_after_s", 0.5, 0.01, 60.0, "s without a frame after which the input is stale")
+        declare.number("stale_after_s", 0.5, 0.01, 60.0, "s without a frame after which the input is stale")
         # People decide several times a second; more only heats the computer.
-        number("rate_hz", 5.0, 0.1, 100.0, "Hz of questions to the model, each about the newest frame")
+        declare.number("rate_hz", 5.0, 0.1, 100.0, "Hz of questions to the model, each about the newest frame")
         # A vision tower that runs on one new frame an answer, and windows that are hardly less even than training's.
-        number("frame_slack", 0.33, 0.0, 1.0, "of the time between frames: how much older a known one may be")
-        number("threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never")
-        number("target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone")
-        number("valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon")
-        count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
-        flag(
+        declare.number("frame_slack", 0.33, 0.0, 1.0, "of the time between frames: how much older a known one may be")
+        declare.number(
+            "threshold", 0.0, 0.0, 1.0, "least probability of the best candidate; below it: ABSTAIN; 0 = never"
+        )
+        declare.number(
+            "target_precision", 0.0, 0.0, 1.0, "abstain where the checkpoint promises less; 0 = threshold alone"
+        )
+        declare.number(
+            "valid_s", 0.0, 0.0, 3600.0, "s from the last frame for which a prediction may be used; 0 = the horizon"
+        )
+        declare.count("max_candidates", 5, 1, 1000, "candidates in a message; the rest is other_probability")
+        declare.flag(
             "classification", False, "publish answers as vision_msgs/Classification too, on next_action/classification"
         )
         # One message at 5 Hz: a single odd window does not turn the answer, and a new one shows at the next.
-        number("smoothing_s", 0.2, 0.0, 60.0, "s after which an answer weighs 1/e of a new one; 0 = each by itself")
-        number("switch_ratio", 1.5, 1.0, 100.0, "how many times as probable another answer must be to replace the best")
-        text("device", "auto", "cpu, cuda, cuda:1; auto = cuda where there is one")
-        text("dtype", "float32", "of weights and activations: float32, bfloat16, float16")
-        text("quantization", "none", "of weights: none, or int8 (needs torchao)")
-        flag("compile", False, "torch.compile on the vision tower; configuring then takes longer")
-        count("threads", 0, 0, 1024, "of torch on the CPU; 0 = its own choice")
+        declare.number(
+            "smoothing_s", 0.2, 0.0, 60.0, "s after which an answer weighs 1/e of a new one; 0 = each by itself"
+        )
+        declare.number(
+            "switch_ratio", 1.5, 1.0, 100.0, "how many times as probable another answer must be to replace the best"
+        )
+        declare.text("device", "auto", "cpu, cuda, cuda:1; auto = cuda where there is one")
+        declare.text("dtype", "float32", "of weights and activations: float32, bfloat16, float16")
+        declare.text("quantization", "none", "of weights: none, or int8 (needs torchao)")
+        declare.flag("compile", False, "torch.compile on the vision tower; configuring then takes longer")
+        declare.count("threads", 0, 0, 1024, "of torch on the CPU; 0 = its own choice")
 
     def _number(self, name: str) -> float:
         return float(self.get_parameter(name).value)
@@ -234,7 +212,7 @@ class PredictorNode(LifecycleNode):
         self._mirror = self.create_publisher(mirrored, "next_action/classification", 1) if mirrored else None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._info = self.create_publisher(ModelInfo, "model_info", latched)
-        self._info.publish(self._model_info())
+        self._info.publish(model_info(backend.card, self._number("rate_hz"), self.get_clock().now().to_msg()))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Look for the camera, and predict."""
@@ -283,7 +261,7 @@ class PredictorNode(LifecycleNode):
         self._stages: dict[str, float] = {}  # s, of the last answer
         self._revision = 0
         self._answer_then: tuple[int, str] | None = None  # status and best candidate of the last message
-        self._result: _Result | None = None
+        self._result: Answered | None = None
         self._fatal: GazeVlmError | None = None
         # Status, text and asked-about stamp of the last observation, where it has no answer.
         self._problem: tuple[int, str, int] | None = None
@@ -348,24 +326,6 @@ class PredictorNode(LifecycleNode):
         assert self._backend is not None
         return self._backend.card
 
-    def _model_info(self) -> ModelInfo:
-        card = self._card()
-        info = ModelInfo(
-            model_id=card.model_id,
-            base_model=card.base_model,
-            revision=card.revision,
-            data_hash=card.data_hash,
-            label_set_id=card.label_set_id,
-            labels=list(card.labels),
-            horizon=_duration(card.horizon_s),
-            observation=_duration(card.observation_s),
-            frames=card.frames,
-            rate=self._number("rate_hz"),
-            gaze_use=card.gaze_use,
-        )
-        info.header.stamp = self.get_clock().now().to_msg()
-        return info
-
     # The camera.
 
     def _camera_topic(self) -> str:
@@ -406,7 +366,7 @@ class PredictorNode(LifecycleNode):
         self._last_image = time.monotonic()
         self._frame_id = message.header.frame_id
         self._counts["frames received"] += 1
-        if not self._frames.add(_nanoseconds(message.header.stamp), message):
+        if not self._frames.add(nanoseconds(message.header.stamp), message):
             self._counts["out of order"] += 1
             return
         with self._asking:
@@ -483,7 +443,7 @@ class PredictorNode(LifecycleNode):
         self._counts["observations answered"] += 1
         self._stages = dict(answer.stages)
         self._problem = None
-        self._result = _Result(
+        self._result = Answered(
             answer, belief, observation.start_ns, observation.stamp_ns, time.monotonic() - began, uuid.uuid4().bytes
         )
         if not self._closing.is_set():
@@ -499,7 +459,7 @@ class PredictorNode(LifecycleNode):
         shares = attention_map(answer.attention, (width, height))
         rows, columns = shares.shape
         message = Image(height=rows, width=columns, encoding="32FC1", step=4 * columns)
-        message.header.stamp, message.header.frame_id = _time(observation.stamp_ns), self._frame_id
+        message.header.stamp, message.header.frame_id = time_of(observation.stamp_ns), self._frame_id
         message.data = array("B", shares.astype("<f4").tobytes())
         self._attention.publish(message)
 
@@ -543,79 +503,37 @@ class PredictorNode(LifecycleNode):
         return self._number("valid_s") or float(self._card().horizon_s)
 
     def _message(self) -> ActionPrediction:
-        card, result = self._card(), self._result
-        message = ActionPrediction(
-            score_kind=SCORE_KINDS[card.score_kind],
-            horizon=_duration(card.horizon_s),
-            other_probability=1.0,
-            focus_x=math.nan,
-            focus_y=math.nan,
-            model_id=card.model_id,
-            label_set_id=card.label_set_id,
-        )
-        message.header.frame_id = self._frame_id
+        """What holds now."""
+        card, answered = self._card(), self._result
         newest_ns = self._frames.newest_ns
         silence_s = time.monotonic() - self._last_image
         stamp_ns = 0  # of the frame that the message tells of
         if newest_ns is None:
-            message.status, message.status_text = message.STATUS_NO_INPUT, f"no frame on {self._camera_topic()} yet"
+            status, text = ActionPrediction.STATUS_NO_INPUT, f"no frame on {self._camera_topic()} yet"
             if self._problem is not None:
-                message.status, message.status_text, stamp_ns = self._problem
+                status, text, stamp_ns = self._problem
         elif silence_s > self._number("stale_after_s"):
-            message.status, stamp_ns = message.STATUS_STALE_INPUT, newest_ns
-            message.status_text = f"the last frame came {silence_s:.1f} s ago"
+            status, stamp_ns = ActionPrediction.STATUS_STALE_INPUT, newest_ns
+            text = f"the last frame came {silence_s:.1f} s ago"
         elif self._problem is not None:
-            message.status, message.status_text, stamp_ns = self._problem
-        elif result is None:
-            message.status, message.status_text = message.STATUS_NO_INPUT, "the first observation is not answered yet"
-        elif (age_s := self.get_clock().now().nanoseconds / 1e9 - result.stamp_ns / 1e9) > self._valid_s():
-            message.status, stamp_ns = message.STATUS_STALE_INPUT, newest_ns
-            message.status_text = (
+            status, text, stamp_ns = self._problem
+        elif answered is None:
+            status, text = ActionPrediction.STATUS_NO_INPUT, "the first observation is not answered yet"
+        elif (age_s := self.get_clock().now().nanoseconds / 1e9 - answered.stamp_ns / 1e9) > self._valid_s():
+            status, stamp_ns = ActionPrediction.STATUS_STALE_INPUT, newest_ns
+            text = (
                 f"the newest answered frame is stamped {age_s:.1f} s before now, and answers hold for "
                 f"{self._valid_s():g} s: the model is too slow, or camera and robot have different clocks"
             )
         else:
-            self._fill_in(message, result)
-            return message
-        message.header.stamp = message.observation_start = message.valid_until = _time(stamp_ns)
-        return message
-
-    def _fill_in(self, message: ActionPrediction, result: _Result) -> None:
-        card, belief, texts = self._card(), result.belief, result.answer.texts
-        message.header.stamp = _time(result.stamp_ns)
-        message.observation_start = _time(result.start_ns)
-        message.valid_until = _time(result.stamp_ns + round(self._valid_s() * 1e9))
-        message.inference_time = _duration(result.inference_s)
-        message.prediction_id = UUID(uuid=np.frombuffer(result.prediction_id, np.uint8))
-        message.focus_x, message.focus_y = result.answer.focus
-        # The best first, which hysteresis may keep though another has become a little more probable.
-        ranked = [row for row in np.argsort(-belief.probabilities, kind="stable").tolist() if row != belief.best]
-        order = [belief.best, *ranked][: int(self.get_parameter("max_candidates").value)]
-        starts_s = result.answer.time_to_start_s
-        message.candidates = [
-            ActionCandidate(
-                action_id=texts[row],
-                verb=card.verbs[row] if card.verbs else "",
-                object_class=card.object_classes[row] if card.object_classes else "",
-                text=texts[row],
-                probability=float(belief.probabilities[row]),
-                time_to_start=_duration(max(0.0, float(starts_s[row])))
-                if starts_s is not None and math.isfinite(starts_s[row])
-                else Duration(sec=-1),
+            limits = Limits(
+                self._threshold(),
+                self._number("target_precision"),
+                self._valid_s(),
+                int(self.get_parameter("max_candidates").value),
             )
-            for row in order
-        ]
-        message.other_probability = max(0.0, 1.0 - float(belief.probabilities[order].sum()))
-        best, threshold = float(belief.probabilities[belief.best]), self._threshold()
-        if best < threshold:
-            message.status = message.STATUS_ABSTAIN
-            message.status_text = f"the best candidate has {best:.2f}, the threshold is {threshold:g}"
-            if threshold > 1:
-                message.status_text = (
-                    f"no probability of {card.model_id} promises a precision of {self._number('target_precision'):g}"
-                )
-        elif card.task == "current":
-            message.current_action = texts[belief.best]
+            return with_answer(card, self._frame_id, answered, limits)
+        return without_answer(card, self._frame_id, status, text, stamp_ns)
 
     def _publish_diagnostics(self) -> None:
         active = bool(self._timers_active)
@@ -641,10 +559,8 @@ class PredictorNode(LifecycleNode):
             **{f"{where} memory [MB]": f"{used:.0f}" for where, used in memory_mb().items()},
             **self._counts,
         }
-        status = DiagnosticStatus(name=f"{self.get_fully_qualified_name()}: predictions", message=text, level=level)
-        status.hardware_id = self._backend.card.model_id if self._backend is not None else ""
-        status.values = [KeyValue(key=key, value=str(value)) for key, value in values.items()]
-        message = DiagnosticArray(status=[status])
+        hardware_id = self._backend.card.model_id if self._backend is not None else ""
+        message = DiagnosticArray(status=[diagnostic_status(self, "predictions", level, text, values, hardware_id)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)
 
@@ -655,20 +571,6 @@ class PredictorNode(LifecycleNode):
             self._screen.show(", ".join(f"{count} {name}" for name, count in self._counts.items()))
         self._screen.close()
         return 0
-
-
-def _nanoseconds(stamp: Time) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def _time(stamp_ns: int) -> Time:
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    return Time(sec=seconds, nanosec=nanoseconds)
-
-
-def _duration(seconds: float) -> Duration:
-    whole, nanoseconds = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(sec=whole, nanosec=nanoseconds)
 
 
 def main() -> int:

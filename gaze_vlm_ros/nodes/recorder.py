@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from rcl_interfaces.msg import FloatingPointRange, ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import (
     QoSRequestedIncompatibleQoSInfo,
@@ -34,6 +33,7 @@ from gaze_vlm_ros.episodes import episode_folder, is_bag, set_aside
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.keyboard import Keyboard
 from gaze_vlm_ros.message_types import UnknownMessageType, begins_with_stamp, describe_type, known_types
+from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
@@ -44,10 +44,6 @@ from gaze_vlm_ros.topic_watch import TopicWatch
 IMAGE_DEPTH = 100
 SAMPLE_DEPTH = 2000
 CAMERA_INFO_TYPES = ("sensor_msgs/msg/CameraInfo",)
-
-
-class BadParameter(GazeVlmError):
-    """A parameter is missing, or has a value that it cannot have."""
 
 
 class TopicMissing(GazeVlmError):
@@ -126,42 +122,41 @@ class Recorder(Node):
         self._keyboard = Keyboard()
 
     def _declare_parameters(self) -> None:
-        def text(name: str, default: str, description: str) -> None:
-            self.declare_parameter(name, default, ParameterDescriptor(description=description, read_only=True))
-
-        def number(name: str, default: float, low: float, high: float, description: str) -> None:
-            bounds = FloatingPointRange(from_value=low, to_value=high)
-            descriptor = ParameterDescriptor(description=description, floating_point_range=[bounds], read_only=True)
-            self.declare_parameter(name, default, descriptor)
-
-        text("bag", "", "folder of the new bag; must not exist; with episodes: folder of their bags")
-        text("camera_topic", "camera/image_raw/compressed", "Image, CompressedImage, or video; see docs/recorder.md")
-        text("camera_info_topic", "camera/camera_info", "empty = not recorded")
-        text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped, or geometry_msgs/PointStamped; empty = not recorded")
-        text("gaze_coordinates", "", f"of a PointStamped: {', '.join(GAZE_COORDINATES)}")
-        text("label_topic", "label", "gaze_vlm_msgs/ActionLabel; empty = not recorded")
-        text("imu_topic", "imu", "sensor_msgs/Imu; empty = not recorded")
-        self.declare_parameter("extra_topics", [""], ParameterDescriptor(description="more topics, of any type"))
+        declare = Declarations(self, fixed=True)
+        declare.text("bag", "", "folder of the new bag; must not exist; with episodes: folder of their bags")
+        declare.text(
+            "camera_topic", "camera/image_raw/compressed", "Image, CompressedImage, or video; see docs/recorder.md"
+        )
+        declare.text("camera_info_topic", "camera/camera_info", "empty = not recorded")
+        declare.text(
+            "gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped, or geometry_msgs/PointStamped; empty = not recorded"
+        )
+        declare.text("gaze_coordinates", "", f"of a PointStamped: {', '.join(GAZE_COORDINATES)}")
+        declare.text("label_topic", "label", "gaze_vlm_msgs/ActionLabel; empty = not recorded")
+        declare.text("imu_topic", "imu", "sensor_msgs/Imu; empty = not recorded")
+        declare.texts("extra_topics", "more topics, of any type")
         for name in ("session", "person", "task", "scene", "tracker"):
-            text(name, "", f"written into the bag: {name}; splits between training and test go by these")
-        self.declare_parameter("episodes", False, ParameterDescriptor(description="a bag for each episode"))
-        self.declare_parameter("labels", [""], ParameterDescriptor(description="texts of the label keys 1 to 9"))
-        number("wait_s", 10.0, 0.0, 3600.0, "s to wait for all topics before giving up")
-        number("stop_when_silent_s", 0.0, 0.0, 3600.0, "s without any message after which recording ends; 0 = never")
+            declare.text(name, "", f"written into the bag: {name}; splits between training and test go by these")
+        declare.flag("episodes", False, "a bag for each episode")
+        declare.texts("labels", "texts of the label keys 1 to 9")
+        declare.number("wait_s", 10.0, 0.0, 3600.0, "s to wait for all topics before giving up")
+        declare.number(
+            "stop_when_silent_s", 0.0, 0.0, 3600.0, "s without any message after which recording ends; 0 = never"
+        )
         # Shorter costs file size (an index per chunk), longer costs data in a kill.
-        number("flush_s", 0.2, 0.01, 60.0, "s between flushes: what a kill can cost")
+        declare.number("flush_s", 0.2, 0.01, 60.0, "s between flushes: what a kill can cost")
         # Writing goes on meanwhile; syncs that follow each other at once cost throughput.
-        number(
+        declare.number(
             "sync_s", 1.0, 0.0, 3600.0, "s between syncs to the disk: what a loss of power can cost; 0 = the system's"
         )
         # 2 s of raw 720p at 100 Hz: longer stalls of a disk are rare, and memory is finite.
-        number("queue_mb", 512.0, 1.0, 65536.0, "MB that may wait for the disk")
+        declare.number("queue_mb", 512.0, 1.0, 65536.0, "MB that may wait for the disk")
         # 4 GB files can be copied to any disk and are opened by any tool; 0 = one file.
-        number("split_mb", 4000.0, 0.0, 1e6, "MB after which the bag goes on in another file; 0 = never")
-        number("split_s", 0.0, 0.0, 86400.0, "s after which the bag goes on in another file; 0 = never")
+        declare.number("split_mb", 4000.0, 0.0, 1e6, "MB after which the bag goes on in another file; 0 = never")
+        declare.number("split_s", 0.0, 0.0, 86400.0, "s after which the bag goes on in another file; 0 = never")
         # What waits in memory, the index, and room for the system to go on living.
-        number("min_free_mb", 1000.0, 0.0, 1e6, "MB of free disk below which recording ends")
-        number("report_s", 1.0, 0.1, 60.0, "s between two reports on screen and on ~/status")
+        declare.number("min_free_mb", 1000.0, 0.0, 1e6, "MB of free disk below which recording ends")
+        declare.number("report_s", 1.0, 0.1, 60.0, "s between two reports on screen and on ~/status")
 
     def _text(self, name: str) -> str:
         return str(self.get_parameter(name).value)

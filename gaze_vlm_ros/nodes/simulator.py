@@ -10,11 +10,9 @@ import dataclasses
 import threading
 import time
 from array import array
-from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Time
-from rcl_interfaces.msg import ParameterDescriptor
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.node import Node
@@ -25,11 +23,12 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.nodes.parameters import declared_like
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
+from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.sim.bench_session import (
     FIELD_OF_VIEW_DEG,
     FRAME_ID,
-    BadBenchSettings,
     BenchSettings,
     Event,
     FrameEvent,
@@ -55,12 +54,11 @@ class Simulator(Node):
     def __init__(self) -> None:
         super().__init__("simulator")
         self._settings = self._read_settings()
-        any_type = ParameterDescriptor(dynamic_typing=True)
-        self._speed = float(self.declare_parameter("speed", 1.0, any_type).value)
+        self._speed = declared_like(self, "speed", 1.0)
         if not self._speed > 0:
             raise BadSpeed(f"speed is {self._speed:g}, expected more than 0; 1 is real time")
-        wanted: list[str] = self.declare_parameter("wait_for_subscribers", [""]).value
-        self._wait_s = float(self.declare_parameter("wait_s", 15.0, any_type).value)
+        wanted: list[str] = declared_like(self, "wait_for_subscribers", [""])
+        self._wait_s = declared_like(self, "wait_s", 15.0)
         image_qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
         sample_qos = QoSProfile(depth=2000, reliability=ReliabilityPolicy.RELIABLE)
         self._image = self.create_publisher(Image, "camera/image_raw", image_qos)
@@ -74,21 +72,14 @@ class Simulator(Node):
         self._published = dict.fromkeys(("frames", "gaze", "labels"), 0)
         self._late_s = 0.0
         self._stop = threading.Event()
+        self._screen = Screen()  # output on a full disk, or a terminal that is held, must not end the session
         self._thread = threading.Thread(target=self._run, name="publish")
         self._thread.start()
         self.create_timer(0.05, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def _read_settings(self) -> BenchSettings:
-        values: dict[str, Any] = {}
-        # Of any type, so that `-p duration_s:=60` is no type error; the type of the default is then demanded here.
-        any_type = ParameterDescriptor(dynamic_typing=True)
-        for name, default in dataclasses.asdict(BenchSettings()).items():
-            value = self.declare_parameter(name, default, any_type).value
-            try:
-                values[name] = type(default)(value)
-            except (TypeError, ValueError):
-                raise BadBenchSettings(f"{name} is {value!r}, expected something like {default!r}") from None
-        return BenchSettings(**values)
+        defaults = dataclasses.asdict(BenchSettings())
+        return BenchSettings(**{name: declared_like(self, name, default) for name, default in defaults.items()})
 
     def _watch(self) -> None:
         if self._thread.is_alive():
@@ -122,7 +113,7 @@ class Simulator(Node):
 
     def _publish_all(self) -> None:
         start_ns, started = time.time_ns(), time.monotonic()
-        print(f"simulating {self._settings.duration_s:g} s at speed {self._speed:g}", flush=True)
+        self._screen.show(f"simulating {self._settings.duration_s:g} s at speed {self._speed:g}")
         for event in simulate(self._settings):
             due_s = started + event.t_ns / 1e9 / self._speed - time.monotonic()
             # Samples that are due within a millisecond go out together: waking up costs more than they do.
@@ -177,9 +168,10 @@ class Simulator(Node):
         self._stop.set()
         self._thread.join()
         counts = ", ".join(f"{count} {name}" for name, count in self._published.items())
-        print(f"simulator: published {counts}", flush=True)
+        self._screen.show(f"simulator: published {counts}")
         if self._late_s > LATE_S:
-            print(f"simulator: fell {self._late_s:.1f} s behind; use a lower speed on this machine", flush=True)
+            self._screen.show(f"simulator: fell {self._late_s:.1f} s behind; use a lower speed on this machine")
+        self._screen.close()
         return 0
 
 

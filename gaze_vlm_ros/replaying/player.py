@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-from builtin_interfaces.msg import Time
 from rcl_interfaces.srv import GetParameters
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -27,6 +26,7 @@ from gaze_vlm_ros.bag_writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.images import DamagedImage
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.pacing import next_due
 from gaze_vlm_ros.replaying.published import MODEL, PREDICTIONS
 from gaze_vlm_ros.session import CAMERA_TYPES, FrameStream, topic_of_role
@@ -117,7 +117,7 @@ class Player(Node):
         except DamagedImage:
             self._damaged += 1
             return False
-        self._clock_topic.publish(Clock(clock=_time(int(self._frames.stamps_ns[index]))))
+        self._clock_topic.publish(Clock(clock=time_of(int(self._frames.stamps_ns[index]))))
         self._camera.publish(message)
         self._shown = time.monotonic()
         return True
@@ -126,7 +126,7 @@ class Player(Node):
         rgb = self._frames.rgb(index)
         height, width, _ = rgb.shape
         image = Image(height=height, width=width, encoding="rgb8", step=3 * width)
-        image.header.stamp = _time(int(self._frames.stamps_ns[index]))
+        image.header.stamp = time_of(int(self._frames.stamps_ns[index]))
         image.data.frombytes(rgb.tobytes())
         return image
 
@@ -151,11 +151,6 @@ class Player(Node):
         if self._damaged:
             print(f"{self._questions} questions; {self._damaged} frames do not decode and were not shown", flush=True)
         return 0
-
-
-def _time(stamp_ns: int) -> Time:
-    seconds, nanoseconds = divmod(stamp_ns, 1_000_000_000)
-    return Time(sec=seconds, nanosec=nanoseconds)
 
 
 def main() -> int:

@@ -269,6 +269,7 @@ def test_real_recording_lies_in_the_bag_at_its_own_time(
         ({"address": "127.0.0.1:9", "streams": "[nose]"}, "stream 'nose' is none of world, gaze, imu, eyes, audio"),
         ({"rtp_transport": "pigeon"}, "rtp_transport is 'pigeon', expected auto, udp or tcp"),
         ({"clock_period_s": "often"}, "clock_period_s is 'often', expected something like 5.0"),
+        ({"eye_events": "sometimes"}, "eye_events is 'sometimes', expected something like True"),
         ({"use_sim_time": "true"}, "use_sim_time is set"),
     ],
 )

@@ -60,3 +60,9 @@ def test_a_mistake_is_one_line(tmp_path: Path, parameters: dict[str, object], sa
     errors = [line for line in output.splitlines() if line.startswith("simulator: error:")]
     assert len(errors) == 1, output
     assert says in errors[0]
+
+
+def test_output_on_a_full_disk_ends_no_session(tmp_path: Path) -> None:
+    parameters = {"duration_s": 1.0, "width": 64, "height": 48}
+    code, said = finish(start_node("simulator", parameters, isolated_environment(), tmp_path, full_disk=True))
+    assert (code, said) == (0, "")
