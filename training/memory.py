@@ -11,9 +11,8 @@ import psutil
 import torch
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from training.settings import Settings
-
-_CPU_MARKS = ("not enough memory", "can't allocate memory", "out of memory")  # of torch's RuntimeError
 
 
 class OutOfMemory(GazeVlmError):
@@ -25,14 +24,10 @@ def one_line_when_out_of_memory(settings: Settings, device: str) -> Iterator[Non
     """Raises OutOfMemory in place of what torch raises."""
     try:
         yield
-    except torch.OutOfMemoryError as error:
-        raise OutOfMemory(out_of_memory_text(settings, device, str(error).split(". ")[0])) from None
-    except MemoryError:
-        raise OutOfMemory(out_of_memory_text(settings, device, "the operating system gives no more")) from None
-    except RuntimeError as error:
-        if not any(mark in str(error) for mark in _CPU_MARKS):
+    except (RuntimeError, MemoryError) as error:
+        if not (reason := out_of_memory_reason(error)):
             raise
-        raise OutOfMemory(out_of_memory_text(settings, device, str(error).splitlines()[0])) from None
+        raise OutOfMemory(out_of_memory_text(settings, device, reason)) from None
 
 
 def out_of_memory_text(settings: Settings, device: str, how: str) -> str:

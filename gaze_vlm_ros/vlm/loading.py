@@ -19,12 +19,17 @@ from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
+from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from gaze_vlm_ros.vlm.observation import count_keys
 from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
 
 class UnknownModel(GazeVlmError):
     """No model of that name or at that place, or not one that answers questions about images."""
+
+
+class ModelTooLarge(GazeVlmError):
+    """The weights do not fit into the memory of the device, or of the computer on the way there."""
 
 
 def load_vlm(
@@ -39,9 +44,23 @@ def load_vlm(
     """(model, processor), the model in evaluation mode.
 
     name_or_path: a local folder, a hub name, or "tiny:..." (see vlm.tiny; `texts`, `seed` and `sizes` are for those).
-    Raises UnknownModel, UnknownTinyModel.
+    Raises UnknownModel, UnknownTinyModel, ModelTooLarge.
     """
-    name = str(name_or_path)
+    try:
+        return _load_anything(str(name_or_path), device, dtype, texts, seed, sizes)
+    except (RuntimeError, MemoryError) as error:
+        if not (reason := out_of_memory_reason(error)):
+            raise
+        half = "dtype bfloat16, " if dtype == torch.float32 and device != "cpu" else ""
+        raise ModelTooLarge(
+            f"the model {name_or_path} does not fit into memory on {device} ({reason}); end other programs there, or "
+            f"take {half}a smaller model, or another device"
+        ) from None
+
+
+def _load_anything(
+    name: str, device: str, dtype: torch.dtype, texts: Sequence[str], seed: int, sizes: dict[str, int]
+) -> tuple[Any, Any]:
     if name.startswith(PREFIX):
         model, processor = build_tiny(name, texts, seed, **sizes)
         return model.to(device=device, dtype=dtype), processor
@@ -92,11 +111,13 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         known = type(config) in PROCESSOR_MAPPING
         processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
         processor = processor_class.from_pretrained(name, backend="pil", **options)
-    except (OSError, UnknownModel):
+    except (OSError, UnknownModel, MemoryError):
         raise
     except SafetensorError as error:
         raise UnknownModel(f"the weights of {name} are damaged ({_first_line(error)}); get them again") from None
     except (ValueError, ImportError, RuntimeError, StrictDataclassError) as error:
+        if out_of_memory_reason(error):
+            raise
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
     except Exception as error:  # transformers takes files on trust, and over damaged ones it stumbles anywhere
         raise UnknownModel(f"{what} no vision-language model that loads; damaged files, perhaps: {error!r}") from error

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import AutoModelForImageTextToText, LlamaConfig, LlamaForCausalLM
 
-from gaze_vlm_ros.vlm.loading import UnknownModel, load_vlm
+from gaze_vlm_ros.vlm.loading import ModelTooLarge, UnknownModel, load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
 
@@ -334,3 +334,28 @@ def test_an_encoder_and_a_decoder_of_their_own_are_refused_by_the_reason(tmp_pat
     narrator.save_pretrained(tmp_path)
     said = refused(tmp_path)
     assert "holds a vision-encoder-decoder model: its encoder sees the picture, and its decoder writes without" in said
+
+
+def test_a_model_that_no_memory_holds_is_one_line() -> None:
+    with pytest.raises(
+        ModelTooLarge, match=r"tiny:smolvlm does not fit into memory on cpu \(.+\); .* a smaller model"
+    ) as caught:
+        load_vlm("tiny:smolvlm", hidden=2**24)  # a matrix of 1 PB
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("where", ["from_pretrained", "to"])
+def test_memory_that_runs_out_over_a_saved_model_is_not_taken_for_damage(
+    saved: Path, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def too_much(*_: Any, **__: Any) -> None:
+        if where == "to":  # as CUDA says it
+            raise torch.OutOfMemoryError(
+                "CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 8 GiB"
+            )
+        torch.empty(2**62, dtype=torch.uint8)
+
+    owner = torch.nn.Module if where == "to" else AutoModelForImageTextToText
+    monkeypatch.setattr(owner, where, too_much)
+    with pytest.raises(ModelTooLarge, match=re.escape(f"the model {saved} does not fit into memory on cpu (")):
+        load_vlm(saved)

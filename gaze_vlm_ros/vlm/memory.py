@@ -1,0 +1,18 @@
+"""Tells an allocator that had nothing left from other errors."""
+
+from __future__ import annotations
+
+import torch
+
+_CPU_MARKS = ("not enough memory", "can't allocate memory", "out of memory")  # of torch's RuntimeError
+
+
+def out_of_memory_reason(error: BaseException) -> str:
+    """What the allocator said, in one line; empty where `error` is of another kind."""
+    if isinstance(error, torch.OutOfMemoryError):
+        return str(error).split(". ")[0]
+    if isinstance(error, MemoryError):
+        return "the operating system gives no more"
+    if isinstance(error, RuntimeError) and any(mark in str(error) for mark in _CPU_MARKS):
+        return str(error).splitlines()[0]
+    return ""
