@@ -86,7 +86,8 @@ def _match(first: NDArray[np.uint8], second: cv2.typing.MatLike, where: NDArray[
 
 def _detail(picture: NDArray[np.uint8] | cv2.typing.MatLike) -> NDArray[np.float32]:
     values = np.asarray(picture, np.float32)
-    return values - cv2.GaussianBlur(values, (0, 0), 0.025 * values.shape[1])
+    side = 2 * round(0.043 * values.shape[1]) + 1  # spreads as far as a Gaussian of a fortieth of the width, sooner
+    return values - cv2.blur(values, (side, side))
 
 
 def _sample(field: NDArray[np.float32], points: NDArray[np.float32]) -> Floats:

@@ -15,7 +15,7 @@ def pick_frames(stamps_ns: NDArray[np.int64], at_ns: int, observation_s: float, 
     Returns an empty array where a part holds no frame: the camera stalled, has just started, or is slower than
     frames / observation_s.
 
-    stamps_ns: (N,) acquisition times, ascending. `at_ns` is the stamp of the newest frame in both callers.
+    stamps_ns: (N,) acquisition times, ascending.
     """
     if frames < 1 or observation_s <= 0:
         raise ValueError(f"need frames >= 1 and observation_s > 0, not {frames} and {observation_s}")

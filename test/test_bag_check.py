@@ -405,8 +405,11 @@ def test_windows_are_those_that_training_cuts(tmp_path: Path, good: dict[str, Fi
 
 
 def test_windows_lose_what_training_cannot_decode(tmp_path: Path) -> None:
+    whole = load_session(write_good_bag(tmp_path / "whole"))
+    shown = sorted({index for window in cut_windows(0, whole, Settings())[0] for index in window.frames})
+    unreadable = (shown[2], shown[len(shown) // 2], shown[-1] - 1)  # from the last one gaze alone is carried
     broken = {"data": b"\xff\xd8 no picture"}
-    bag = write_good_bag(tmp_path / "bag", frame=lambda number: broken if number in (35, 84, 136) else {})
+    bag = write_good_bag(tmp_path / "bag", frame=lambda number: broken if number in unreadable else {})
     session = load_session(bag)
     assert session.gaze
     damaged = 0
@@ -418,7 +421,7 @@ def test_windows_lose_what_training_cannot_decode(tmp_path: Path) -> None:
         except DamagedImage:
             damaged += 1
     found = findings(bag, dataclasses.replace(DEFAULT, settings=Settings()))["windows"]
-    assert found.figures["dropped"]["with a damaged frame"] == damaged
+    assert found.figures["dropped"]["with a damaged frame"] == damaged > 1
 
 
 def test_windows_where_training_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

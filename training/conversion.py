@@ -23,6 +23,7 @@ from gaze_vlm_ros.images import RGB, DamagedImage
 from gaze_vlm_ros.session import Session, load_session
 from gaze_vlm_ros.vlm.observation import encode
 from training.bags import Mapper, Recording
+from training.frame_images import window_images
 from training.gaze_shown import with_ring
 from training.gaze_targets import FrameGaze, frame_gaze, window_target
 from training.settings import Settings
@@ -30,7 +31,7 @@ from training.shards import Shard, ShardWriter, storing
 
 # Tensors with one entry per token of the text; all others belong to the images.
 TEXT_TENSORS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "cross_attention_mask")
-_LAYOUT = 2  # of the files and of how gaze is carried; another number makes all of them anew
+_LAYOUT = 3  # of the files and of how gaze is carried; another number makes all of them anew
 
 
 @dataclass(frozen=True)
@@ -140,17 +141,24 @@ def _write_images(
     progress: Callable[[], object],
 ) -> list[str]:
     """Image tensors of the usable windows, gaze drawn into them or not; what is wrong with each window, or ""."""
+
+    def pictures_of(frames: Sequence[int]) -> tuple[list[RGB], str]:
+        pictures, problem = window_pictures(session, frames)
+        if drawn and not problem:
+            gaze = [frame_gaze(session, index, settings) for index in frames]
+            pictures = [with_ring(picture, *on_it) for picture, on_it in zip(pictures, gaze, strict=True)]
+        return pictures, problem
+
+    def tensors_of(pictures: list[RGB]) -> dict[str, torch.Tensor]:
+        inputs = encode(processor, pictures, settings.question).inputs
+        return {name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS}
+
     problems: list[str] = []
     with ShardWriter(path) as writer:
-        for frames in shown:
-            pictures, problem = window_pictures(session, frames)
+        for tensors, problem in window_images(shown, pictures_of, tensors_of):
             problems.append(problem)
             if not problem:
-                if drawn:
-                    gaze = [frame_gaze(session, index, settings) for index in frames]
-                    pictures = [with_ring(picture, *on_it) for picture, on_it in zip(pictures, gaze, strict=True)]
-                inputs = encode(processor, pictures, settings.question).inputs
-                writer.append({name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS})
+                writer.append(tensors)
             progress()
     return problems
 

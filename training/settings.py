@@ -44,7 +44,9 @@ class Settings:
 
     # Which windows are cut
     stride_s: float = 0.0  # one window each so many seconds; 0 = none on a stride
-    leads_s: tuple[float, ...] = (0.5, 1.0, 1.5)  # and one so long before each action starts (task: future)
+    # and one so long before each action starts (task: future). Leads that are observation_s / frames apart, as here,
+    # show the same frames, and a frame is converted once
+    leads_s: tuple[float, ...] = (0.25, 1.0, 1.75)
 
     # Which sessions are for what: names, persons, tasks or scenes as glob patterns, or a share of all, drawn by seed
     split_by: str = "session"  # what is never divided between training and the rest: session, person, task or scene

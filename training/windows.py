@@ -61,14 +61,16 @@ def cut_windows(index: int, session: Session, settings: Settings) -> tuple[list[
     """All windows of one session, in time order. Needs labels (session.require_labels).
 
     A moment is always a frame's stamp, because the predictor is asked when a frame arrives: a wanted time is moved back
-    to the last frame at or before it, and moments that coincide count once.
+    to the last frame at or before it, and moments that coincide count once. The frames before it are picked by the time
+    that was wanted, up to one frame later than the predictor would pick them, so that windows a step of the observation
+    apart show the same frames: each of these is decoded, resized and given its gaze once (see conversion).
     """
     assert session.labels is not None
     stamps_ns, starts_ns = session.frames.stamps_ns, np.asarray(session.labels.starts_ns, dtype=np.int64)
     texts = session.labels.texts
     windows: list[Window] = []
     counts = CutCounts()
-    for at_ns in _moments(stamps_ns, starts_ns, texts, settings):
+    for at_ns, wanted_ns in _moments(stamps_ns, starts_ns, texts, settings):
         if settings.task == "future":
             row = next_label(starts_ns, texts, at_ns, settings.horizon_s)
         else:
@@ -76,7 +78,7 @@ def cut_windows(index: int, session: Session, settings: Settings) -> tuple[list[
         if row < 0 or not texts[row]:
             counts.dropped["without an action in the horizon" if settings.task == "future" else "unlabelled"] += 1
             continue
-        picked = pick_frames(stamps_ns, at_ns, settings.observation_s, settings.frames)
+        picked = pick_frames(stamps_ns, wanted_ns, settings.observation_s, settings.frames)
         if not len(picked):
             counts.dropped["with too few frames before them"] += 1
             continue
@@ -87,7 +89,8 @@ def cut_windows(index: int, session: Session, settings: Settings) -> tuple[list[
 
 def _moments(
     stamps_ns: NDArray[np.int64], starts_ns: NDArray[np.int64], texts: Sequence[str], settings: Settings
-) -> list[int]:
+) -> list[tuple[int, int]]:
+    """(stamp of the last frame, the time that was wanted) of each moment, ns, in their order."""
     wanted_ns: list[int] = []
     if settings.stride_s:
         stride_ns = round(settings.stride_s * 1e9)
@@ -97,8 +100,10 @@ def _moments(
         wanted_ns += [
             int(start) - lead for start, text in zip(starts_ns, texts, strict=True) if text for lead in leads_ns
         ]
+    wanted_ns.sort(reverse=True)  # of moments that coincide the earliest stands
     positions = np.searchsorted(stamps_ns, np.asarray(wanted_ns, dtype=np.int64), side="right") - 1
-    return sorted({int(stamps_ns[position]) for position in positions if position >= 0})
+    moments = {int(stamps_ns[at]): wanted for at, wanted in zip(positions, wanted_ns, strict=True) if at >= 0}
+    return sorted(moments.items())
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_layers
@@ -41,7 +40,7 @@ def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -
         raise NoVisualTokens("no frames to ask about; give at least one")
     turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
     prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
-    images = [Image.fromarray(frame) for frame in frames]
+    images = [np.array(frame, order="C") for frame in frames]  # copies, which torch may hold without a warning
     # Where the template writes the first token, the tokenizer must not write it a second time.
     first = processor.tokenizer.bos_token
     options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from gaze_vlm_ros.vlm.joining import join_like
 from gaze_vlm_ros.vlm.observation import Encoded, encode
 from gaze_vlm_ros.vlm.prompt import NotReusable, Prompt, prefix_of, read_prompt, replaced, rounding_nats, vision_owner
 
@@ -111,10 +112,10 @@ class Stream:
         parts = [self._kept[name] for name in names]
         text = self._whole.inputs["input_ids"].shape
         inputs = {
-            name: tensor if tensor.shape[:2] == text else _join_like(tensor, [part.inputs[name] for part in parts])
+            name: tensor if tensor.shape[:2] == text else join_like(tensor, [part.inputs[name] for part in parts])
             for name, tensor in self._whole.inputs.items()
         }
-        features = _join_like(self._whole_features, [part.features for part in parts])
+        features = join_like(self._whole_features, [part.features for part in parts])
         _wait_for(self.model)
         seen = time.perf_counter()
         self.stages = {"preprocess": encoded_by - began, "vision": seen - encoded_by}
@@ -157,23 +158,6 @@ def _features(model: Any, encoded: Encoded) -> Any:
     except _Got as got:
         return got.args[0]
     raise TypeError("its forward does not call get_image_features")
-
-
-def _join_like(whole: Any, parts: Sequence[Any]) -> Any:
-    """What `parts`, each of one frame, are together: of the structure of `whole`, which is of all frames at once."""
-    if isinstance(whole, Tensor):
-        if len(parts) == 1:
-            return parts[0]
-        axes = [axis for axis, (a, b) in enumerate(zip(whole.shape, parts[0].shape, strict=True)) if a != b]
-        return torch.cat(list(parts), dim=axes[0]) if axes else parts[0]
-    if isinstance(whole, dict):
-        joined = {key: _join_like(value, [part[key] for part in parts]) for key, value in whole.items()}
-        return type(whole)(**joined) if type(whole) is not dict else joined
-    if isinstance(whole, list | tuple):
-        if len(whole) == sum(map(len, parts)):  # one entry a frame, or a picture
-            return type(whole)(entry for part in parts for entry in part)
-        return type(whole)(_join_like(entry, [part[n] for part in parts]) for n, entry in enumerate(whole))
-    return whole
 
 
 def _wait_for(model: Any) -> None:

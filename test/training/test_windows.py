@@ -1,3 +1,4 @@
+import itertools
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,6 +33,25 @@ def test_leads_before_each_action() -> None:
     assert windows[2].answer_start_ns == 9 * SECOND
     assert counts.kept == 4
     assert not counts.dropped
+
+
+@pytest.mark.parametrize("cut", [{"leads_s": (0.25, 1.0, 1.75)}, {"leads_s": (), "stride_s": 0.75}])
+def test_windows_a_step_apart_share_frames_though_the_camera_jitters(cut: dict[str, Any]) -> None:
+    jittering = session(duration_s=60, rate_hz=30, labels=[(3.1 * n, f"action {n}") for n in range(2, 19)])
+    off_s = np.random.default_rng(0).uniform(0, 0.02, len(jittering.frames.stamps_ns))
+    jittering.frames.stamps_ns += (off_s * SECOND).astype(np.int64)
+    windows, _ = cut_windows(0, jittering, Settings(frames=4, observation_s=3.0, **cut))
+    assert len(windows) > 40
+    shown = {window.frames for window in windows}
+    for before, after in itertools.pairwise(windows):
+        if 0.7 * SECOND < after.at_ns - before.at_ns < 0.8 * SECOND:
+            assert after.frames[:-1] == before.frames[1:]
+    assert len({frame for frames in shown for frame in frames}) <= len(windows) * (1 + 3 / 3) + 4
+    stamps_ns = jittering.frames.stamps_ns
+    for window in windows:
+        assert stamps_ns[window.frames[-1]] == window.at_ns
+        steps_s = np.diff(stamps_ns[list(window.frames)]) / SECOND
+        assert (np.abs(steps_s - 0.75) < 0.06).all()
 
 
 def test_stride_windows_are_dropped_by_reason_and_counted() -> None:

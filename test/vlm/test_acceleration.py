@@ -6,12 +6,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import QUESTION
 
 from gaze_vlm_ros.vlm import acceleration
 from gaze_vlm_ros.vlm.acceleration import CannotAccelerate, compile_vision, quantize
 from gaze_vlm_ros.vlm.streaming import Stream
 from gaze_vlm_ros.vlm.tiny import build_tiny
+
+QUESTION = "What will the person do next?"
 
 
 def test_the_layers_of_every_vision_tower_are_compiled_and_no_others(

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from gaze_vlm_ros.vlm import visual_tokens as module
@@ -231,10 +230,12 @@ def test_tokens_that_look_at_padding_have_no_frame_and_an_empty_box(tiny, tiny_n
             return super().__call__([[self.square(image) for image in row] for row in images], **options)
 
         @staticmethod
-        def square(image: Image.Image) -> Image.Image:
-            side = max(image.size)
-            canvas = Image.new("RGB", (side, side), (fill,) * 3)
-            canvas.paste(image, ((side - image.width) // 2, (side - image.height) // 2))
+        def square(image: np.ndarray) -> np.ndarray:
+            height, width, _ = image.shape
+            side = max(height, width)
+            canvas = np.full((side, side, 3), fill, np.uint8)
+            top, left = (side - height) // 2, (side - width) // 2
+            canvas[top : top + height, left : left + width] = image
             return canvas
 
     processor.image_processor.__class__ = Letterbox
