@@ -60,8 +60,10 @@ class ServerBackend:
         self._card = replace(card, score_kind="rank_only", abstain_thresholds=(), other_share=None)
         extra: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if self._labels:
-            extra["structured_outputs"] = {"choice": list(self._labels)}
-            extra["grammar"] = "root ::= " + " | ".join(json.dumps(label, ensure_ascii=False) for label in self._labels)
+            # Many chat templates end in "Assistant:", and the model then begins with a space, as it was trained to.
+            extra["structured_outputs"] = {"choice": [space + label for label in self._labels for space in ("", " ")]}
+            texts = " | ".join(json.dumps(label, ensure_ascii=False) for label in self._labels)
+            extra["grammar"] = f'root ::= " "? ({texts})'
         else:
             self._card = replace(
                 self._card, labels=(), verbs=(), object_classes=(), label_set_id="", time_to_start_s=(),
@@ -119,16 +121,19 @@ def choice_probabilities(
 
     A label that parts from the chosen one at some step has the probability of what both begin with and of its own next
     token, shared with all others that go on so; it is 0 where that token is not among those told. They are made to sum
-    to 1 over the labels. The chosen one is more exact than the others: only the order means something.
+    to 1 over the labels. The chosen one is more exact than the others: only the order means something. Space before a
+    label does not count.
     """
     scores = np.full(len(labels), -math.inf)
     written, log_probability = "", 0.0
     for token, logprob, others in steps:
+        chosen_now = (written + token).lstrip()
         for other, other_logprob in others:
+            begun = (written + other).lstrip() if other else ""
             rows = [
                 row
                 for row, label in enumerate(labels)
-                if other and label.startswith(written + other) and not label.startswith(written + token)
+                if begun and label.startswith(begun) and not label.startswith(chosen_now)
             ]
             for row in rows:
                 score = log_probability + other_logprob - math.log(len(rows))

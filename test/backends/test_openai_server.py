@@ -46,10 +46,21 @@ def test_labels_are_scored_where_they_part(small_checkpoint: Path) -> None:
     body = server.requests[-1]
     assert [part["type"] for part in body["messages"][0]["content"]] == ["image_url", "image_url", "text"]
     assert body["messages"][0]["content"][-1]["text"] == card.question
-    assert body["structured_outputs"] == {"choice": list(card.labels)}
-    assert body["grammar"] == f'root ::= "{card.labels[0]}" | "{card.labels[1]}"'
+    first, second = card.labels
+    assert body["structured_outputs"] == {"choice": [first, f" {first}", second, f" {second}"]}
+    assert body["grammar"] == f'root ::= " "? ("{first}" | "{second}")'
     assert (body["logprobs"], body["top_logprobs"], body["temperature"]) == (True, 20, 0.0)
     assert "model" not in body
+
+
+def test_a_model_that_begins_with_a_space_is_scored_alike(small_checkpoint: Path) -> None:
+    """As where the chat template ends in "Assistant:"; others began without one, or with the space alone."""
+    steps = [step(" take the", 0.8, take=0.05, _=0.1), *STEPS[1:]]
+    with ChatEndpoint(lambda *_: completion(f" {RED}", logprobs={"content": steps})) as server:
+        backend = ask(small_checkpoint, server)
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert dict(zip(answer.texts, answer.probabilities, strict=True)) == pytest.approx({RED: 2 / 3, BLUE: 1 / 3})
 
 
 def test_an_open_answer_has_the_probability_of_its_tokens(small_checkpoint: Path) -> None:
