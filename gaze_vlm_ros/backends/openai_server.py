@@ -1,8 +1,8 @@
 """A checkpoint that a server elsewhere holds: vLLM, llama.cpp and others that speak OpenAI's chat completions.
 
 One request an answer. The server is told to choose among the labels (vLLM: `structured_outputs.choice`, llama.cpp:
-`grammar`) and asked for `logprobs` with the likeliest 20 tokens at each step. Those are of before any constraint
-(vLLM's `--logprobs-mode raw_logprobs`, its default; llama.cpp without `post_sampling_probs`).
+`grammar`) and asked for `logprobs` with the likeliest 20 tokens at each step. llama.cpp tells those of before the
+constraint (without `post_sampling_probs`), vLLM 0.32 those among the tokens that can still become a label.
 """
 
 from __future__ import annotations
