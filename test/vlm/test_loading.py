@@ -340,14 +340,18 @@ def test_a_model_that_no_memory_holds_is_one_line() -> None:
     with pytest.raises(
         ModelTooLarge, match=r"tiny:smolvlm does not fit into memory on cpu \(.+\); .* a smaller model"
     ) as caught:
-        load_vlm("tiny:smolvlm", hidden=2**24)  # a matrix of 1 PB
+        load_vlm("tiny:smolvlm", hidden=2**40)  # petabytes, which no allocator begins with
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("where", ["from_pretrained", "to"])
 def test_memory_that_runs_out_over_a_saved_model_is_not_taken_for_damage(
-    saved: Path, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
+    saved = tmp_path / "saved"
+    for part in build_tiny("tiny:smolvlm", [QUESTION], **SIZES):
+        part.save_pretrained(saved)
+
     def too_much(*_: Any, **__: Any) -> None:
         if where == "to":  # as CUDA says it
             raise torch.OutOfMemoryError(
