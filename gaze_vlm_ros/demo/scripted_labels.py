@@ -16,6 +16,7 @@ from sensor_msgs.msg import CameraInfo
 
 from gaze_vlm_msgs.msg import ActionLabel
 from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.stamps import nanoseconds
 
 
 class ScriptedLabels(Node):
@@ -33,12 +34,11 @@ class ScriptedLabels(Node):
         print("scripted_labels is ready", flush=True)
 
     def _on_frame(self, message: CameraInfo) -> None:
-        stamp = message.header.stamp
-        stamp_ns = stamp.sec * 1_000_000_000 + stamp.nanosec
+        stamp_ns = nanoseconds(message.header.stamp)
         if stamp_ns < self._next_ns or not self._labels.get_subscription_count():
             return
         label = ActionLabel(text=self._texts[self._published % len(self._texts)])
-        label.header.stamp = stamp
+        label.header.stamp = message.header.stamp
         self._labels.publish(label)
         self._published += 1
         self._next_ns = (self._next_ns or stamp_ns) + self._every_ns

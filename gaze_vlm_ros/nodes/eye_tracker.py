@@ -36,7 +36,7 @@ from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
 from gaze_vlm_ros.nodes.parameters import BadParameter, declared_like
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.nodes.stamps import time_of
+from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
 from gaze_vlm_ros.rtsp_client import untested_versions
 
 STANDARD_GRAVITY_M_S2 = 9.80665
@@ -288,8 +288,7 @@ class EyeTracker(Node):
         """What is held until `due_s` of the loop's time, with the eye state as it is known by now."""
         while self._held_gaze and self._held_gaze[0][0] <= due_s and self.context.ok():
             _, message = self._held_gaze.popleft()
-            stamp = message.device_stamp
-            message.eye_state = self._eye_states.at(stamp.sec * 1_000_000_000 + stamp.nanosec)
+            message.eye_state = self._eye_states.at(nanoseconds(message.device_stamp))
             self._gaze.publish(message)
 
     def _publish_sound(self, units: list[bytes], header_ns: int) -> None:

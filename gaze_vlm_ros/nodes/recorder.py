@@ -36,6 +36,7 @@ from gaze_vlm_ros.message_types import UnknownMessageType, begins_with_stamp, de
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
 from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
 from gaze_vlm_ros.topic_watch import TopicWatch
@@ -404,7 +405,7 @@ class Recorder(Node):
             return False, "labels are not recorded: parameter label_topic is empty"
         now_ns = self.get_clock().now().nanoseconds
         if not label.header.stamp.sec and not label.header.stamp.nanosec:
-            label.header.stamp.sec, label.header.stamp.nanosec = divmod(now_ns, 1_000_000_000)
+            label.header.stamp = time_of(now_ns)
         tally = self._tallies[topic]
         data = serialize_message(label)
         tally.count(data, 0, b"recorder")

@@ -26,6 +26,7 @@ from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.nodes.parameters import declared_like
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.sim.bench_session import (
     FIELD_OF_VIEW_DEG,
     FRAME_ID,
@@ -125,8 +126,7 @@ class Simulator(Node):
             publisher.wait_for_all_acked(Duration(seconds=5))
 
     def _publish(self, event: Event, stamp_ns: int) -> None:
-        stamp = Time()
-        stamp.sec, stamp.nanosec = divmod(stamp_ns, 1_000_000_000)
+        stamp = time_of(stamp_ns)
         match event:
             case FrameEvent():
                 self._publish_frame(event, stamp)
@@ -136,7 +136,7 @@ class Simulator(Node):
                     confidence=event.confidence, worn=event.worn, eye_state=event.eye_state,
                 )  # fmt: skip
                 message.header.stamp, message.header.frame_id = stamp, FRAME_ID
-                message.device_stamp.sec, message.device_stamp.nanosec = divmod(event.t_ns, 1_000_000_000)
+                message.device_stamp = time_of(event.t_ns)
                 self._gaze.publish(message)
                 self._published["gaze"] += 1
             case LabelEvent():
