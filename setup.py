@@ -17,7 +17,7 @@ setup(
     # Dependencies are declared in package.xml (rosdep) and in pyproject.toml's groups (pip).
     install_requires=["setuptools"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.labelling.review": ["page.html"]},
+    package_data={f"{NAME}.annotation.review": ["page.html"]},
     zip_safe=True,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
@@ -25,7 +25,7 @@ setup(
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
         (f"share/{NAME}/config", [path for path in glob("config/*") if not path.endswith(".pyc")]),
         # Not a package on purpose: a top-level module called `training` belongs to no one.
-        (f"share/{NAME}/training", glob("training/*.py")),
+        *((f"share/{NAME}/{folder}", glob(f"{folder}/*.py")) for folder in ("training", *glob("training/[a-z]*/"))),
     ],
     entry_points={
         "console_scripts": [

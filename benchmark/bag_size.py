@@ -24,15 +24,15 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros import video_stream
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.bag_writer import BagWriter
-from gaze_vlm_ros.images import RGB, encode_jpeg
-from gaze_vlm_ros.message_types import message_class
-from gaze_vlm_ros.neon_recording import read_recording
-from gaze_vlm_ros.observation_window import pick_frames
-from gaze_vlm_ros.session import FrameStream
+from gaze_vlm_ros.bags.message_types import message_class
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.writer import BagWriter
+from gaze_vlm_ros.neon.recording import read_recording
+from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, simulate, write_bag
+from gaze_vlm_ros.video import stream as video_stream
+from gaze_vlm_ros.video.frame_selection import pick_frames
+from gaze_vlm_ros.video.images import RGB, encode_jpeg
 
 NEON = Path(__file__).resolve().parents[2] / "shared/data/neon_window"
 CAMERA, STILLS, RAW = "/camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"

@@ -16,8 +16,8 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
+from gaze_vlm_ros.video.images import encode_jpeg
 
 
 class CannotPublish(GazeVlmError):

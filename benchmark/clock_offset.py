@@ -22,9 +22,11 @@ import numpy.typing as npt
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros.device_clock import DeviceClock, OffsetEstimate, TimeEcho, estimate_offset
-from gaze_vlm_ros.neon_client import ECHO_PAUSE_S, ECHOES, Address, NeonClient
-from gaze_vlm_ros.neon_recording import GazeSamples, ImuSamples, NativeRecording
+from gaze_vlm_ros.neon.address import Address
+from gaze_vlm_ros.neon.client import NeonClient
+from gaze_vlm_ros.neon.device_clock import DeviceClock, OffsetEstimate, TimeEcho, estimate_offset
+from gaze_vlm_ros.neon.recording import GazeSamples, ImuSamples, NativeRecording
+from gaze_vlm_ros.neon.time_echo import ECHO_PAUSE_S, ECHOES
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice
 

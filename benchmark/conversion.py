@@ -28,15 +28,15 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.bag_writer import BagWriter
-from gaze_vlm_ros.labels import collect_labels
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.writer import BagWriter
+from gaze_vlm_ros.labels.label_set import collect_labels
 from gaze_vlm_ros.sim.bench_session import BenchSettings, vocabulary, write_bag
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
-from training import conversion
-from training.bags import load_recording
-from training.data import prepare
+from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+from training.data import conversion
+from training.data.dataset import prepare
+from training.data.recordings import load_recording
 from training.settings import Settings
 
 MINUTE_NS = 60 * 10**9

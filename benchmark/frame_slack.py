@@ -15,8 +15,10 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros.prediction import Backend, FrameBuffer, open_backend
-from gaze_vlm_ros.session import load_session, require_labels
+from gaze_vlm_ros.prediction.backends.factory import open_backend
+from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+from gaze_vlm_ros.prediction.types import Backend
+from gaze_vlm_ros.session.session import load_session, require_labels
 
 SLACKS = (0.0, 0.25, 0.5, 1.0)  # of the time between two frames of a window
 EVERY = 3
@@ -24,19 +26,19 @@ EVERY = 3
 
 def answers(backend: Backend, bags: Sequence[Path], slack: float) -> Iterator[tuple[str, np.ndarray]]:
     """(what came next, probabilities) of each window that has one of the labels as its answer."""
-    card = backend.card
+    metadata = backend.metadata
     for bag in bags:
         session = load_session(bag)
         labels = require_labels(session)
-        buffer = FrameBuffer(card.observation_s, card.frames, slack * card.observation_s / card.frames)
+        buffer = FrameBuffer(metadata.observation_s, metadata.frames, slack * metadata.observation_s / metadata.frames)
         for index, stamp_ns in enumerate(session.frames.stamps_ns.tolist()):
             buffer.add(stamp_ns, session.frames.message(index))
             if index % EVERY or (observation := buffer.observation()) is None:
                 continue
             following = int(np.searchsorted(labels.starts_ns, stamp_ns, side="right"))
-            if following == len(labels) or labels.starts_ns[following] > stamp_ns + 1e9 * card.horizon_s:
+            if following == len(labels) or labels.starts_ns[following] > stamp_ns + 1e9 * metadata.horizon_s:
                 continue
-            if labels.texts[following] in card.labels:
+            if labels.texts[following] in metadata.labels:
                 yield labels.texts[following], backend.predict(observation).probabilities
 
 
@@ -51,7 +53,7 @@ def main() -> None:
         backend = open_backend(options.checkpoint, device="cpu")
         backend.warm_up()
         texts, rows = zip(*answers(backend, options.bags, slack), strict=True)
-        probabilities, best = np.array(rows), [backend.card.labels[row.argmax()] for row in rows]
+        probabilities, best = np.array(rows), [backend.metadata.labels[row.argmax()] for row in rows]
         exact = probabilities if exact is None else exact
         others = (probabilities.argmax(axis=1) != exact.argmax(axis=1)).mean()
         right = np.mean([a == b for a, b in zip(texts, best, strict=True)])

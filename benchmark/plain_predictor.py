@@ -16,10 +16,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction
-from gaze_vlm_ros.checkpoint import read_card
-from gaze_vlm_ros.images import to_rgb
-from gaze_vlm_ros.observation_window import pick_frames
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.video.frame_selection import pick_frames
+from gaze_vlm_ros.video.images import to_rgb
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 
@@ -27,10 +27,10 @@ from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 class PlainPredictor(Node):
     def __init__(self, folder: str) -> None:
         super().__init__("plain_predictor")
-        self.card = read_card(folder)
+        self.metadata = read_checkpoint_metadata(folder)
         self.model, self.processor = load_vlm(folder)
         self.model.eval()
-        self.longest = max(len(answer_tokens(self.processor, label)) for label in self.card.labels)
+        self.longest = max(len(answer_tokens(self.processor, label)) for label in self.metadata.labels)
         self.window: deque[tuple[int, Image]] = deque()
         self.publisher = self.create_publisher(ActionPrediction, "next_action", 10)
         self.create_subscription(Image, "camera/image_raw", self.on_image, QoSProfile(depth=10))
@@ -40,13 +40,13 @@ class PlainPredictor(Node):
         began = time.monotonic()
         newest_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
         self.window.append((newest_ns, message))
-        while self.window[0][0] <= newest_ns - self.card.observation_s * 1e9:
+        while self.window[0][0] <= newest_ns - self.metadata.observation_s * 1e9:
             self.window.popleft()
         stamps_ns = np.array([stamp_ns for stamp_ns, _ in self.window])
-        picked = pick_frames(stamps_ns, newest_ns, self.card.observation_s, self.card.frames)
+        picked = pick_frames(stamps_ns, newest_ns, self.metadata.observation_s, self.metadata.frames)
         if not len(picked):
             return
-        encoded = encode(self.processor, [to_rgb(self.window[index][1]) for index in picked], self.card.question)
+        encoded = encode(self.processor, [to_rgb(self.window[index][1]) for index in picked], self.metadata.question)
         tokens = self.model.generate(**encoded.inputs, max_new_tokens=self.longest, do_sample=False)
         (text,) = self.processor.batch_decode(tokens[:, encoded.length :], skip_special_tokens=True)
         prediction = ActionPrediction(status=ActionPrediction.STATUS_OK, candidates=[ActionCandidate(text=text)])

@@ -31,9 +31,9 @@ from prediction import FRAME_PX, FRAMES, LABELS, QUESTION, SIZES, labels
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros.checkpoint import Card, write_card
-from gaze_vlm_ros.demo.processes import private_ros_environment
-from gaze_vlm_ros.labels import label_set_id
+from gaze_vlm_ros.labels.label_set import label_set_id
+from gaze_vlm_ros.nodes.child_processes import private_ros_environment
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, write_checkpoint_metadata
 from gaze_vlm_ros.vlm.loading import load_vlm
 
 HERE = Path(__file__).resolve().parent
@@ -49,13 +49,13 @@ def random_checkpoint(folder: Path) -> Path:
     model, processor = load_vlm("tiny:smolvlm", texts=[QUESTION, *texts], seed=0, **SIZES["medium"])
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
-    card = Card(
+    metadata = CheckpointMetadata(
         question=QUESTION, labels=texts, verbs=("",) * LABELS, object_classes=("",) * LABELS,
         label_set_id=label_set_id(texts), task="future", frames=FRAMES, observation_s=OBSERVATION_S, horizon_s=2.0,
         frame_size=FRAME_PX, base_model="tiny:smolvlm", model_id="random", revision="", data_hash="", gaze_use="none",
         score_kind="uncalibrated", temperature=1.0, trained_on=(),
     )  # fmt: skip
-    write_card(folder, card)
+    write_checkpoint_metadata(folder, metadata)
     return folder
 
 

@@ -25,8 +25,8 @@ import yaml
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.demo.processes import private_ros_environment
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.nodes.child_processes import private_ros_environment
 
 LOADS = [("raw", 30), ("raw", 60), ("raw", 120), ("raw", 180), ("jpeg", 30), ("jpeg", 120)]
 TOPICS = {"raw": "camera/image_raw", "jpeg": "camera/image_raw/compressed"}

@@ -15,7 +15,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionPrediction
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
 
 WARM_UP_S = 4.0  # fills the window of observation, and the queue of a node that is too slow
 

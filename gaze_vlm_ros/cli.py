@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from gaze_vlm_ros import __version__
+from gaze_vlm_ros.annotation.command import add_label_arguments, run_label
 from gaze_vlm_ros.errors import exit_code
-from gaze_vlm_ros.exporting.command import add_export_arguments, run_export
-from gaze_vlm_ros.labelling.command import add_label_arguments, run_label
+from gaze_vlm_ros.exporters.command import add_export_arguments, run_export
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,12 +97,12 @@ def _add_import_arguments(parser: argparse.ArgumentParser) -> None:
 def _run(arguments: argparse.Namespace) -> int:
     # Each command imports its own part only: `bag info` must not wait for a model library.
     if arguments.command == "bag" and arguments.bag_command == "recover":
-        from gaze_vlm_ros.bag_recover import recover, recovery_text
+        from gaze_vlm_ros.bags.recover import recover, recovery_text
 
         print(recovery_text(recover(arguments.bag, arguments.out)))
         return 0
     if arguments.command == "bag" and arguments.bag_command == "check":
-        from gaze_vlm_ros.bag_check import run_check
+        from gaze_vlm_ros.inspection.check import run_check
 
         return run_check(arguments.bag, arguments.config, arguments.json)
     if arguments.command == "view":
@@ -110,19 +110,19 @@ def _run(arguments: argparse.Namespace) -> int:
 
         return run_view(arguments.bag, arguments.save, arguments.every)
     if arguments.command == "bag":
-        from gaze_vlm_ros.bag_info import describe, describe_as_json
+        from gaze_vlm_ros.inspection.info import describe, describe_as_json
 
         print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
         return 0
     if arguments.command == "answers":
-        from gaze_vlm_ros.backends.replay import read_answers, write_answers
+        from gaze_vlm_ros.prediction.backends.recorded import read_answers, write_answers
 
         head, answers = read_answers(arguments.bag)
         write_answers(arguments.out, head, answers)
         print(f"{arguments.out}: {len(answers)} answers in {answers[-1].t_s:.1f} s")
         return 0
     if arguments.command == "replay":
-        from gaze_vlm_ros.replaying.command import run_replay
+        from gaze_vlm_ros.replay.command import run_replay
 
         given = {key: value for key, value in vars(arguments).items() if key != "command"}
         return run_replay(**given)

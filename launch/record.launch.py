@@ -14,7 +14,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from gaze_vlm_ros.shared_files import shared_file
+from gaze_vlm_ros.storage.package_files import shared_file
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,8 +1,10 @@
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from neon_fixtures import neon_window, synthetic  # noqa: F401  # fixtures
 from small_bags import write_small_bag
 
 # A model and a recipe that learn the small world in seconds.
@@ -46,3 +48,22 @@ def small_checkpoint(small_bags: Path, small_settings: list[str], tmp_path_facto
     bags = [str(small_bags / f"s{seed}") for seed in range(3)]
     assert main([*small_settings, "--out", str(folder / "real"), "--cache", str(folder / "cache"), *bags]) == 0
     return folder / "real"
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+    """Bags of 24 s of video at 10 Hz, without labels and with 8 of them."""
+    folder = tmp_path_factory.mktemp("recorded")
+    return {labels: write_small_bag(folder / f"s{labels:d}", seed=1, labels=labels) for labels in (False, True)}
+
+
+@pytest.fixture
+def bare(recorded: dict[bool, Path], tmp_path: Path) -> Path:
+    """A bag without labels that a test may put some beside."""
+    return shutil.copytree(recorded[False], tmp_path / "bare")
+
+
+@pytest.fixture
+def labelled(recorded: dict[bool, Path], tmp_path: Path) -> Path:
+    """A bag with labels of its own."""
+    return shutil.copytree(recorded[True], tmp_path / "labelled")

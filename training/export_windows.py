@@ -20,12 +20,13 @@ if __name__ == "__main__":
 from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.exporting.new_folder import new_folder, require_absent
-from training.bags import find_bags, load_recordings
-from training.run_folder import SETTINGS
+from gaze_vlm_ros.storage.new_folder import new_folder, require_absent
+from training.data.recordings import find_bags, load_recordings
+from training.data.split import split_sessions
+from training.data.tar_shards import PartCounts, TarShards, write_recording
+from training.data.windows import NoWindows, reasons_text
+from training.run.run_folder import SETTINGS
 from training.settings import load_settings, save_settings
-from training.window_shards import PartCounts, TarShards, write_recording
-from training.windows import NoWindows, reasons_text, split_sessions
 
 SUMMARY = "dataset.json"
 

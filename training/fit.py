@@ -24,33 +24,35 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.labels import LabelSet, collect_labels
+from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
-from training.bags import Recording, data_hash, find_bags, load_recordings
-from training.data import prepare
-from training.draws import chosen_rows
-from training.export import export_checkpoint
-from training.gaze_block import add_gaze_block, require_place
-from training.gaze_shown import asked
-from training.gaze_targets import prior_target, shuffled_rows
-from training.loop import Job, Parts, make_optimizer, require_tensorboard, train
-from training.memory import one_line_when_out_of_memory
-from training.model import led_heads, led_layers, make_trainable, plain_model, weights_dtype
-from training.parallel import bag_mapper
-from training.preflight import fly, notes_on_data, require_disk
-from training.processes import CannotShare, is_sharded, join
-from training.run_folder import (
+from training.data.dataset import prepare
+from training.data.gaze_prompt import question
+from training.data.gaze_targets import prior_target, shuffled_rows
+from training.data.recordings import Recording, data_hash, find_bags, load_recordings
+from training.data.split import split_sessions
+from training.data.windows import NoWindows
+from training.data.workers import bag_mapper
+from training.model.distributed import CannotShare, is_sharded, join
+from training.model.gaze_block import add_gaze_block, require_place
+from training.model.memory import report_out_of_memory
+from training.model.trainable import make_trainable, plain_model, supervised_heads, supervised_layers, weights_dtype
+from training.run.export import export_checkpoint
+from training.run.job import Job, Parts
+from training.run.loop import make_optimizer, require_tensorboard, train
+from training.run.preflight import notes_on_data, require_disk, run_preflight
+from training.run.run_folder import (
     SETTINGS,
     STATE,
     check_output,
-    one_line_when_disk_is_full,
     put,
     read_state,
+    report_full_disk,
     write_data,
 )
+from training.run.sampler import chosen_rows
 from training.settings import Settings, load_settings, save_settings
-from training.windows import NoWindows, split_sessions
 
 ADAPTER = "adapter"  # folder of the low-rank adapters alone, as peft loads them
 
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     accelerator, device = join(settings)
     if accelerator.num_processes > 1 and arguments.cache is None:
         raise CannotShare("several processes share the prepared windows: give --cache, a folder that all of them see")
-    with one_line_when_out_of_memory(settings, device), one_line_when_disk_is_full(out):
+    with report_out_of_memory(settings, device), report_full_disk(out):
         return _fit(arguments, settings, accelerator, device)
 
 
@@ -89,8 +91,8 @@ def _fit(arguments: argparse.Namespace, settings: Settings, accelerator: Acceler
 
         # The model, and the windows as it takes them.
         model, processor = _load(settings, labels, device)
-        require_tap(model, processor, led_layers(model, settings))
-        led_heads(model, settings)  # raises where there are no such heads
+        require_tap(model, processor, supervised_layers(model, settings))
+        supervised_heads(model, settings)  # raises where there are no such heads
         if settings.gaze_as == "block":
             require_place(model)
         with accelerator.main_process_first():  # it converts, and the others read
@@ -138,7 +140,7 @@ def _fit(arguments: argparse.Namespace, settings: Settings, accelerator: Acceler
         model, optimizer = accelerator.prepare(model, optimizer)
         weights = _trained_weights(model)
     first_step = state["step"] if state else 0
-    preflight = fly(model, weights, job, first_step)
+    preflight = run_preflight(model, weights, job, first_step)
     say(preflight.text(settings.steps - first_step), flush=True)
     if not is_sharded(accelerator):
         for name in preflight.without_gradient:
@@ -171,7 +173,7 @@ def _load(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
         settings.model,
         device=device,
         dtype=weights_dtype(settings),
-        texts=[asked(settings), *labels.texts],
+        texts=[question(settings), *labels.texts],
         seed=settings.seed,
         **settings.model_options,
     )

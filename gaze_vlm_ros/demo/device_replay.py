@@ -14,10 +14,13 @@ from typing import Any
 import numpy as np
 import yaml
 
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.roles import CAMERA_TYPES, LABEL_TYPE
 from gaze_vlm_ros.demo.gaze_frames import gaze_at, gaze_on_frames, save_pictures
 from gaze_vlm_ros.demo.output_folder import fresh_folder
-from gaze_vlm_ros.demo.processes import (
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.neon.recording import NativeRecording, read_recording
+from gaze_vlm_ros.nodes.child_processes import (
     Child,
     StepFailed,
     node_command,
@@ -27,13 +30,11 @@ from gaze_vlm_ros.demo.processes import (
     training_command,
     wait_for_line,
 )
-from gaze_vlm_ros.demo.status_line import StatusLine
-from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.neon_recording import NativeRecording, read_recording
-from gaze_vlm_ros.session import CAMERA_TYPES, LABEL_TYPE, load_session
-from gaze_vlm_ros.shared_files import shared_file
+from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.sim.neon_device.check import check_replay
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
+from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.terminal.status_line import StatusLine
 
 HOST = "127.0.0.1"
 CAMERA = "camera/image_raw/compressed"  # the raw images are 170 MB/s
@@ -142,7 +143,7 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
     )
     labels = Child(
         "scripted labels",
-        python_command("gaze_vlm_ros.demo.scripted_labels", settings.label_s, *settings.labels),
+        python_command("gaze_vlm_ros.nodes.scripted_labels", settings.label_s, *settings.labels),
         logs / "scripted_labels.log",
         environment,
     )
@@ -255,7 +256,7 @@ def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path
     status = StatusLine(f"5/5  Predict: the video again, as a camera alone, for {settings.live_s:.0f} s")
     environment, logs = private_ros_environment(), out / "logs"
     view = Child(
-        "live view", python_command("gaze_vlm_ros.demo.live_view", out / LIVE), logs / "live_view.log", environment
+        "live view", python_command("gaze_vlm_ros.nodes.live_view", out / LIVE), logs / "live_view.log", environment
     )
     parameters = {"checkpoint": str(out / FIT), "camera_topic": CAMERA, "rate_hz": settings.live_rate_hz}
     predictor = Child(
@@ -366,7 +367,7 @@ def _published(labels: Child) -> int:
 
 def _subscriptions(node: str, topic: str, environment: dict[str, str], log: Path) -> dict[str, list[str]]:
     """Types of each topic that a running node subscribes, once it is known to subscribe `topic`."""
-    child = Child("subscriptions", python_command("gaze_vlm_ros.demo.subscriptions", node, topic), log, environment)
+    child = Child("subscriptions", python_command("gaze_vlm_ros.nodes.subscriptions", node, topic), log, environment)
     with started(child):
         child.must_succeed(60)
     return {topic: types for topic, *types in map(str.split, log.read_text().splitlines())}

@@ -16,10 +16,9 @@ from typing import Any
 
 import yaml
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.demo.live_view import READY
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.output_folder import fresh_folder
-from gaze_vlm_ros.demo.processes import (
+from gaze_vlm_ros.nodes.child_processes import (
     Child,
     StepFailed,
     node_command,
@@ -29,8 +28,9 @@ from gaze_vlm_ros.demo.processes import (
     training_command,
     wait_for_line,
 )
-from gaze_vlm_ros.demo.status_line import StatusLine
-from gaze_vlm_ros.shared_files import shared_file
+from gaze_vlm_ros.nodes.live_view import READY
+from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.terminal.status_line import StatusLine
 
 AT_ONCE = 2  # jobs side by side, one per core of a small machine
 # What the fits are called in figures and files. The two controls tell what gaze adds from what the extra loss does.
@@ -218,7 +218,7 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
         "wait_for_subscribers": ["camera/image_raw", "label"],
     }  # fmt: skip
     view = Child(
-        "live view", python_command("gaze_vlm_ros.demo.live_view", result), logs / "live_view.log", environment
+        "live view", python_command("gaze_vlm_ros.nodes.live_view", result), logs / "live_view.log", environment
     )
     node = Child(
         "predictor", node_command("predictor", predictor, logs / "predictor.yaml"), logs / "predictor.log", environment

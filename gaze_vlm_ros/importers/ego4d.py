@@ -21,12 +21,12 @@ from typing import Any
 import numpy as np
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.importers.actions import Action, label_track
 from gaze_vlm_ros.importers.eye_events import EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS, ImportedSession, TimedVideo
-from gaze_vlm_ros.importers.tables import FileMissing, read_table, require_file, time_order
 from gaze_vlm_ros.importers.video import Video, read_video, within_video
-from gaze_vlm_ros.session import GazeTrack, points_to_px
+from gaze_vlm_ros.labels.actions import Action, label_track
+from gaze_vlm_ros.session.gaze_track import GazeTrack, points_to_px
+from gaze_vlm_ros.storage.tables import FileMissing, read_table, require_file, time_order
 
 TIME, CONFIDENCE, X, Y = "canonical_timestamp_s", "confidence", "norm_pos_x", "norm_pos_y"
 # A narration is a moment. Its action is taken to last until the next one, and no longer than this.

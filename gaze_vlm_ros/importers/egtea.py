@@ -20,12 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.importers.actions import Action, label_track
 from gaze_vlm_ros.importers.eye_events import EYE_BLINK, EYE_FIXATION, EYE_SACCADE, EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS, ImportedSession, TimedVideo
-from gaze_vlm_ros.importers.tables import BadRow, FileMissing, WrongColumns, read_table, require_file, time_order
 from gaze_vlm_ros.importers.video import Video, read_video, within_video
-from gaze_vlm_ros.session import GazeTrack
+from gaze_vlm_ros.labels.actions import Action, label_track
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.storage.tables import BadRow, FileMissing, WrongColumns, read_table, require_file, time_order
 
 FRAME_RATE_HZ = 24
 GAZE_SIZE = (1280, 960)  # px, of the image that points of regard refer to

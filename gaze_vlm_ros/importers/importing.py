@@ -6,10 +6,10 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from gaze_vlm_ros.bag_writer import BagExists
+from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.session_writer import BadFrameSize, ImportedSession, ImportSummary, write_session
-from gaze_vlm_ros.importers.tables import FileMissing
+from gaze_vlm_ros.storage.tables import FileMissing
 
 # What each format takes besides its source.
 OPTIONS = {

@@ -18,14 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 from pupil_labs.neon_recording import NeonRecording
 
-from gaze_vlm_ros import neon_recording
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.importers.actions import actions_from_events, label_track
 from gaze_vlm_ros.importers.eye_events import WORN_NO, WORN_UNKNOWN, WORN_YES, Intervals, eye_states
 from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
-from gaze_vlm_ros.importers.tables import OutOfOrder, time_order
 from gaze_vlm_ros.importers.video import BadVideo, read_video
-from gaze_vlm_ros.session import GazeTrack
+from gaze_vlm_ros.labels.actions import actions_from_events, label_track
+from gaze_vlm_ros.neon import recording as neon_recording
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.storage.tables import OutOfOrder, time_order
 
 TRACKER = "Pupil Labs Neon"
 

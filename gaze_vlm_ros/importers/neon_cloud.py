@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.importers.actions import actions_from_events, label_track
 from gaze_vlm_ros.importers.eye_events import (
     EYE_BLINK,
     EYE_FIXATION,
@@ -28,10 +27,12 @@ from gaze_vlm_ros.importers.eye_events import (
     eye_states,
 )
 from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
-from gaze_vlm_ros.importers.tables import FileMissing, OutOfOrder, Table, read_table, time_order
 from gaze_vlm_ros.importers.video import LONGEST_TAIL_S, Video, read_video
-from gaze_vlm_ros.neon_recording import ImuSamples
-from gaze_vlm_ros.session import GazeTrack, LabelTrack
+from gaze_vlm_ros.labels.actions import actions_from_events, label_track
+from gaze_vlm_ros.neon.recording import ImuSamples
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.session.session import LabelTrack
+from gaze_vlm_ros.storage.tables import FileMissing, OutOfOrder, Table, read_table, time_order
 
 STAMP, START, END = "timestamp [ns]", "start timestamp [ns]", "end timestamp [ns]"
 GYROSCOPE = ("gyro x [deg/s]", "gyro y [deg/s]", "gyro z [deg/s]")

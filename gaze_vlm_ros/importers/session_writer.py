@@ -16,14 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gaze_vlm_ros.bag_info import CameraSummary, GazeSummary, gaze_summary, instant_text
-from gaze_vlm_ros.bag_writer import BagNotWritable, BagWriter
+from gaze_vlm_ros.bags.message_types import message_class
+from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.bags.writer import BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import RGB, encode_jpeg
+from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
 from gaze_vlm_ros.importers.video import BadVideo, Video
-from gaze_vlm_ros.message_types import message_class
-from gaze_vlm_ros.neon_recording import ImuSamples
-from gaze_vlm_ros.session import GAZE_TYPE, LABEL_TYPE, GazeTrack, LabelTrack
+from gaze_vlm_ros.neon.recording import ImuSamples
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.session.session import LabelTrack
+from gaze_vlm_ros.terminal.text import instant_text
+from gaze_vlm_ros.video.images import RGB, encode_jpeg
 
 CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
     "/camera/image_raw/compressed", "/camera/camera_info", "/gaze", "/label", "/imu"
@@ -327,7 +330,7 @@ def _summary(
         size=size,
         frame_span_ns=(int(stamps_ns[0]), int(stamps_ns[-1])) if len(stamps_ns) else (0, 0),
         longest_gap_s=float(np.diff(stamps_ns).max(initial=0)) / 1e9,
-        gaze=gaze_summary(gaze, CameraSummary(*session.videos[0].video.size, "")),
+        gaze=gaze_summary(gaze, session.videos[0].video.size),
         gaze_without_video=int((~covered).sum()),
         actions=len(texts),
         distinct_actions=len(set(texts)),

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import RGB
-from gaze_vlm_ros.importers.tables import require_file
+from gaze_vlm_ros.storage.tables import require_file
+from gaze_vlm_ros.video.images import RGB
 
 # Trackers run on for a moment after the camera has stopped; more means that another video was given.
 LONGEST_TAIL_S = 1.0

@@ -41,3 +41,7 @@ def subscribe_camera(node: Node, wanted: str, on_image: Callable[[Any], None]) -
         qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
         return node.create_subscription(IMAGE_TYPES[types[0]], name, on_image, qos)
     return None
+
+
+class NoCamera(GazeVlmError):
+    """No camera appeared in time."""

@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -27,35 +27,23 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
 
 from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
-from gaze_vlm_ros.eye_states import EyeStates
-from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.neon_client import EYE_EVENTS, STREAMS, Address, NeonClient, StreamState, discover
-from gaze_vlm_ros.neon_samples import AAC_UNIT_SAMPLES, EyeEvent
-from gaze_vlm_ros.neon_stream import CLOCK_SET, VIDEOS, sound_config
+from gaze_vlm_ros.neon.address import Address, discover
+from gaze_vlm_ros.neon.client import EYE_EVENTS, STREAMS, NeonClient, StreamState
+from gaze_vlm_ros.neon.eye_states import EyeStates
+from gaze_vlm_ros.neon.rtsp_client import untested_versions
+from gaze_vlm_ros.neon.samples import AAC_UNIT_SAMPLES, EyeEvent
+from gaze_vlm_ros.neon.stream import CLOCK_SET, VIDEOS, sound_config
 from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
+from gaze_vlm_ros.nodes.neon_messages import COLOUR, GREY, STANDARD_GRAVITY_M_S2, PictureKind
 from gaze_vlm_ros.nodes.parameters import BadParameter, declared_like
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
-from gaze_vlm_ros.rtsp_client import untested_versions
+from gaze_vlm_ros.video.images import encode_jpeg
 
-STANDARD_GRAVITY_M_S2 = 9.80665
 # Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.
 FRAMES_WAITING = {"world": 60, "eyes": 400}
 LONGEST_EYE_STATE_DELAY_S = 5.0  # eye_states remembers events for twice as long
-
-
-class PictureKind(NamedTuple):
-    """One pixel format, by its names."""
-
-    encoding: str  # sensor_msgs/Image
-    av_format: str
-    in_jpeg: str  # as image_transport writes it into CompressedImage.format
-    bytes_per_px: int
-
-
-COLOUR = PictureKind("rgb8", "rgb24", "bgr8", 3)
-GREY = PictureKind("mono8", "gray", "mono8", 1)
 
 
 class EyeTracker(Node):

@@ -20,14 +20,14 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import encode_jpeg, to_rgb
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.parameters import Declarations
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import nanoseconds
-from gaze_vlm_ros.overlay import NOTHING_SIZE, Marks, Standing, draw, drawn_size, standing
-from gaze_vlm_ros.session import GazeTrack
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
+from gaze_vlm_ros.view.overlay import NOTHING_SIZE, Marks, Standing, draw, drawn_size, standing
 from gaze_vlm_ros.view.scene import TRAIL_S, GazeOnPicture, gaze_on_picture
 
 LOOKS_EVERY_S = 0.25  # for somebody who looks, and for the camera
@@ -47,7 +47,7 @@ class OverlayNode(Node):
         self._subscriptions_open: list[Any] = []
         self._camera: Any = None
         self._pictures = 0
-        self._begin_anew()
+        self._reset()
         self._output = self.create_publisher(
             CompressedImage, "overlay/compressed", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         )
@@ -85,7 +85,7 @@ class OverlayNode(Node):
             self._look_for_camera()
 
     def _open(self) -> None:
-        self._begin_anew()
+        self._reset()
         self._since = time.monotonic()
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._subscriptions_open = [
@@ -105,10 +105,10 @@ class OverlayNode(Node):
             if subscription is not None:
                 self.destroy_subscription(subscription)
         self._subscriptions_open, self._camera = [], None
-        self._begin_anew()
+        self._reset()
         self._screen.show("nobody looks any more")
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         self._frames: deque[tuple[int, Any]] = deque()  # (acquisition stamp, message), ascending
         self._frames_bytes = 0
         self._gaze: deque[GazeStamped] = deque(maxlen=GAZE_KEPT)

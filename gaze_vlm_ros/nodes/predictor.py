@@ -25,30 +25,28 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
-from gaze_vlm_ros.attention_map import attention_map
-from gaze_vlm_ros.checkpoint import abstain_threshold
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.evidence import Evidence
-from gaze_vlm_ros.images import DamagedImage
-from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NotACamera, subscribe_camera
+from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NoCamera, NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.classification import classification_of, classification_type
 from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
 from gaze_vlm_ros.nodes.prediction_message import Answered, Limits, model_info, with_answer, without_answer
+from gaze_vlm_ros.nodes.process_memory import memory_mb
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
-from gaze_vlm_ros.pacing import next_due
-from gaze_vlm_ros.prediction import Answer, Backend, FrameBuffer, NoAnswer, Observation, open_backend
-from gaze_vlm_ros.process_memory import memory_mb
+from gaze_vlm_ros.prediction.attention_map import attention_map
+from gaze_vlm_ros.prediction.backends.factory import open_backend
+from gaze_vlm_ros.prediction.checkpoint import abstain_threshold
+from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+from gaze_vlm_ros.prediction.pacing import next_due
+from gaze_vlm_ros.prediction.smoothing import PredictionSmoother
+from gaze_vlm_ros.prediction.types import Answer, Backend, NoAnswer, Observation
+from gaze_vlm_ros.video.images import DamagedImage
 
 # May be set while it is active; the others are read when it is configured.
 LIVE = ("rate_hz", "threshold", "stale_after_s", "valid_s", "max_candidates", "smoothing_s", "switch_ratio")
 WITH_CANDIDATES = (ActionPrediction.STATUS_OK, ActionPrediction.STATUS_ABSTAIN)
-
-
-class NoCamera(GazeVlmError):
-    """No camera appeared in time."""
 
 
 class PredictorNode(LifecycleNode):
@@ -73,7 +71,7 @@ class PredictorNode(LifecycleNode):
         self._timers_active: list[Any] = []
         self._camera: Any = None
         self._active_since: float | None = None  # time.monotonic()
-        self._begin_anew()
+        self._reset()
         self.add_on_set_parameters_callback(self._refuse_late_changes)
         self.add_post_set_parameters_callback(self._apply_changes)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
@@ -200,7 +198,7 @@ class PredictorNode(LifecycleNode):
         )
         mirrored = classification_type() if self.get_parameter("classification").value else None
         target = self._number("target_precision")
-        self._least = abstain_threshold(backend.card, target) if target else 0.0
+        self._least = abstain_threshold(backend.metadata, target) if target else 0.0
         backend.warm_up()
         self._backend = backend
         self._predictions = self.create_publisher(
@@ -212,24 +210,25 @@ class PredictorNode(LifecycleNode):
         self._mirror = self.create_publisher(mirrored, "next_action/classification", 1) if mirrored else None
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._info = self.create_publisher(ModelInfo, "model_info", latched)
-        self._info.publish(model_info(backend.card, self._number("rate_hz"), self.get_clock().now().to_msg()))
+        self._info.publish(model_info(backend.metadata, self._number("rate_hz"), self.get_clock().now().to_msg()))
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Look for the camera, and predict."""
         assert self._backend is not None
-        card = self._backend.card
-        self._begin_anew()
+        metadata = self._backend.metadata
+        self._reset()
         self._active_since = time.monotonic()
-        slack_s = self._number("frame_slack") * card.observation_s / card.frames
-        self._frames = FrameBuffer(card.observation_s, card.frames, slack_s)
+        slack_s = self._number("frame_slack") * metadata.observation_s / metadata.frames
+        self._frames = FrameBuffer(metadata.observation_s, metadata.frames, slack_s)
         self._thread = threading.Thread(target=self._infer, name="inference")
         self._thread.start()
         self._looking = self.create_timer(0.1, self._look_for_camera, clock=self._steady)
         self._timers_active = [self._looking]
         self._restart_ticking()
         self._screen.show(
-            f"predictor is ready: {card.model_id}, {len(card.labels) or 'open'} answers, {card.frames} frames in "
-            f"{card.observation_s:g} s, horizon {card.horizon_s:g} s; waiting for {self._camera_topic()}"
+            f"predictor is ready: {metadata.model_id}, {len(metadata.labels) or 'open'} answers, "
+            f"{metadata.frames} frames in {metadata.observation_s:g} s, horizon {metadata.horizon_s:g} s; "
+            f"waiting for {self._camera_topic()}"
         )
         return TransitionCallbackReturn.SUCCESS
 
@@ -248,7 +247,7 @@ class PredictorNode(LifecycleNode):
         self._free()
         return TransitionCallbackReturn.SUCCESS
 
-    def _begin_anew(self) -> None:
+    def _reset(self) -> None:
         """Nothing was seen, asked or answered."""
         self._frames = FrameBuffer(1.0, 1)
         self._due = -math.inf  # when the next question is due: time.monotonic(); in simulated time, the frame's stamp
@@ -269,7 +268,7 @@ class PredictorNode(LifecycleNode):
         self._busy = False
         self._asked_ns = -1  # stamp of the last observation that the model was asked about
         self._active_since = None
-        self._evidence = Evidence()
+        self._evidence = PredictionSmoother()
         self._set_evidence()
         self._closing.clear()
 
@@ -322,9 +321,9 @@ class PredictorNode(LifecycleNode):
         if torch is not None and torch.cuda.is_available():
             torch.cuda.empty_cache()
 
-    def _card(self) -> Any:
+    def _metadata(self) -> Any:
         assert self._backend is not None
-        return self._backend.card
+        return self._backend.metadata
 
     # The camera.
 
@@ -425,12 +424,12 @@ class PredictorNode(LifecycleNode):
     def _answer_newest(self) -> None:
         began = time.monotonic()
         observation = self._frames.observation()
-        card = self._card()
+        metadata = self._metadata()
         if observation is None:
             self._tell(
                 ActionPrediction.STATUS_NO_INPUT,
-                f"too few frames: one is needed in each {card.observation_s / card.frames:g} s of "
-                f"{card.observation_s:g} s",
+                f"too few frames: one is needed in each {metadata.observation_s / metadata.frames:g} s of "
+                f"{metadata.observation_s:g} s",
             )
             return
         self._asked_ns = observation.stamp_ns  # a newer frame may have come since it was asked
@@ -464,8 +463,8 @@ class PredictorNode(LifecycleNode):
         self._attention.publish(message)
 
     def _check_size(self, shape: tuple[int, ...]) -> None:
-        if not self._size_was_checked and self._card().frame_size not in ((shape[1], shape[0]), (0, 0)):
-            trained = "x".join(map(str, self._card().frame_size))
+        if not self._size_was_checked and self._metadata().frame_size not in ((shape[1], shape[0]), (0, 0)):
+            trained = "x".join(map(str, self._metadata().frame_size))
             self.get_logger().warning(
                 f"camera images are {shape[1]}x{shape[0]}, and the model was trained on {trained}; its figures are "
                 "not those of this camera"
@@ -500,11 +499,11 @@ class PredictorNode(LifecycleNode):
         return message
 
     def _valid_s(self) -> float:
-        return self._number("valid_s") or float(self._card().horizon_s)
+        return self._number("valid_s") or float(self._metadata().horizon_s)
 
     def _message(self) -> ActionPrediction:
         """What holds now."""
-        card, answered = self._card(), self._result
+        metadata, answered = self._metadata(), self._result
         newest_ns = self._frames.newest_ns
         silence_s = time.monotonic() - self._last_image
         stamp_ns = 0  # of the frame that the message tells of
@@ -532,8 +531,8 @@ class PredictorNode(LifecycleNode):
                 self._valid_s(),
                 int(self.get_parameter("max_candidates").value),
             )
-            return with_answer(card, self._frame_id, answered, limits)
-        return without_answer(card, self._frame_id, status, text, stamp_ns)
+            return with_answer(metadata, self._frame_id, answered, limits)
+        return without_answer(metadata, self._frame_id, status, text, stamp_ns)
 
     def _publish_diagnostics(self) -> None:
         active = bool(self._timers_active)
@@ -559,7 +558,7 @@ class PredictorNode(LifecycleNode):
             **{f"{where} memory [MB]": f"{used:.0f}" for where, used in memory_mb().items()},
             **self._counts,
         }
-        hardware_id = self._backend.card.model_id if self._backend is not None else ""
+        hardware_id = self._backend.metadata.model_id if self._backend is not None else ""
         message = DiagnosticArray(status=[diagnostic_status(self, "predictions", level, text, values, hardware_id)])
         message.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(message)

@@ -6,14 +6,12 @@ See config/record.yaml and docs/recorder.md.
 
 from __future__ import annotations
 
-import importlib
 import math
 import os
-import shutil
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from rclpy.clock import Clock, ClockType
 from rclpy.event_handler import (
@@ -28,43 +26,28 @@ from rclpy.subscription import MessageInfo
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus, TopicStatus
 from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
-from gaze_vlm_ros.bag_writer import BagExists, BagNotWritable, BagWriter, Split
-from gaze_vlm_ros.episodes import episode_folder, is_bag, set_aside
+from gaze_vlm_ros.bags.message_types import begins_with_stamp, describe_type, known_types
+from gaze_vlm_ros.bags.roles import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
+from gaze_vlm_ros.bags.writer import BagExists, BagNotWritable, BagWriter, Split
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.keyboard import Keyboard
-from gaze_vlm_ros.message_types import UnknownMessageType, begins_with_stamp, describe_type, known_types
+from gaze_vlm_ros.nodes.message_classes import message_class_of
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
+from gaze_vlm_ros.nodes.qos import rosbag2_qos
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import time_of
-from gaze_vlm_ros.recording import BagThread, TopicState, TopicTally, live_line, live_table, totals_table
-from gaze_vlm_ros.session import CAMERA_TYPES, GAZE_COORDINATES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE
-from gaze_vlm_ros.topic_watch import TopicWatch
+from gaze_vlm_ros.recorder.bag_thread import BagThread
+from gaze_vlm_ros.recorder.disk import DiskFull, free_disk_bytes
+from gaze_vlm_ros.recorder.episodes import episode_folder, is_bag, set_aside
+from gaze_vlm_ros.recorder.keyboard import Keyboard
+from gaze_vlm_ros.recorder.tables import TopicState, live_line, live_table, totals_table
+from gaze_vlm_ros.recorder.tally import TopicTally
+from gaze_vlm_ros.recorder.topic_watch import TopicWatch
+from gaze_vlm_ros.recorder.topics import CAMERA_INFO_TYPES, TopicMissing, WantedTopic, WrongTopicType
 
 # DDS keeps as many for us while Python is busy. Images are large; 200 Hz gaze fills 2000 in ten seconds.
 IMAGE_DEPTH = 100
 SAMPLE_DEPTH = 2000
-CAMERA_INFO_TYPES = ("sensor_msgs/msg/CameraInfo",)
-
-
-class TopicMissing(GazeVlmError):
-    """A topic that is to be recorded did not appear in time."""
-
-
-class DiskFull(GazeVlmError):
-    """There is too little room to begin."""
-
-
-class WrongTopicType(GazeVlmError):
-    """A topic carries something other than its role asks for."""
-
-
-class _Wanted(NamedTuple):
-    """One topic to record. `types`: what it may carry, empty = anything; required: the recording waits for it."""
-
-    name: str
-    types: tuple[str, ...]
-    required: bool
 
 
 class Recorder(Node):
@@ -169,16 +152,16 @@ class Recorder(Node):
         name = self._text(parameter)
         return self.resolve_topic_name(name) if name else ""
 
-    def _topics_to_record(self) -> list[_Wanted]:
+    def _topics_to_record(self) -> list[WantedTopic]:
         wanted = [
-            _Wanted(self._roles["camera_topic"], CAMERA_TYPES, True),
-            _Wanted(self._resolved("camera_info_topic"), CAMERA_INFO_TYPES, False),
-            _Wanted(self._roles["gaze_topic"], (GAZE_TYPE, POINT_TYPE), True),
-            _Wanted(self._roles["label_topic"], (LABEL_TYPE,), False),
-            _Wanted(self._resolved("imu_topic"), ("sensor_msgs/msg/Imu",), False),
+            WantedTopic(self._roles["camera_topic"], CAMERA_TYPES, True),
+            WantedTopic(self._resolved("camera_info_topic"), CAMERA_INFO_TYPES, False),
+            WantedTopic(self._roles["gaze_topic"], (GAZE_TYPE, POINT_TYPE), True),
+            WantedTopic(self._roles["label_topic"], (LABEL_TYPE,), False),
+            WantedTopic(self._resolved("imu_topic"), ("sensor_msgs/msg/Imu",), False),
         ]
         extra = [name for name in self.get_parameter("extra_topics").value if name]
-        wanted += [_Wanted(self.resolve_topic_name(name), (), True) for name in extra]
+        wanted += [WantedTopic(self.resolve_topic_name(name), (), True) for name in extra]
         return [topic for topic in wanted if topic.name]
 
     def _start_when_all_are_there(self) -> None:
@@ -254,7 +237,7 @@ class Recorder(Node):
             self._screen.show(self._keys_help())
 
     def _refuse_a_full_disk(self) -> None:
-        free_bytes, least_mb = _free_bytes(self._folder), self._number("min_free_mb")
+        free_bytes, least_mb = free_disk_bytes(self._folder), self._number("min_free_mb")
         if free_bytes < least_mb * 1e6:
             raise DiskFull(
                 f"only {free_bytes / 1e6:.0f} MB are free where {self._folder} would be, expected at least "
@@ -270,7 +253,7 @@ class Recorder(Node):
         self._tallies = {}
         for name, type_name in self._types.items():
             publishers = self.get_publishers_info_by_topic(name)
-            profiles = [_qos_as_rosbag2_writes_it(info.qos_profile) for info in publishers]
+            profiles = [rosbag2_qos(info.qos_profile) for info in publishers]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
             self._tallies[name] = TopicTally(type_name, stamped=begins_with_stamp(type_name, known_types()))
         self._bag = BagThread(
@@ -305,7 +288,7 @@ class Recorder(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
         )
-        message_class = _message_module_class(type_name)
+        message_class = message_class_of(type_name)
         is_gaze = type_name == GAZE_TYPE
 
         def on_message(data: bytes, info: MessageInfo) -> None:
@@ -449,7 +432,7 @@ class Recorder(Node):
             )
         now = time.monotonic()
         period_s, self._last_report = now - self._last_report, now
-        free_bytes = _free_bytes(self._folder)
+        free_bytes = free_disk_bytes(self._folder)
         states = self._topic_states(period_s, now)
         self._publish_status(states, free_bytes)
         if self._types:
@@ -544,39 +527,6 @@ class Recorder(Node):
         if self._lost:
             self._screen.show(f"recorder: error: {self._lost} messages were lost, see the table", sys.stderr)
         return 1 if self._lost or self._unmatched else 0
-
-
-def _message_module_class(type_name: str) -> Any:
-    """rclpy's class of e.g. "sensor_msgs/msg/Image"."""
-    package, kind, name = type_name.split("/")
-    try:
-        return getattr(importlib.import_module(f"{package}.{kind}"), name)
-    except (ImportError, AttributeError):
-        raise UnknownMessageType(f"message type {type_name} is not installed here; source its workspace") from None
-
-
-def _free_bytes(folder: Path) -> int:
-    """Free space where `folder` is, or will be."""
-    existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(existing).free
-
-
-def _qos_as_rosbag2_writes_it(qos: QoSProfile) -> dict[str, Any]:
-    def duration(value: Any) -> dict[str, int]:
-        seconds, nanoseconds = divmod(value.nanoseconds, 1_000_000_000)
-        return {"sec": seconds, "nsec": nanoseconds}
-
-    return {
-        "history": qos.history.name.lower(),
-        "depth": qos.depth,
-        "reliability": qos.reliability.name.lower(),
-        "durability": qos.durability.name.lower(),
-        "deadline": duration(qos.deadline),
-        "lifespan": duration(qos.lifespan),
-        "liveliness": qos.liveliness.name.lower(),
-        "liveliness_lease_duration": duration(qos.liveliness_lease_duration),
-        "avoid_ros_namespace_conventions": qos.avoid_ros_namespace_conventions,
-    }
 
 
 def main() -> int:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.transport import use_tested_transport
+from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
 
 if TYPE_CHECKING:
     from rclpy.node import Node

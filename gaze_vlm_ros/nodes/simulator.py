@@ -22,7 +22,6 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import encode_jpeg
 from gaze_vlm_ros.nodes.parameters import declared_like
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
@@ -37,6 +36,7 @@ from gaze_vlm_ros.sim.bench_session import (
     LabelEvent,
     simulate,
 )
+from gaze_vlm_ros.video.images import encode_jpeg
 
 LATE_S = 0.5  # behind its schedule by more than this the simulator says so: the machine is too slow for `speed`
 

@@ -10,15 +10,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bag_writer import BagWriter
+from gaze_vlm_ros.bags.message_types import message_class
+from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.message_types import message_class
-from gaze_vlm_ros.session import GAZE_TYPE, LABEL_TYPE
 from gaze_vlm_ros.sim.bench_renderer import BenchRenderer
 from gaze_vlm_ros.sim.bench_scene import GRASP, OBJECT_SIZE, OBJECTS, VERB, Slot, habits, look, slots
 from gaze_vlm_ros.sim.bench_sprites import CLUTTER
 from gaze_vlm_ros.sim.person import BLINK, Eyes, Take, hand_at, plan, watch
+from gaze_vlm_ros.video.images import encode_jpeg
 
 FRAME_ID = "head_camera_optical_frame"
 WORN_NO, WORN_YES = 1, 2  # gaze_vlm_msgs/GazeStamped

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.session import Session, load_session
+from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.view.pictures import frames_a_second, save_pictures
 from gaze_vlm_ros.view.scene import prediction_tracks, summary_of
 

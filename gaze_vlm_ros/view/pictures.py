@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from gaze_vlm_ros.images import RGB, DamagedImage, UnknownEncoding
-from gaze_vlm_ros.session import Session
-from gaze_vlm_ros.timeline import nearest
+from gaze_vlm_ros.session.session import Session
+from gaze_vlm_ros.session.timeline import nearest
+from gaze_vlm_ros.video.images import RGB, DamagedImage, UnknownEncoding
 from gaze_vlm_ros.view.scene import GazeOnPicture, gaze_on_picture, label_at
 
 USABLE_RGB, UNUSABLE_RGB, TRAIL_RGB = (0, 255, 0), (255, 60, 60), (255, 220, 0)

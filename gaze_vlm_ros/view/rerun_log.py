@@ -9,9 +9,10 @@ import rerun as rr
 import rerun.blueprint as rrb
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bag_reader import Bag
-from gaze_vlm_ros.images import DamagedImage, UnknownEncoding, encode_jpeg
-from gaze_vlm_ros.session import FrameStream, LabelTrack, Session
+from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.session.frame_stream import FrameStream
+from gaze_vlm_ros.session.session import LabelTrack, Session
+from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
 from gaze_vlm_ros.view.scene import GazeOnPicture, PredictionTrack, gaze_on_picture
 
 TIMELINE, ELAPSED = "acquisition", "elapsed"  # ROS time; seconds since the first frame

@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bag_reader import Bag
-from gaze_vlm_ros.gaze import scaled
-from gaze_vlm_ros.gaze_validity import sample_faults
-from gaze_vlm_ros.labels import current_label
-from gaze_vlm_ros.session import GazeTrack, LabelTrack, Session
+from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.gaze.distribution import scaled
+from gaze_vlm_ros.gaze.validity import sample_faults
+from gaze_vlm_ros.labels.label_set import current_label
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.session.session import LabelTrack, Session
 
 PREDICTION_TYPE = "gaze_vlm_msgs/msg/ActionPrediction"
 TRAIL_S = 0.5  # one or two fixations

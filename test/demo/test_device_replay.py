@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 import yaml
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.checkpoint import read_card
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.device_replay import ReplayDiffers, ReplaySettings, check
 from gaze_vlm_ros.demo.gaze_frames import draw, gaze_at
-from gaze_vlm_ros.demo.processes import Child, private_ros_environment, python_command, started, wait_for_line
-from gaze_vlm_ros.neon_recording import read_recording
-from gaze_vlm_ros.session import load_session, require_gaze, require_labels
+from gaze_vlm_ros.neon.recording import read_recording
+from gaze_vlm_ros.nodes.child_processes import Child, private_ros_environment, python_command, started, wait_for_line
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.session.session import load_session, require_gaze, require_labels
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECORDING = CHECKOUT.parent / "shared" / "data" / "neon_window"
@@ -124,8 +124,8 @@ def test_labels_are_scripted_and_say_so(replay: Replay) -> None:
 
 def test_a_model_was_fitted_to_windows_with_gaze(replay: Replay) -> None:
     fitted = replay.summary["fit"]
-    card = read_card(replay.out / "fit")
-    assert sorted(card.labels) == sorted(replay.summary["settings"]["labels"])
+    metadata = read_checkpoint_metadata(replay.out / "fit")
+    assert sorted(metadata.labels) == sorted(replay.summary["settings"]["labels"])
     # Gaze begins a second after the video: some windows are without it, and most have it.
     assert fitted["windows"] > 10
     assert 0.5 < fitted["gaze_share"] < 1
@@ -263,13 +263,13 @@ def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
     environment = private_ros_environment()
     node = Child(
         "scripted labels",
-        python_command("gaze_vlm_ros.demo.scripted_labels", 0.5, "a text"),
+        python_command("gaze_vlm_ros.nodes.scripted_labels", 0.5, "a text"),
         tmp_path / "labels.log",
         environment,
     )
 
     def subscriptions(*arguments: object) -> "subprocess.CompletedProcess[str]":
-        command = python_command("gaze_vlm_ros.demo.subscriptions", *arguments)
+        command = python_command("gaze_vlm_ros.nodes.subscriptions", *arguments)
         return subprocess.run(command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, timeout=100)
 
     with started(node):

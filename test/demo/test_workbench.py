@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.checkpoint import read_card
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.output_folder import NotOurs
-from gaze_vlm_ros.demo.processes import Child, StepFailed
-from gaze_vlm_ros.demo.status_line import StatusLine
 from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_side_by_side, run_workbench
+from gaze_vlm_ros.nodes.child_processes import Child, StepFailed
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.terminal.status_line import StatusLine
 
 FIT = {
     "model": "tiny:smolvlm",
@@ -75,7 +75,7 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
             figures = summary["held_out"][arm][scene]
             assert figures["accuracy"] == scores["groups"][scene]["top1"]["value"]
             assert f"{figures['accuracy']:.3f}" in printed
-        assert len(read_card(out / folder).trained_on) == 3
+        assert len(read_checkpoint_metadata(out / folder).trained_on) == 3
     assert summary["held_out"]["gaze"]["all"]["sessions"] == 3
 
     live = summary["live"]

@@ -9,9 +9,9 @@ from windows import answers
 from gaze_vlm_ros.importers.ego4d import BadAnnotations, NoActions
 from gaze_vlm_ros.importers.importing import import_recording
 from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS
-from gaze_vlm_ros.importers.tables import FileMissing, WrongColumns
 from gaze_vlm_ros.importers.video import VideoTooShort
-from gaze_vlm_ros.session import LabelTrack, load_session
+from gaze_vlm_ros.session.session import LabelTrack, load_session
+from gaze_vlm_ros.storage.tables import FileMissing, WrongColumns
 
 
 @pytest.fixture

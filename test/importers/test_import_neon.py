@@ -11,12 +11,12 @@ from pupil_labs.neon_recording import NeonRecording
 from recordings import write_cloud
 from windows import answers
 
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.importers.importing import import_recording
 from gaze_vlm_ros.importers.neon import DamagedRecording, NoSceneVideo, OtherFormat
-from gaze_vlm_ros.importers.tables import OutOfOrder
-from gaze_vlm_ros.neon_recording import NotANeonRecording
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.neon.recording import NotANeonRecording
+from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.storage.tables import OutOfOrder
 
 
 def copy(synthetic: Synthetic, tmp_path: Path, leaving_out: str = "") -> Path:

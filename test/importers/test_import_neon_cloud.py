@@ -6,11 +6,11 @@ import pytest
 from recordings import SIZE, UTC_NS, grey, write_cloud, write_csv, write_mp4
 from windows import answers
 
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.importers.importing import import_recording
 from gaze_vlm_ros.importers.neon_cloud import BadJson, FramesDiffer, UnclearVideo
-from gaze_vlm_ros.importers.tables import FileMissing, OutOfOrder, WrongColumns
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.storage.tables import FileMissing, OutOfOrder, WrongColumns
 
 
 @pytest.fixture

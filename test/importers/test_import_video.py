@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from recordings import grey, write_mp4
 
-from gaze_vlm_ros.importers.tables import FileMissing
 from gaze_vlm_ros.importers.video import BadVideo, Video, VideoTooShort, read_video, within_video
+from gaze_vlm_ros.storage.tables import FileMissing
 
 
 @pytest.fixture(scope="module")

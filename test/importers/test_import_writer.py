@@ -10,8 +10,8 @@ import pytest
 from mcap.reader import make_reader
 from recordings import SIZE, UTC_NS, grey, write_mp4
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.bag_writer import BagExists
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.importers import session_writer
 from gaze_vlm_ros.importers.session_writer import (
     BadFrameSize,
@@ -24,7 +24,8 @@ from gaze_vlm_ros.importers.session_writer import (
     write_session,
 )
 from gaze_vlm_ros.importers.video import BadVideo, read_video
-from gaze_vlm_ros.session import GazeTrack, LabelTrack, load_session
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.session.session import LabelTrack, load_session
 
 FRAMES = 30
 

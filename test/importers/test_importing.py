@@ -4,11 +4,11 @@ from typing import Any
 import pytest
 from recordings import write_cloud, write_egtea
 
-from gaze_vlm_ros.bag_writer import BagExists
+from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.importers.importing import OptionNotTaken, UnknownKind, import_recording, parse_size
 from gaze_vlm_ros.importers.session_writer import BadFrameSize
-from gaze_vlm_ros.importers.tables import FileMissing
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.storage.tables import FileMissing
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
-from gaze_vlm_ros.images import encode_jpeg
+from gaze_vlm_ros.video.images import encode_jpeg
 
 START_NS = 1_700_000_000_000_000_000
 

@@ -15,7 +15,7 @@ from sensor_msgs.msg import CompressedImage
 from std_msgs.msg import Header, String
 
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 
 TOPIC = "camera/image_raw/compressed"
 PERIOD_S = 0.1

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ros_processes import finish, isolated_environment, start_node
 
-from gaze_vlm_ros.images import encode_jpeg, to_rgb
+from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
 
 pytest.importorskip("rclpy", reason="the node needs rclpy")
 INPUTS = ("camera/image_raw", "camera/image_raw/compressed", "next_action", "attention", "gaze")

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "labelling"))
 from chat_endpoint import ChatEndpoint, completion
 from ros_processes import finish, isolated_environment, start, start_node, stop
 from small_bags import write_small_bag
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.prediction import FrameBuffer, open_backend
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.prediction.backends.factory import open_backend
+from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
 
 OK, ABSTAIN, STALE_INPUT, NO_INPUT, ERROR = range(5)
 SOURCE = str(Path(__file__).with_name("camera_and_planner.py"))
@@ -47,12 +46,12 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
     assert "Traceback" not in output
     predictions = noted["predictions"]
     answered = [p for p in predictions if p["status"] == OK]
-    card = open_backend(small_checkpoint, device="cpu").card
+    metadata = open_backend(small_checkpoint, device="cpu").metadata
 
     # Camera in, nothing else: no gaze topic is subscribed.
     assert [name for name in noted["subscribed"] if name not in ("/parameter_events", "/clock")] == [BAG_TOPIC]
     assert noted["info"] == {
-        "model_id": card.model_id, "labels": list(card.labels), "gaze_use": card.gaze_use,
+        "model_id": metadata.model_id, "labels": list(metadata.labels), "gaze_use": metadata.gaze_use,
     }  # fmt: skip
 
     # Each status in its place, and a message each cycle whatever it is.
@@ -68,7 +67,7 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
 
     # Stamps are those of frames, and the answers those of the same frames offline.
     offline = open_backend(small_checkpoint, device="cpu")
-    buffer, expected = FrameBuffer(card.observation_s, card.frames), {}
+    buffer, expected = FrameBuffer(metadata.observation_s, metadata.frames), {}
     with open_bag(bag) as opened:
         for stamp, index in noted["frames"].items():
             buffer.add(int(stamp), opened.message(BAG_TOPIC, index))
@@ -78,11 +77,11 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
     for prediction in answered:
         start_ns, answer = expected[prediction["stamp_ns"]]
         assert prediction["start_ns"] == start_ns
-        for label, probability in zip(card.labels, answer.probabilities, strict=True):
+        for label, probability in zip(metadata.labels, answer.probabilities, strict=True):
             assert prediction["candidates"][label] == pytest.approx(probability, abs=1e-5)
         assert prediction["focus"] == pytest.approx(list(answer.focus), abs=1e-3)
         assert sum(prediction["candidates"].values()) + prediction["other"] == pytest.approx(1.0, abs=1e-5)
-        assert prediction["valid_until_ns"] == prediction["stamp_ns"] + round(card.horizon_s * 1e9)
+        assert prediction["valid_until_ns"] == prediction["stamp_ns"] + round(metadata.horizon_s * 1e9)
         assert prediction["received_ns"] <= prediction["valid_until_ns"]
         assert prediction["frame_id"] == "head_camera"
         assert prediction["inference_s"] > 0

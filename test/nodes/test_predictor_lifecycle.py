@@ -13,7 +13,7 @@ import pytest
 from ros_processes import finish, isolated_environment, start_node
 from small_bags import WIDTH
 
-from gaze_vlm_ros.bag_reader import open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 
 pytest.importorskip("rclpy", reason="the node needs rclpy")
 OK, ABSTAIN, STALE_INPUT, NO_INPUT, ERROR = range(5)

@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 from ros_processes import finish, isolated_environment, start, start_node, stop
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.session import load_session
-from training.bags import find_bags
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.session.session import load_session
+from training.data.recordings import find_bags
 
 SOURCE = str(Path(__file__).with_name("camera_and_gaze.py"))
 CALLER = str(Path(__file__).with_name("episode_caller.py"))

@@ -21,9 +21,9 @@ from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
 from ros_processes import finish, isolated_environment, remove_leftovers, start, start_node, stop, wait_for_bytes
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.bag_recover import recover
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.recover import recover
+from gaze_vlm_ros.session.session import load_session
 
 SOURCE = str(Path(__file__).with_name("camera_and_gaze.py"))
 

@@ -9,8 +9,8 @@ from foxglove_package import build_foxglove_msgs, with_package
 from ros_processes import finish, isolated_environment, start, start_node, stop
 from video_bags import VIDEO, decode, encode, pictures
 
-from gaze_vlm_ros.bag_reader import open_bag
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.session.session import load_session
 
 SOURCE = str(Path(__file__).with_name("video_camera.py"))
 

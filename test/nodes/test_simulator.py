@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ros_processes import finish, isolated_environment, start_node
 
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, GazeEvent, LabelEvent, simulate
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.sim.bench_scene import OBJECTS
 from gaze_vlm_ros.sim.bench_session import (
     BadBenchSettings,

@@ -16,9 +16,10 @@ import pytest
 import yaml
 from scipy.stats import t as student_t
 
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.session.session import load_session
 from training import ablate
-from training.ablation_tables import mean_over_seeds
+from training.ablation import guards, plan, runner, simulated
+from training.ablation.tables import mean_over_seeds
 from training.settings import load_settings, save_settings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -94,11 +95,11 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
 
     # The same names for something else are not taken for it.
     other = [*command[:-1], "1", "--limit-s", "0.001"]
-    with pytest.raises(ablate.OtherRuns, match=r"gaze__seed0 is finished.*: the bags to train were others; give anoth"):
+    with pytest.raises(guards.OtherRuns, match=r"gaze__seed0 is finished.*: the bags to train were others; give anoth"):
         ablate.main([bag for bag in other if not bag.endswith("s1")])
     config.write_text(config.read_text().replace("steps: 6", "steps: 7"))
     with pytest.raises(
-        ablate.OtherRuns, match=r"gaze__seed0 is finished, .*: steps was 6 and is 7; give another --out"
+        guards.OtherRuns, match=r"gaze__seed0 is finished, .*: steps was 6 and is 7; give another --out"
     ):
         ablate.main(other)
 
@@ -110,13 +111,13 @@ def test_a_run_that_fails_is_named_and_the_others_are_tabled(
         if "gaze=none" in arguments:
             raise RuntimeError("no kernel\nfor this")
         weights.mkdir()
-        save_settings(ablate._settings(arguments), weights / "settings.yaml")
+        save_settings(runner.settings_of(arguments), weights / "settings.yaml")
         (weights / "metrics.jsonl").touch()
         return {"groups": {}, "seconds": {"fit": 1.0, "evaluate": 1.0}}
 
-    monkeypatch.setattr(ablate, "_fit_and_evaluate", fit_and_evaluate)
-    monkeypatch.setattr(ablate, "_prepare", lambda *_: None)
-    monkeypatch.setattr(ablate, "worker_pool", ThreadPoolExecutor)
+    monkeypatch.setattr(runner, "fit_and_evaluate", fit_and_evaluate)
+    monkeypatch.setattr(ablate, "prepare_windows", lambda *_: None)
+    monkeypatch.setattr(runner, "worker_pool", ThreadPoolExecutor)
     out, bag = tmp_path / "out", str(small_bags / "s0")
     command = ["--config", str(config), "--out", str(out), "--train", bag, "--test", bag, "--jobs", "1"]
     with pytest.raises(ablate.RunsFailed, match=r"2 of 8 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
@@ -138,15 +139,15 @@ def test_a_run_that_fails_is_named_and_the_others_are_tabled(
 def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path, tmp_path: Path) -> None:
     (tmp_path / "bags").mkdir()
     (tmp_path / "settings.json").write_text(json.dumps({"simulate": {"session_s": 50.0}}))
-    ablation = dataclasses.replace(ablate.load_ablation(config), simulate={"session_s": 20.0})
-    with pytest.raises(ablate.OtherRuns, match=r"session_s was 50\.0 and is 20\.0"):
-        ablate.require_same_sessions(ablation, tmp_path)
+    ablation = dataclasses.replace(plan.load_ablation(config), simulate={"session_s": 20.0})
+    with pytest.raises(guards.OtherRuns, match=r"session_s was 50\.0 and is 20\.0"):
+        guards.require_same_sessions(ablation, tmp_path)
 
 
 def test_a_simulated_session_has_the_name_of_its_bag(config: Path, tmp_path: Path) -> None:
     simulate = {"training_sessions": 1, "held_out_sessions": 0, "misleading_sessions": 0, "session_s": 2.0}
-    ablation = dataclasses.replace(ablate.load_ablation(config), simulate={**simulate, "tasks": ["tidy"]})
-    train, test = ablate.simulated(ablation, tmp_path, 1)
+    ablation = dataclasses.replace(plan.load_ablation(config), simulate={**simulate, "tasks": ["tidy"]})
+    train, test = simulated.simulated(ablation, tmp_path, 1)
     assert (load_session(train[0]).name, test) == ("train_000", [])
     assert {path.name for path in train[0].iterdir()} == {"metadata.yaml", "train_000_0.mcap"}
     assert list((tmp_path / "bags").iterdir()) == train
@@ -156,36 +157,36 @@ def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path
     values = yaml.safe_load(config.read_text())
     values["arms"]["drawn"] = {"gaze_as": "painted"}
     config.write_text(yaml.safe_dump(values))
-    with pytest.raises(ablate.BadAblation, match="gaze_as is 'painted'"):
+    with pytest.raises(plan.BadAblation, match="gaze_as is 'painted'"):
         ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
     values["baseline"] = "nothing"
     config.write_text(yaml.safe_dump(values))
-    with pytest.raises(ablate.BadAblation, match="baseline names arm 'nothing', and there are only"):
+    with pytest.raises(plan.BadAblation, match="baseline names arm 'nothing', and there are only"):
         ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
 
 
 @pytest.mark.parametrize("name", ["workbench", "models"])
 def test_configurations_can_be_used(name: str) -> None:
-    ablation = ablate.load_ablation(ROOT / "config" / f"ablate_{name}.yaml")
-    runs = ablate.runs_of(ablation)
+    ablation = plan.load_ablation(ROOT / "config" / f"ablate_{name}.yaml")
+    runs = plan.runs_of(ablation)
     assert len({run.folder for run in runs}) == len(runs)
     assert [run.sweep for run in runs[: len(ablation.arms) * len(ablation.seeds)]] == [""] * len(ablation.arms) * len(
         ablation.seeds
     )
     for run in runs:
-        ablate._settings(ablate._arguments(ablation, "cpu", run))
+        runner.settings_of(runner.fit_arguments(ablation, "cpu", run))
 
 
 def test_a_sweep_of_neither_kind_is_refused(config: Path) -> None:
     values = yaml.safe_load(config.read_text())
     values["sweeps"]["windows"] = {"values": [8], "arms": ["gaze"]}
     config.write_text(yaml.safe_dump(values))
-    with pytest.raises(ablate.BadAblation, match="a sweep needs a setting and a list of values, or no setting and"):
-        ablate.load_ablation(config)
+    with pytest.raises(plan.BadAblation, match="a sweep needs a setting and a list of values, or no setting and"):
+        plan.load_ablation(config)
 
 
 def test_a_killed_process_costs_what_ran_in_it_and_beside_it() -> None:
-    ended = dict(ablate._done(_die_if_asked, {"first": ["die"], "second": [], "third": []}, 1, float("inf")))
+    ended = dict(runner.as_finished(_die_if_asked, {"first": ["die"], "second": [], "third": []}, 1, float("inf")))
     assert ended["first"].startswith("its process, or one beside it, was killed")
     assert (ended["second"], ended["third"]) == ("", "")
 
@@ -202,7 +203,7 @@ def test_workers_end_with_what_began_them(tmp_path: Path) -> None:
         "def work():\n    print(os.getpid(), flush=True)\n    time.sleep(600)\n"
         "if __name__ == '__main__':\n"
         f"    sys.path.insert(0, {str(ROOT)!r})\n"
-        "    from training.parallel import worker_pool\n"
+        "    from training.data.workers import worker_pool\n"
         "    worker_pool(1).submit(work).result()\n"
     )
     parent = subprocess.Popen([sys.executable, tmp_path / "work.py"], stdout=subprocess.PIPE, text=True)

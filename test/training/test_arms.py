@@ -7,19 +7,20 @@ import numpy as np
 import pytest
 import torch
 
-from gaze_vlm_ros.backends.model import ModelBackend
-from gaze_vlm_ros.checkpoint import NotACheckpoint, read_card
+from gaze_vlm_ros.prediction.backends.model import ModelBackend
+from gaze_vlm_ros.prediction.checkpoint import NotACheckpoint, read_checkpoint_metadata
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import evaluate, fit
-from training.bags import find_bags, load_recordings
-from training.data import prepare
-from training.draws import chosen_rows
-from training.forward import answer_losses
-from training.gaze_block import add_gaze_block, gaze_block_of
-from training.gaze_shown import asked, told, with_ring
-from training.gaze_targets import prior_target
-from training.loop import Job, Parts, _Draws
-from training.model import NoSuchHead
+from training.data.dataset import prepare
+from training.data.gaze_prompt import question, question_with_gaze, with_ring
+from training.data.gaze_targets import prior_target
+from training.data.recordings import find_bags, load_recordings
+from training.model.forward import answer_losses
+from training.model.gaze_block import add_gaze_block, gaze_block_of
+from training.model.trainable import NoSuchHead
+from training.run.job import Job, Parts
+from training.run.loop import _Draws
+from training.run.sampler import chosen_rows
 from training.settings import BadSettings, Settings, settings_from
 
 TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
@@ -34,9 +35,9 @@ def of(**changed: object) -> Settings:
 def data_of(settings: Settings, bags: Path):
     recordings = load_recordings(find_bags([bags / "s0", bags / "s1"]), settings)
     model, processor = load_vlm(
-        settings.model, texts=[asked(settings), "take the red disc", "take the blue disc"], **settings.model_options
+        settings.model, texts=[question(settings), "take the red disc", "take the blue disc"], **settings.model_options
     )
-    from gaze_vlm_ros.labels import collect_labels
+    from gaze_vlm_ros.labels.label_set import collect_labels
     from gaze_vlm_ros.vlm.attention_tap import enable_tap
 
     enable_tap(model)
@@ -47,15 +48,15 @@ def data_of(settings: Settings, bags: Path):
 def test_gaze_in_words_is_in_the_prompts_of_training_alone(small_bags: Path) -> None:
     settings = of(gaze_as="text")
     _, data = data_of(settings, small_bags)
-    shown, hidden = data.batch(ROWS, gaze_told=True), data.batch(ROWS)
+    shown, hidden = data.batch(ROWS, with_gaze=True), data.batch(ROWS)
     assert shown.inputs["input_ids"].shape == hidden.inputs["input_ids"].shape
     differ = (shown.inputs["input_ids"] != hidden.inputs["input_ids"]).any(dim=1)
     assert differ.tolist() == [bool(sum(len(p) for p, _ in data.gaze_points(row))) for row in ROWS]
     assert differ.any()
-    processor = data.told.processor
+    processor = data.gaze_prompts.processor
     points = [(np.array([[48.0, 16.0]]), np.ones(1)), (np.empty((0, 2)), np.empty(0))]
-    assert told(settings, points, (96, 64)) == "What will the person do next? Gaze: 50 25, 00 00."
-    text = processor.tokenizer.decode(data.told(points)["input_ids"][0])
+    assert question_with_gaze(settings, points, (96, 64)) == "What will the person do next? Gaze: 50 25, 00 00."
+    text = processor.tokenizer.decode(data.question_with_gaze(points)["input_ids"][0])
     assert "Gaze: 50 25, 00 00." in text
     assert "Gaze: 00 00, 00 00." in processor.tokenizer.decode(hidden.inputs["input_ids"][0])
 
@@ -202,14 +203,14 @@ def test_a_checkpoint_with_a_block_is_evaluated_and_never_deployed(
     bags = [str(small_bags / f"s{seed}") for seed in range(3)]
     quick = ["--set", "steps=60", "--set", "gaze_as=block"]
     assert fit.main([*small_settings, *quick, "--out", str(out), *bags]) == 0
-    assert read_card(out).gaze_block
+    assert read_checkpoint_metadata(out).gaze_block
     assert evaluate.main([str(out), str(small_bags / "s3"), "--json", str(scores)]) == 0
     with_block = json.loads(scores.read_text())["groups"]["elsewhere"]
     with pytest.raises(NotACheckpoint, match="gaze block"):
         ModelBackend(out)
     # The block is in the answers: without its weights they are others.
-    card = json.loads((out / "gaze_vlm.json").read_text())
-    (out / "gaze_vlm.json").write_text(json.dumps(card | {"gaze_block": False}))
+    metadata = json.loads((out / "gaze_vlm.json").read_text())
+    (out / "gaze_vlm.json").write_text(json.dumps(metadata | {"gaze_block": False}))
     assert evaluate.main([str(out), str(small_bags / "s3"), "--json", str(tmp_path / "without.json")]) == 0
     without = json.loads((tmp_path / "without.json").read_text())["groups"]["elsewhere"]
     assert with_block["negative_log_likelihood"] != without["negative_log_likelihood"]

@@ -12,16 +12,17 @@ import pytest
 import small_bags
 from small_bags import write_small_bag
 
-from gaze_vlm_ros.bag_reader import BagDamaged
-from gaze_vlm_ros.bag_writer import BagWriter
+from gaze_vlm_ros.bags.mcap_file import BagDamaged
+from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.session import NoFrames
+from gaze_vlm_ros.session.session import NoFrames
 from gaze_vlm_ros.vlm.loading import UnknownModel
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from training import fit, loop, run_folder
-from training.memory import OutOfMemory
-from training.model import NoDevice
-from training.preflight import NoUsableGaze
+from training import fit
+from training.model.memory import OutOfMemory
+from training.model.trainable import NoDevice
+from training.run import loop, run_folder
+from training.run.preflight import NoUsableGaze
 from training.settings import BadSettings
 
 Point = tuple[float, float]

@@ -7,16 +7,16 @@ import pytest
 import torch
 from small_bags import COLOURS, HEIGHT, WIDTH, write_small_bag
 
-from gaze_vlm_ros.images import encode_jpeg
-from gaze_vlm_ros.labels import collect_labels
-from gaze_vlm_ros.session import load_session
+from gaze_vlm_ros.labels.label_set import collect_labels
+from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.video.images import encode_jpeg
 from gaze_vlm_ros.vlm.attention_tap import middle_layers, require_tap
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from training.bags import load_recording
-from training.data import Dataset, prepare
-from training.forward import answer_losses
+from training.data.dataset import Dataset, prepare
+from training.data.recordings import load_recording
+from training.data.windows import NoWindows
+from training.model.forward import answer_losses
 from training.settings import Settings
-from training.windows import NoWindows
 
 SETTINGS = Settings(frames=2, observation_s=1.0, leads_s=(0.4, 1.0), gaze_window_s=0.1)
 

@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 from small_bags import HEIGHT, WIDTH
 
-from gaze_vlm_ros.exporting.new_folder import ExportExists, ExportNotWritable
-from gaze_vlm_ros.session import load_session
-from training.bags import load_recordings
+from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.storage.new_folder import ExportExists, ExportNotWritable
+from training.data.gaze_targets import frame_gaze
+from training.data.recordings import load_recordings
+from training.data.windows import NoWindows
 from training.export_windows import BadShardSize, main
-from training.gaze_targets import frame_gaze
 from training.settings import load_settings
-from training.windows import NoWindows
 
 CHOSEN = ["frames=2", "observation_s=5.0", "leads_s=[0.4, 1.0]", "gaze_flow=false", "validation=[s2]"]
 ARGUMENTS = [argument for value in CHOSEN for argument in ("--set", value)]

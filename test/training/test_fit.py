@@ -11,9 +11,10 @@ import pytest
 import torch
 from small_bags import write_small_bag
 
-from gaze_vlm_ros.checkpoint import read_card
 from gaze_vlm_ros.errors import GazeVlmError
-from training import fit, loop, run_folder
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from training import fit
+from training.run import loop, run_folder
 from training.settings import Settings, load_settings
 
 # What a user with transformers alone would write; nothing of ours is on its path.
@@ -42,20 +43,20 @@ def rows(folder: Path) -> list[dict[str, float]]:
 
 
 def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) -> None:
-    card = read_card(small_checkpoint)
-    assert card.labels == ("take the blue disc", "take the red disc")
-    assert card.object_classes == ("blue disc", "red disc")
-    assert (card.frames, card.observation_s, card.frame_size) == (2, 1.0, (96, 64))
-    assert card.score_kind == "calibrated"
-    assert card.gaze_use == "training only, real gaze, KL weight 1 falling to 0 at 50%"
-    assert len(card.trained_on) == 3
-    assert card.other_share is not None
-    assert 0 <= card.other_share < 1
-    assert [precision for precision, *_ in card.abstain_thresholds] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
-    assert card.abstain_thresholds[0][2] > 0  # it answers well enough for that
-    assert all(0 < seconds <= card.horizon_s for seconds in card.time_to_start_s)
-    assert len(card.time_to_start_s) == 2
-    assert card.time_to_start_error_s is not None
+    metadata = read_checkpoint_metadata(small_checkpoint)
+    assert metadata.labels == ("take the blue disc", "take the red disc")
+    assert metadata.object_classes == ("blue disc", "red disc")
+    assert (metadata.frames, metadata.observation_s, metadata.frame_size) == (2, 1.0, (96, 64))
+    assert metadata.score_kind == "calibrated"
+    assert metadata.gaze_use == "training only, real gaze, KL weight 1 falling to 0 at 50%"
+    assert len(metadata.trained_on) == 3
+    assert metadata.other_share is not None
+    assert 0 <= metadata.other_share < 1
+    assert [precision for precision, *_ in metadata.abstain_thresholds] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert metadata.abstain_thresholds[0][2] > 0  # it answers well enough for that
+    assert all(0 < seconds <= metadata.horizon_s for seconds in metadata.time_to_start_s)
+    assert len(metadata.time_to_start_s) == 2
+    assert metadata.time_to_start_error_s is not None
     log = rows(small_checkpoint)
     assert [row["step"] for row in log] == list(range(120))
     assert log[0]["kl_weight"] == 1.0
@@ -72,29 +73,31 @@ def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) 
 def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
     small_checkpoint: Path, small_bags: Path, tmp_path: Path
 ) -> None:
-    from gaze_vlm_ros.session import load_session
+    from gaze_vlm_ros.session.session import load_session
     from gaze_vlm_ros.vlm.loading import load_vlm
     from gaze_vlm_ros.vlm.observation import answer_tokens, encode
     from gaze_vlm_ros.vlm.ranking import rank
-    from training.windows import cut_windows
+    from training.data.windows import cut_windows
 
     session = load_session(small_bags / "s3")
     windows, _ = cut_windows(0, session, load_settings(small_checkpoint / run_folder.SETTINGS))
     shown = np.stack([[session.frames.rgb(i) for i in window.frames] for window in windows[::4]])
     np.save(tmp_path / "frames.npy", shown)
-    card = read_card(small_checkpoint)
-    command = [sys.executable, "-I", "-c", PLAIN, small_checkpoint, tmp_path / "frames.npy", card.question]
+    metadata = read_checkpoint_metadata(small_checkpoint)
+    command = [sys.executable, "-I", "-c", PLAIN, small_checkpoint, tmp_path / "frames.npy", metadata.question]
     plain = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=tmp_path, check=False)
     assert plain.returncode == 0, plain.stderr[-2000:]
     said = json.loads(plain.stdout.splitlines()[-1])
     model, processor = load_vlm(small_checkpoint)
-    answers = [answer_tokens(processor, label) for label in card.labels]
+    answers = [answer_tokens(processor, label) for label in metadata.labels]
     best = [
-        card.labels[rank(model, encode(processor, list(frames), card.question), answers).log_likelihoods.argmax()]
+        metadata.labels[
+            rank(model, encode(processor, list(frames), metadata.question), answers).log_likelihoods.argmax()
+        ]
         for frames in shown
     ]
     assert said == best
-    assert set(said) == set(card.labels)
+    assert set(said) == set(metadata.labels)
 
 
 def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
@@ -149,9 +152,9 @@ def test_lora_trains_the_language_model_and_leaves_plain_weights(
     ]
     assert fit.main([*small_settings, *arguments, "--out", str(tmp_path / "lora"), *bags]) == 0
     settings = load_settings(tmp_path / "lora" / run_folder.SETTINGS)
-    card = read_card(tmp_path / "lora")
+    metadata = read_checkpoint_metadata(tmp_path / "lora")
     before, _ = load_vlm(
-        settings.model, texts=[card.question, *card.labels], seed=settings.seed, **settings.model_options
+        settings.model, texts=[metadata.question, *metadata.labels], seed=settings.seed, **settings.model_options
     )
     after = load_file(tmp_path / "lora" / "model.safetensors")
     old = {name: tensor for name, tensor in before.state_dict().items() if name in after}
@@ -173,7 +176,7 @@ def test_controls_differ_in_gaze_alone(small_bags: Path, small_settings: list[st
     assert real[0]["lm"] == none[0]["lm"] == shuffled[0]["lm"]  # same windows, same weights to begin with
     assert real[0]["kl"] != shuffled[0]["kl"]
     assert none[0]["kl_weight"] == 0.0
-    assert read_card(tmp_path / "none").gaze_use == "none"
+    assert read_checkpoint_metadata(tmp_path / "none").gaze_use == "none"
     assert len(list((tmp_path / "cache" / "images").glob("*.arrow"))) == len(bags)  # once for all three
 
 

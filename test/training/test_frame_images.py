@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
-from gaze_vlm_ros.images import RGB
+from gaze_vlm_ros.video.images import RGB
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
-from training.conversion import TEXT_TENSORS
-from training.frame_images import Tensors, window_images
+from training.data.conversion import TEXT_TENSORS
+from training.data.frame_images import Tensors, window_images
 
 TILE_SINGLE_FRAMES = ("tiny:llava-onevision",)  # and never several together
 SHOWN = [(0, 1, 2), (1, 2, 3), (0, 2, 4), (5, 6, 7), (6, 7, 8)]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.labels import LabelTrack
-from training.label_statistics import mean_time_to_start, moments, other_share, time_to_start_error
+from gaze_vlm_ros.labels.label_set import LabelTrack
+from training.evaluation.label_statistics import mean_time_to_start, moments, other_share, time_to_start_error
 
 
 def track(*labels: tuple[float, str]) -> LabelTrack:

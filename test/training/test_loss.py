@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from training.loss import gaze_regularizer
+from training.model.loss import gaze_regularizer
 
 VISUAL = 15  # log 15 = 2.708 nats
 

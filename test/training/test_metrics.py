@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from gaze_vlm_ros import calibration
-from training import metrics
+from gaze_vlm_ros.prediction import calibration
+from training.evaluation import metrics
 
 SCORES = np.array([[0.0, -1.0, -2.0], [-1.0, 0.0, -2.0], [-3.0, -2.0, -1.0], [0.0, -1.0, -2.0]])
 ANSWERS = np.array([0, 0, 2, 2])

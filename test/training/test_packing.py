@@ -2,8 +2,8 @@ from pathlib import Path
 
 import torch
 
-from training.packing import pack
-from training.shards import Shard, ShardWriter
+from training.data.packing import pack
+from training.data.shards import Shard, ShardWriter
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:

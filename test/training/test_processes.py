@@ -11,8 +11,9 @@ import pytest
 import yaml
 from safetensors.torch import load_file
 
-from gaze_vlm_ros.shared_files import shared_file
-from training import fit, run_folder
+from gaze_vlm_ros.storage.package_files import shared_file
+from training import fit
+from training.run import run_folder
 
 FIT = Path(fit.__file__)
 BIN = Path(sysconfig.get_path("scripts"))

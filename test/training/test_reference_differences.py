@@ -12,11 +12,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from gaze_vlm_ros.gaze import patch_distribution
-from training import metrics
-from training.loss import gaze_regularizer
+from gaze_vlm_ros.gaze.distribution import patch_distribution
+from training.data.split import split_sessions
+from training.data.windows import cut_windows
+from training.evaluation import metrics
+from training.model.loss import gaze_regularizer
 from training.settings import Settings
-from training.windows import cut_windows, split_sessions
 
 SIDE, WIDTH, HEIGHT = 16, 640, 480  # patches a side, px
 X, Y = np.linspace(0, WIDTH, SIDE + 1), np.linspace(0, HEIGHT, SIDE + 1)

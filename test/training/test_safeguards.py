@@ -15,8 +15,9 @@ from safetensors.torch import load_file
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
-from training import fit, loop, preflight, run_folder
-from training.memory import OutOfMemory
+from training import fit
+from training.model.memory import OutOfMemory
+from training.run import loop, preflight, run_folder
 from training.settings import Settings, save_settings
 
 FIRST_THREE = ("s0", "s1", "s2")
@@ -83,7 +84,7 @@ def test_a_step_that_does_not_fit_is_told_before_it_is_taken(
 def test_two_batches_change_neither_weights_nor_random_numbers(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    real, seen = preflight.fly, []
+    real, seen = preflight.run_preflight, []
 
     def watched(model, weights, job, first_step):
         before = [weight.detach().clone() for weight in weights.values()], torch.get_rng_state()
@@ -94,7 +95,7 @@ def test_two_batches_change_neither_weights_nor_random_numbers(
         assert all(weight.grad is None for weight in weights.values())
         return found
 
-    monkeypatch.setattr(fit, "fly", watched)
+    monkeypatch.setattr(fit, "run_preflight", watched)
     run("steps=1")
     assert seen[0].kl_gradient_share > 0
     assert seen[0].without_gradient == ()

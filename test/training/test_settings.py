@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from gaze_vlm_ros.shared_files import shared_file
+from gaze_vlm_ros.storage.package_files import shared_file
 from training.settings import BadSettings, Settings, load_settings, save_settings
 
 

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from training.data.split import BadSplit, split_sessions
+from training.data.windows import cut_windows
 from training.settings import Settings
-from training.windows import BadSplit, cut_windows, split_sessions
 
 SECOND = 1_000_000_000
 LABELS = [(5.0, "take mug"), (7.0, ""), (9.0, "pour"), (11.0, "")]

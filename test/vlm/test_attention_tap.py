@@ -15,7 +15,7 @@ import torch
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, CannotTap, enable_tap, middle_layers, require_tap
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from training.loss import gaze_regularizer
+from training.model.loss import gaze_regularizer
 
 LAYERS = (0, 1, 3)  # of four
 BOTH_WAYS = ("tiny:gemma3", "tiny:paligemma2")  # the tokens of a picture, or of the whole prompt, all see each other

@@ -20,10 +20,10 @@ from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 from gaze_vlm_ros.vlm.prompt import read_prompt
 from gaze_vlm_ros.vlm.ranking import rank
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from gaze_vlm_ros.vlm.visual_tokens import visual_tokens
-from training.gaze_block import NoPlaceForBlock, require_place
-from training.loss import gaze_regularizer
-from training.model import NoSuchLayer, led_layers
+from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+from training.model.gaze_block import NoPlaceForBlock, require_place
+from training.model.loss import gaze_regularizer
+from training.model.trainable import NoSuchLayer, supervised_layers
 from training.settings import Settings
 
 NAME = "tiny:mllama"
@@ -179,6 +179,6 @@ def test_a_saved_one_counts_its_keys_anew_and_its_other_layers_look_at_no_pictur
     with pytest.raises(
         NoSuchLayer, match="kl_layers holds 2, and tiny:mllama looks at pictures in decoder layers 1, 3"
     ):
-        led_layers(again, Settings(model=NAME, kl_layers=(1, 2)))
+        supervised_layers(again, Settings(model=NAME, kl_layers=(1, 2)))
     with pytest.raises(NoPlaceForBlock, match=r"Mllama.* attends to pictures in decoder layers 1, 3 alone"):
         require_place(again)

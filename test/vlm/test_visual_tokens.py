@@ -11,12 +11,12 @@ import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from gaze_vlm_ros.vlm import visual_tokens as module
+from gaze_vlm_ros.vlm import token_boxes as module
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.cross_attention import STATES
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from gaze_vlm_ros.vlm.visual_tokens import CannotLocate, visual_tokens
+from gaze_vlm_ros.vlm.token_boxes import CannotLocate, visual_tokens
 
 QUESTION = "What will the person do next?"
 SIZES = [((640, 480), 3), ((1280, 720), 2), ((97, 211), 2)]

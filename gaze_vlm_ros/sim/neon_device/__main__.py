@@ -10,7 +10,7 @@ import signal
 from pathlib import Path
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.neon_recording import read_recording
+from gaze_vlm_ros.neon.recording import read_recording
 from gaze_vlm_ros.sim.neon_device.announce import announced
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice

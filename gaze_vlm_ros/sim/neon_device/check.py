@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.neon_recording import NativeRecording, read_recording
+from gaze_vlm_ros.neon.recording import NativeRecording, read_recording
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 
 TOLERANCE_MS = 2.0
@@ -75,7 +75,7 @@ def check_replay(bag: Path, recording_folder: Path, delivered_log: Path, device_
 
     Raises NoReplayLog without one of the logs, and what `load_session` and `read_recording` raise.
     """
-    from gaze_vlm_ros.session import load_session, require_gaze
+    from gaze_vlm_ros.session.session import load_session, require_gaze
 
     recording = read_recording(recording_folder)
     session = load_session(bag)

@@ -12,14 +12,15 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaze_vlm_ros.neon_recording import NativeRecording, VideoPart
+from gaze_vlm_ros.neon.recording import NativeRecording, VideoPart
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.sim.neon_device.clock import PhoneClock, SkewedClock
 from gaze_vlm_ros.sim.neon_device.eye_events import EyeEvent, Kind, read_eye_events
-from gaze_vlm_ros.sim.neon_device.faults import ALL, Fault, Faults
+from gaze_vlm_ros.sim.neon_device.faults import SWITCHES, Fault
 from gaze_vlm_ros.sim.neon_device.http_api import HttpApi
 from gaze_vlm_ros.sim.neon_device.rtsp_server import RtspServer, Stream
 from gaze_vlm_ros.sim.neon_device.time_echo import start_time_echo
+from gaze_vlm_ros.sim.neon_device.wire import ALL, Faults
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class NeonDevice:
         await self._http.start(host, self.settings.port)
         for fault in self.settings.schedule:
             if fault.at_s is None:
-                self._start(fault.happen(self))
+                self._start(self._apply(fault))
         self._start(self._run())
         return self
 
@@ -149,7 +150,30 @@ class NeonDevice:
 
     async def _at(self, seconds: float, fault: Fault) -> None:
         await asyncio.sleep(seconds)
-        await fault.happen(self)
+        await self._apply(fault)
+
+    async def _apply(self, fault: Fault) -> None:
+        """Turn the fault's switch, or let its event take its time."""
+        faults = self.settings.faults
+        if fault.name in SWITCHES:
+            attribute, read = SWITCHES[fault.name]
+            setattr(faults, attribute, read(fault.value))
+        elif fault.name == "clock":
+            self.phone_clock.set_by(float(fault.value))
+        elif fault.name == "abort":
+            self.abort_connections()
+        elif fault.name == "silent":
+            faults.silent.add(ALL)
+            await asyncio.sleep(float(fault.value))
+            faults.silent.discard(ALL)
+        elif fault.name == "refuse":
+            faults.refusing = True
+            await asyncio.sleep(float(fault.value))
+            faults.refusing = False
+        else:
+            await self.plug(False)
+            await asyncio.sleep(float(fault.value))
+            await self.plug(True)
 
     async def _wait_until(self, host_ns: int) -> None:
         while (wait_ns := host_ns - self.settings.host_now_ns()) > 0:

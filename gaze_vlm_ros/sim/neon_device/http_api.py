@@ -8,8 +8,8 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from gaze_vlm_ros.neon_recording import NativeRecording
-from gaze_vlm_ros.sim.neon_device.faults import Faults
+from gaze_vlm_ros.neon.recording import NativeRecording
+from gaze_vlm_ros.sim.neon_device.wire import Faults
 
 
 class HttpApi:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.sim.neon_device.clock import PhoneClock
-from gaze_vlm_ros.sim.neon_device.faults import ALL, Faults, Wire
+from gaze_vlm_ros.sim.neon_device.wire import ALL, Faults, Wire
 
 logger = logging.getLogger(__name__)
 

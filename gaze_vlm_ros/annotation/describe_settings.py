@@ -1,0 +1,119 @@
+"""Settings of `gaze-vlm label describe`: a flat YAML file, overridden by --set key=value."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.package_files import shared_file
+
+DEFAULTS = "config/describe.yaml"
+# What does not change an answer: these may differ when a run is taken up again.
+NOT_OF_THE_ANSWER = (
+    "timeout_s", "attempts", "backoff_s", "parallel", "batch_size", "merge", "nothing", "match", "embedding_model",
+    "min_similarity", "answer",
+)  # fmt: skip
+
+
+class BadDescribeSettings(GazeVlmError):
+    """Settings of a description that cannot be."""
+
+
+@dataclass(frozen=True)
+class DescribeSettings:
+    """See config/describe.yaml, which says what each is for and holds the defaults."""
+
+    window_s: float
+    frames: int
+    max_side_px: int
+    jpeg_quality: int
+    prompt: str
+    answer: str
+    nothing: tuple[str, ...]
+    labels: tuple[str, ...]
+    match: str
+    embedding_model: str
+    min_similarity: float
+    merge: bool
+    max_tokens: int
+    temperature: float
+    timeout_s: float
+    attempts: int
+    backoff_s: float
+    parallel: int
+    batch_size: int
+
+    def __post_init__(self) -> None:
+        for name, allowed in {"answer": ("text", "json"), "match": ("exact", "nearest")}.items():
+            if getattr(self, name) not in allowed:
+                raise BadDescribeSettings(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
+        above_zero = "window_s frames max_side_px max_tokens timeout_s attempts parallel batch_size"
+        for name in above_zero.split():
+            if not getattr(self, name) > 0:
+                raise BadDescribeSettings(f"{name} is {getattr(self, name)}, expected more than 0")
+        for name in ("backoff_s", "temperature"):
+            if not getattr(self, name) >= 0:
+                raise BadDescribeSettings(f"{name} is {getattr(self, name)}, expected 0 or more")
+        if not 1 <= self.jpeg_quality <= 100:
+            raise BadDescribeSettings(f"jpeg_quality is {self.jpeg_quality}, expected 1 to 100")
+        if not self.prompt.strip():
+            raise BadDescribeSettings("prompt is empty: say what the model is asked")
+        if "{labels}" in self.prompt and not self.labels:
+            raise BadDescribeSettings(
+                "the prompt holds {labels}, and labels is empty: list them, or give --labels FILE"
+            )
+
+    @property
+    def question(self) -> str:
+        """The prompt as it is sent."""
+        return self.prompt.strip().replace("{labels}", "\n".join(self.labels))
+
+
+def load_describe_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> DescribeSettings:
+    """config/describe.yaml with what `path` (YAML) and `overrides` (key=value, values in YAML) say otherwise.
+
+    Raises BadDescribeSettings.
+    """
+    values = _loaded(shared_file(DEFAULTS)) | (_loaded(path) if path is not None else {})
+    for override in overrides:
+        key, equals, text = override.partition("=")
+        if not equals:
+            raise BadDescribeSettings(f"--set {override}: expected key=value")
+        try:
+            values[key.strip()] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise BadDescribeSettings(f"--set {override}: the value is not YAML") from None
+    kinds = typing.get_type_hints(DescribeSettings)
+    if unknown := sorted(map(str, values.keys() - kinds.keys())):
+        raise BadDescribeSettings(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(kinds))}")
+    return DescribeSettings(**{key: _fitting(key, value, kinds[key]) for key, value in values.items()})
+
+
+def _loaded(path: Path) -> dict[str, Any]:
+    try:
+        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadDescribeSettings(f"no settings from {path}: {error.strerror}; {DEFAULTS} is an example") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise BadDescribeSettings(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(loaded, dict | None):
+        raise BadDescribeSettings(f"{path} holds {type(loaded).__name__}, expected lines of key: value")
+    return loaded or {}
+
+
+def _fitting(key: str, value: Any, kind: Any) -> Any:
+    if typing.get_origin(kind) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
+            return tuple(" ".join(entry.split()) for entry in value)
+        raise BadDescribeSettings(f"{key} is {value!r}, expected a list of texts")
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise BadDescribeSettings(f"{key} is {value!r}, expected {kind.__name__}")
+    return value

@@ -1,0 +1,27 @@
+"""Actions from Ego4D's own annotation files: narration.json, fho_lta_<set>.json. See importers.ego4d."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from gaze_vlm_ros.annotation.formats.times import VideoTimes
+from gaze_vlm_ros.importers.ego4d import read_actions
+from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS
+from gaze_vlm_ros.labels.actions import Action
+
+
+def read_ego4d_labels(
+    path: Path, times: VideoTimes, left_out: Counter[str], video: str
+) -> tuple[list[Action], dict[str, str]]:
+    """What the camera wearer does in the canonical video of this uid. Raises what read_actions raises."""
+
+    def ros_time(at_ns: int) -> int:
+        return times.of_media(at_ns - UNDATED_START_NS)
+
+    actions = [
+        replace(x, start_ns=ros_time(x.start_ns), end_ns=None if x.end_ns is None else ros_time(x.end_ns))
+        for x in read_actions(path, video, left_out)
+    ]
+    return actions, {"video": video}

@@ -1,0 +1,139 @@
+"""Actions from ELAN's .eaf files: https://www.mpi.nl/tools/elan/EAF_Annotation_Format_3.0_and_ELAN.pdf."""
+
+from __future__ import annotations
+
+import xml.etree.ElementTree as ElementTree
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaze_vlm_ros.annotation.formats.times import VideoTimes
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.labels.actions import Action
+from gaze_vlm_ros.storage.tables import require_file
+
+
+class BadElan(GazeVlmError):
+    """The file is no ELAN annotation document, or a damaged one."""
+
+
+class UnclearTier(GazeVlmError):
+    """Several tiers could be meant, or there is none of that name."""
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    """Either with times of its own, or about another annotation."""
+
+    text: str
+    slots: tuple[str, str] | None  # ids of its time slots
+    about: str  # id of the annotation that a reference annotation belongs to
+
+
+def read_elan(
+    path: Path,
+    times: VideoTimes,
+    left_out: Counter[str],
+    *,
+    tier: str = "",  # whose annotations are the labels' texts; "" = the only one with times of its own
+    verb_tier: str = "",  # tiers of reference annotations about these
+    object_tier: str = "",
+) -> tuple[list[Action], dict[str, str]]:
+    """The annotations of a tier, and which tiers were taken. Raises FileMissing, BadElan, UnclearTier."""
+    require_file(path, "an ELAN annotation document, .eaf")
+    try:
+        root = ElementTree.parse(path).getroot()
+        if root.tag != "ANNOTATION_DOCUMENT":
+            raise BadElan(f"{path} is a {root.tag}, expected an ANNOTATION_DOCUMENT of ELAN")
+        slots_ms = {
+            slot.attrib["TIME_SLOT_ID"]: int(slot.attrib["TIME_VALUE"]) if "TIME_VALUE" in slot.attrib else None
+            for slot in root.iter("TIME_SLOT")
+        }
+        tiers = {found.attrib["TIER_ID"]: _annotations(found) for found in root.iter("TIER")}
+        media = next(root.iter("MEDIA_DESCRIPTOR"), None)
+        # Where the annotated time begins inside the video file.
+        origin_ms = int(media.get("TIME_ORIGIN", "0")) if media is not None else 0
+    except (ElementTree.ParseError, KeyError, ValueError, UnicodeError, LookupError) as error:
+        raise BadElan(f"{path} is no ELAN document that can be read ({type(error).__name__}: {error})") from None
+    chosen = _tier(path, tier, tiers)
+    by_id = {key: annotation for annotations in tiers.values() for key, annotation in annotations.items()}
+    told_about = {role: _told_about(path, name, tiers, by_id) for role, name in
+                  (("verb", verb_tier), ("object", object_tier))}  # fmt: skip
+    actions = []
+    for key, annotation in tiers[chosen].items():
+        if not annotation.text:
+            left_out["annotations without a text"] += 1
+            continue
+        aligned = by_id[_aligned(path, key, by_id)]
+        assert aligned.slots is not None
+        if unknown := [slot for slot in aligned.slots if slot not in slots_ms]:
+            raise BadElan(f"{path}: annotation {key} begins or ends at time slot {unknown[0]}, which is not there")
+        start_ms, end_ms = (slots_ms[slot] for slot in aligned.slots)
+        if start_ms is None or end_ms is None:
+            left_out["annotations whose time is not set in ELAN"] += 1
+            continue
+        actions.append(
+            Action(
+                times.of_media((start_ms + origin_ms) * 1_000_000),
+                times.of_media((end_ms + origin_ms) * 1_000_000),
+                annotation.text,
+                told_about["verb"].get(key, ""),
+                told_about["object"].get(key, ""),
+            )
+        )
+    used = {"text": chosen, "verb": verb_tier, "object": object_tier}
+    return actions, {role: name for role, name in used.items() if name}
+
+
+def _annotations(tier: ElementTree.Element) -> dict[str, _Annotation]:
+    found = {}
+    for entry in tier.iter("ALIGNABLE_ANNOTATION"):
+        slots = (entry.attrib["TIME_SLOT_REF1"], entry.attrib["TIME_SLOT_REF2"])
+        found[entry.attrib["ANNOTATION_ID"]] = _Annotation(_text(entry), slots, "")
+    for entry in tier.iter("REF_ANNOTATION"):
+        found[entry.attrib["ANNOTATION_ID"]] = _Annotation(_text(entry), None, entry.attrib["ANNOTATION_REF"])
+    return found
+
+
+def _text(entry: ElementTree.Element) -> str:
+    return " ".join((entry.findtext("ANNOTATION_VALUE") or "").split())
+
+
+def _tier(path: Path, asked: str, tiers: dict[str, dict[str, _Annotation]]) -> str:
+    filled = [name for name, annotations in tiers.items() if annotations]
+    shown = ", ".join(f"{name} ({len(tiers[name])})" for name in filled) or "none with annotations"
+    if asked:
+        if asked not in tiers:
+            raise UnclearTier(f"{path} has no tier {asked!r}; its tiers are {shown}")
+        return asked
+    timed = [name for name in filled if any(annotation.slots for annotation in tiers[name].values())]
+    if len(timed) != 1:
+        raise UnclearTier(f"{path}: say with --tier which tier tells what the person does; its tiers are {shown}")
+    return timed[0]
+
+
+def _told_about(
+    path: Path, name: str, tiers: dict[str, dict[str, _Annotation]], by_id: dict[str, _Annotation]
+) -> dict[str, str]:
+    """Text of a tier's reference annotations, by the annotation that each is about, however indirectly."""
+    if not name:
+        return {}
+    told: dict[str, str] = {}
+    for annotation in tiers[_tier(path, name, tiers)].values():
+        about, seen = annotation.about, set[str]()
+        while about and about not in seen:
+            told.setdefault(about, annotation.text)
+            seen.add(about)
+            about = by_id[about].about if about in by_id else ""
+    return told
+
+
+def _aligned(path: Path, key: str, by_id: dict[str, _Annotation]) -> str:
+    """The annotation with times of its own that this one is, or is about. Raises BadElan."""
+    seen = {key}
+    while by_id[key].slots is None:
+        key = by_id[key].about
+        if key not in by_id or key in seen:
+            raise BadElan(f"{path}: an annotation is about {key}, which is not there or is about itself")
+        seen.add(key)
+    return key

@@ -1,0 +1,54 @@
+"""Asks a vision-language model of transformers that is loaded here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.annotation.describe_settings import DescribeSettings
+from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.vlm.observation import encode
+
+
+class LocalModel:
+    """A model by folder, hub name or "tiny:..."; see vlm.loading. Greedy: `temperature` is for servers."""
+
+    def __init__(self, name: str, settings: DescribeSettings, device: str = "auto") -> None:
+        self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+        self._dtype = torch.float32 if self._device == "cpu" else torch.bfloat16
+        self._settings = settings
+        texts = [settings.question, *settings.labels]  # for the tokenizer of tiny models
+        self._model, self._processor = load_vlm(name, device=self._device, dtype=self._dtype, texts=texts)
+
+    @torch.inference_mode()
+    def ask_all(self, seconds: Sequence[Sequence[NDArray[np.uint8]]]) -> list[dict[str, Any]]:
+        """{"reply": text}, with a "problem" where it is cut off, about each second's frames (RGB, oldest first)."""
+        encoded = [encode(self._processor, frames, self._settings.question).inputs for frames in seconds]
+        answers: list[dict[str, Any]] = [{} for _ in seconds]
+        # Only prompts of one length go together: nothing is padded, and a batch gives what single questions give.
+        lengths = [inputs["input_ids"].shape[1] for inputs in encoded]
+        for length in sorted(set(lengths)):
+            rows = [row for row, found in enumerate(lengths) if found == length]
+            for row, answer in zip(rows, self._generate([encoded[row] for row in rows]), strict=True):
+                answers[row] = answer
+        return answers
+
+    def _generate(self, batch: Sequence[dict[str, torch.Tensor]]) -> list[dict[str, Any]]:
+        inputs = {name: torch.cat([one[name] for one in batch]).to(self._device) for name in batch[0]}
+        inputs = {
+            name: tensor.to(self._dtype) if tensor.is_floating_point() else tensor for name, tensor in inputs.items()
+        }
+        tokens = self._model.generate(**inputs, max_new_tokens=self._settings.max_tokens, do_sample=False)
+        said = tokens[:, inputs["input_ids"].shape[1] :].tolist()
+        ends = self._model.generation_config.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        answers = []
+        for row in said:
+            text = self._processor.decode(row, skip_special_tokens=True).strip()
+            whole = bool(ends & set(row))
+            answers.append({"reply": text} | ({} if whole else {"problem": "replies cut off at max_tokens"}))
+        return answers

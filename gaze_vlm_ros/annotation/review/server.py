@@ -1,0 +1,217 @@
+"""`gaze-vlm label review`: serves one bag's frames and labels to a page on this machine, and saves what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import json
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from aiohttp import web
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.labels.label_file import (
+    Label,
+    LabelFile,
+    LabelsChanged,
+    bag_identity,
+    label_file_path,
+    label_from,
+    new_source,
+    now_text,
+    read_label_file,
+    require_disjoint,
+    write_label_file,
+)
+from gaze_vlm_ros.session.session import Session, load_session
+from gaze_vlm_ros.session.stored_labels import labels_of_session
+from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
+from gaze_vlm_ros.view.pictures import draw
+from gaze_vlm_ros.view.scene import gaze_on_picture
+
+HOST = "127.0.0.1"  # bags hold faces: nobody else's business
+MAX_BODY_BYTES = 8 << 20  # some ten thousand labels
+_EDITED = ("start_ns", "end_ns", "text", "verb", "object_class")
+
+
+class PortTaken(GazeVlmError):
+    """The page cannot be served at this port."""
+
+
+class Review:
+    """The labels of one bag while they are reviewed. Times go to the page as ns after the first frame."""
+
+    def __init__(self, bag: Path, reviewer: str) -> None:
+        self.session: Session = load_session(bag)
+        self.reviewer = reviewer
+        self.path = label_file_path(bag)
+        self.first_ns = int(self.session.frames.stamps_ns[0])
+        gaze = self.session.gaze
+        self._gaze = gaze_on_picture(gaze, self.session.frames.size) if gaze is not None else None
+
+    def current(self) -> LabelFile:
+        """From the disk; a bag that has no file gets its own labels, of revision 0. Raises BadLabelFile."""
+        identity = bag_identity(self.session.metadata.get("session", ""), self.session.frames.stamps_ns)
+        if self.path.exists():
+            return read_label_file(self.path, identity)
+        own = tuple(labels_of_session(self.session)) if self.session.labels is not None else ()
+        return LabelFile(identity, own, {"bag": {"kind": "bag"}} if own else {})
+
+    def state(self) -> dict[str, Any]:
+        """What the page needs to know."""
+        found = self.current()
+        rows = []
+        for label in found.labels:
+            end = None if label.end_ns is None else label.end_ns - self.first_ns
+            rows.append({
+                "start_ns": label.start_ns - self.first_ns, "end_ns": end, "text": label.text, "verb": label.verb,
+                "object_class": label.object_class, "source": label.source, "said": label.said,
+                "reviewed_by": label.reviewed_by,
+            })  # fmt: skip
+        return {
+            "name": self.session.name,
+            "reviewer": self.reviewer,
+            "revision": found.revision,
+            "duration_ns": int(self.session.frames.stamps_ns[-1]) - self.first_ns,
+            "frames_ns": (self.session.frames.stamps_ns - self.first_ns).tolist(),
+            "labels": rows,
+        }
+
+    def save(self, body: Any) -> dict[str, Any]:
+        """Labels as the page has them. Raises ValueError for anything else, LabelsChanged, LabelsNotWritable."""
+        if not isinstance(body, dict) or not isinstance(body.get("labels"), list):
+            raise ValueError("expected an object with revision, reviewer and labels")
+        if type(body.get("revision")) is not int:
+            raise ValueError(f"revision is {body.get('revision')!r}, expected a whole number")
+        reviewer = body.get("reviewer")
+        if not isinstance(reviewer, str) or not reviewer.strip() or len(reviewer) > 100:
+            raise ValueError("reviewer is empty: say who you are")
+        found = self.current()
+        if found.revision != body["revision"]:
+            raise LabelsChanged(f"the labels are at revision {found.revision}, and yours are of {body['revision']}")
+        sources = {key: dict(value) for key, value in found.sources.items()}
+        known = {tuple(getattr(label, key) for key in _EDITED): label for label in found.labels}
+        key = next((k for k, v in sources.items() if v.get("kind") == "review" and v.get("reviewer") == reviewer), "")
+        key = key or new_source(sources, "review")
+        labels = []
+        for number, entry in enumerate(body["labels"], 1):
+            labels.append(self._label(entry, f"label {number}", known, sources, key, reviewer))
+        labels.sort(key=lambda label: label.start_ns)
+        require_disjoint(labels)
+        if any(label.source == key for label in labels):
+            sources[key] = {"kind": "review", "reviewer": reviewer, "at": now_text()}
+        write_label_file(self.path, replace(found, labels=tuple(labels), sources=sources))
+        return self.state()
+
+    def _label(
+        self, entry: Any, which: str, known: dict[tuple[Any, ...], Label], sources: Any, key: str, reviewer: str
+    ) -> Label:
+        """A label that is unchanged stays as it was; one that is changed or accepted is the reviewer's word."""
+        if not isinstance(entry, dict):
+            raise ValueError(f"{which} is {entry!r:.80}, expected an object")
+        plain = {name: entry[name] for name in _EDITED if name in entry}
+        for name in ("start_ns", "end_ns"):
+            if type(plain.get(name)) is int:
+                plain[name] += self.first_ns
+        label = label_from(plain, which)
+        label = replace(label, text=" ".join(label.text.split()))
+        before = known.get(tuple(getattr(label, name) for name in _EDITED))
+        if before is not None and not entry.get("accepted"):
+            return before
+        source = entry.get("source")
+        source = source if isinstance(source, str) and source in sources else key
+        kept = before if before is not None else replace(label, source=source)
+        return replace(kept, reviewed_by=reviewer, reviewed_at=now_text())
+
+    def jpeg(self, at_ns: int, width: int) -> bytes:
+        """The frame nearest to a time after the first frame, with gaze drawn. Raises DamagedImage, UnknownEncoding."""
+        stamps_ns = self.session.frames.stamps_ns
+        index = int(np.abs(stamps_ns - (self.first_ns + at_ns)).argmin())
+        rgb = self.session.frames.rgb(index)
+        stamp_ns = int(stamps_ns[index])
+        gaze = self._gaze if rgb.shape[1::-1] == self.session.frames.size else None
+        drawn = draw(rgb, gaze, stamp_ns, f"{(stamp_ns - self.first_ns) / 1e9:.3f} s")
+        step = max(1, drawn.shape[1] // width)
+        return encode_jpeg(np.ascontiguousarray(drawn[::step, ::step]), 80)
+
+
+def make_app(review: Review) -> web.Application:
+    """The page and its three addresses: /api/session, /api/labels and /frame."""
+    reading = ThreadPoolExecutor(1)  # one bag, one reader
+
+    async def in_thread(call: Any, *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(reading, call, *arguments)
+
+    @web.middleware
+    async def own_machine(request: web.Request, handler: Any) -> web.StreamResponse:
+        # A page of another site could be resolved to this machine, or post to it.
+        host = request.host.rpartition(":")[0] or request.host
+        origin = request.headers.get("Origin", f"http://{request.host}")
+        if host not in (HOST, "localhost") or origin != f"http://{request.host}":
+            return web.json_response({"error": "this page is served to this machine alone"}, status=403)
+        try:
+            response: web.StreamResponse = await handler(request)
+        except GazeVlmError as error:
+            return web.json_response({"error": str(error)}, status=409 if isinstance(error, LabelsChanged) else 500)
+        response.headers["Cache-Control"] = "no-store" if request.path != "/frame" else "max-age=3600"
+        return response
+
+    async def page(_: web.Request) -> web.Response:
+        text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+        return web.Response(text=text, content_type="text/html")
+
+    async def session(_: web.Request) -> web.Response:
+        return web.json_response(await in_thread(review.state))
+
+    async def labels(request: web.Request) -> web.Response:
+        if request.content_type != "application/json":
+            return web.json_response({"error": "expected application/json"}, status=415)
+        try:
+            body = json.loads(await request.read())
+            return web.json_response(await in_thread(review.save, body))
+        except (ValueError, RecursionError) as error:
+            return web.json_response({"error": str(error)}, status=400)
+
+    async def frame(request: web.Request) -> web.Response:
+        try:
+            at_ns, width = int(request.query["at_ns"]), int(request.query.get("width", "640"))
+            if not 0 <= at_ns < 2**62 or not 16 <= width <= 4096:
+                raise ValueError
+        except (KeyError, ValueError):
+            return web.json_response({"error": "expected at_ns, and a width of 16 to 4096 px"}, status=400)
+        try:
+            return web.Response(body=await in_thread(review.jpeg, at_ns, width), content_type="image/jpeg")
+        except (DamagedImage, UnknownEncoding) as error:
+            return web.json_response({"error": str(error)}, status=404)
+
+    app = web.Application(middlewares=[own_machine], client_max_size=MAX_BODY_BYTES)
+    app.add_routes([
+        web.get("/", page), web.get("/api/session", session), web.put("/api/labels", labels), web.get("/frame", frame),
+    ])  # fmt: skip
+    return app
+
+
+def run_review(bag: Path, port: int, reviewer: str) -> int:
+    """Serve until Ctrl-C. reviewer: "" = who is logged in. Raises PortTaken, and what load_session raises."""
+    app = make_app(Review(bag, reviewer or getpass.getuser()))
+
+    async def serve() -> None:
+        runner = web.AppRunner(app)
+        await runner.setup()
+        try:
+            try:
+                await web.TCPSite(runner, HOST, port).start()
+            except OSError as error:
+                raise PortTaken(f"port {port} of {HOST}: {error.strerror}; give another --port") from None
+            print(f"http://{HOST}:{runner.addresses[0][1]} shows {bag}; Ctrl-C ends it", flush=True)
+            await asyncio.Event().wait()
+        finally:
+            await runner.cleanup()
+
+    asyncio.run(serve())
+    return 0

@@ -1,0 +1,100 @@
+"""Message definitions, type hashes and (de)serialization without ROS."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+
+class UnknownMessageType(GazeVlmError):
+    """Neither rosbags nor any installed ROS package defines the type."""
+
+
+class TypeDescription(NamedTuple):
+    """What MCAP and rosbag2 keep of a type."""
+
+    definition: str  # .msg text with those of all nested types, "ros2msg" encoding
+    type_hash: str  # REP-2016, RIHS01_...
+
+
+@functools.cache
+def known_types() -> Typestore:
+    """The one store of this process: the standard packages, and every type that `describe_type` has met."""
+    return get_typestore(Stores.ROS2_KILTED)
+
+
+def describe_type(type_name: str) -> TypeDescription:
+    """Definition and hash of e.g. "sensor_msgs/msg/Image". Raises UnknownMessageType."""
+    store = known_types()
+    _register(type_name)
+    definition, _ = store.generate_msgdef(type_name, ros_version=2)
+    return TypeDescription(definition, store.hash_rihs01(type_name))
+
+
+def message_class(type_name: str) -> Any:
+    """Dataclass of the type, with the type's fields in order and its constants. Raises UnknownMessageType."""
+    _register(type_name)
+    return known_types().types[type_name]
+
+
+def serialize(message: Any, type_name: str) -> bytes:
+    """CDR bytes, encapsulation header included, of a dataclass instance from `message_class`."""
+    _register(type_name)
+    return bytes(known_types().serialize_cdr(message, type_name))
+
+
+def begins_with_stamp(type_name: str, types: Typestore) -> bool:
+    """Do messages of the type begin with their time of acquisition: a std_msgs/Header, or Foxglove's `timestamp`?"""
+    definition = types.fielddefs.get(type_name)
+    if definition is None or not definition[1]:
+        return False
+    name, (_, field_type) = definition[1][0]
+    return field_type == "std_msgs/msg/Header" or (name, field_type) == ("timestamp", "builtin_interfaces/msg/Time")
+
+
+def _register(type_name: str) -> None:
+    store = known_types()
+    if type_name in store.fielddefs:
+        return
+    text = _installed_definition(type_name).read_text(encoding="utf-8")
+    # The types that it names must be known before its hash can be computed.
+    new_types = get_types_from_msg(text, type_name)
+    for _, fields in new_types.values():
+        for _, field in fields:
+            for nested in _nested_names(field):
+                if nested not in new_types:
+                    _register(nested)
+    store.register(new_types)
+
+
+def _nested_names(field: tuple[Any, ...]) -> list[str]:
+    """Names of the message types in one rosbags field description."""
+    kind, inner = field
+    if int(kind) == 2:  # Nodetype.NAME
+        return [inner]
+    if int(kind) in (3, 4):  # Nodetype.ARRAY, SEQUENCE: (element, length)
+        return _nested_names(inner[0])
+    return []
+
+
+def _installed_definition(type_name: str) -> Path:
+    package, _, name = type_name.partition("/msg/")
+    prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
+    places = [Path(prefix, "share", package, "msg", f"{name}.msg") for prefix in prefixes]
+    # In a checkout our own package lies beside this one; reading bags then needs no build.
+    places.append(Path(__file__).resolve().parents[2] / package / "msg" / f"{name}.msg")
+    for place in places:
+        if place.is_file():
+            return place
+    raise UnknownMessageType(
+        f"message type {type_name} is not known: no {package}/msg/{name}.msg in {', '.join(prefixes)}; "
+        "source the workspace that has it"
+    )

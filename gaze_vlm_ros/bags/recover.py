@@ -1,0 +1,275 @@
+"""Saves what is whole in a cut off or damaged bag into a new one; the old one is not touched. No ROS needed."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from mcap.records import Channel, Message, Schema
+
+from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC, NotABag, sqlite_text
+from gaze_vlm_ros.bags.mcap_records import RawFile
+from gaze_vlm_ros.bags.mcap_scan import Scan, contents, scan
+from gaze_vlm_ros.bags.message_types import TypeDescription
+from gaze_vlm_ros.bags.reader import bag_files, totals_of
+from gaze_vlm_ros.bags.writer import (
+    DEFAULT_QOS,
+    METADATA_RECORD,
+    RECOVERED_TOPIC_RECORD,
+    RECOVERY_RECORD,
+    TOTALS_RECORD,
+    BagExists,
+    BagNotWritable,
+    BagWriter,
+    TopicTotals,
+)
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.terminal.text import instant_text
+
+# rosbag2's copy of metadata.yaml inside the file: of the bag as it was.
+_NOT_CARRIED_OVER = ("rosbag2",)
+
+
+class BagIsWhole(GazeVlmError):
+    """There is nothing to recover."""
+
+
+class NothingToSave(GazeVlmError):
+    """The file holds no whole message."""
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What became of a damaged bag."""
+
+    source: Path
+    folder: Path  # of the new bag
+    saved: dict[str, int]  # messages, by topic
+    # By topic: exact where the file still has its statistics, else those of damaged chunks whose index is left; what
+    # a cut off recorder had not written yet is in no file.
+    lost: dict[str, int]
+    source_bytes: int
+    unused_bytes: int  # of the source: in no whole record, or not of a bag (attachments)
+    first_ns: int  # arrival of the first and last message saved
+    last_ns: int
+
+
+class _Topic(NamedTuple):
+    """What a topic is declared with."""
+
+    type_name: str
+    qos: list[dict[str, Any]]
+    description: TypeDescription
+
+
+class _Entry(NamedTuple):
+    """One message with its topic, or (message: None) a topic's declaration."""
+
+    channel_id: int
+    name: str
+    topic: _Topic | None  # None: it is no ROS 2 topic, or its declaration is lost
+    message: Message | None
+
+
+def recover(path: Path, out: Path | None = None) -> Recovery:
+    """Write every whole message of the bag at `path` to a new bag.
+
+    path: bag folder or .mcap file. out: folder of the new bag; None = beside the old one, with "_recovered" behind its
+    name. A chunk that fails its checksum is left out; what a file that ends inside a chunk holds of it has no checksum
+    to go by. Memory does not grow with the bag's length.
+    Raises BagNotFound, NotABag, FileUnreadable, BagExists, BagNotWritable, BagIsWhole, NothingToSave; then nothing is
+    left behind.
+    """
+    files = bag_files(path)
+    folder = out or _beside(path)
+    if folder.exists():
+        raise BagExists(f"{folder} exists already, and bags are never overwritten; give another name")
+    with ExitStack() as stack:
+        scans = [scan(stack.enter_context(closing(_opened(file)))) for file in files]
+        records = [record for found in scans for record in found.metadata]
+        totals, totals_right = _totals(records)
+        if all(found.whole for found in scans) and totals_right and _can_be_played(path, files):
+            raise BagIsWhole(f"{path} is whole; nothing to recover")
+        if not any(entry.message and entry.topic for found in scans for entry in _by_topic(found)):
+            begins = [found.file.read(0, len(MAGIC)) for found in scans]
+            if all(begin != MAGIC[: len(begin)] for begin in begins):
+                raise NotABag(f"{path} is not an MCAP file: it has neither its magic bytes nor a chunk; give a bag")
+            raise NothingToSave(f"{path} holds no whole message; nothing can be recovered from it")
+        session = {key: value for name, record in records if name == METADATA_RECORD for key, value in record.items()}
+        writer = BagWriter(folder, session)
+        try:
+            return _copy(path, writer, scans, records, totals)
+        except OSError as error:
+            writer.discard()
+            raise BagNotWritable(
+                f"cannot write to {folder}: {error.strerror}; make room, or give another place"
+            ) from None
+        except BaseException:
+            writer.discard()
+            raise
+
+
+def recovery_text(recovery: Recovery) -> str:
+    """For the person who asked for it."""
+    topics = [*recovery.saved, *(topic for topic in recovery.lost if topic not in recovery.saved)]
+    width = max(len("topic"), *map(len, topics))
+    lines = [f"{'topic':<{width}}     saved  known lost"]
+    lines += [
+        f"{topic:<{width}}  {recovery.saved.get(topic, 0):8d}  {recovery.lost.get(topic, 0):10d}" for topic in topics
+    ]
+    duration_s = (recovery.last_ns - recovery.first_ns) / 1e9
+    lines.append(f"from {instant_text(recovery.first_ns)}, {duration_s:.3f} s")
+    lines.append(f"{recovery.unused_bytes} of {recovery.source_bytes} bytes could not be used")
+    lines.append(f"wrote {recovery.folder}; {recovery.source} is unchanged")
+    return "\n".join(lines)
+
+
+def _beside(path: Path) -> Path:
+    named = Path(os.path.abspath(path)) if path.name in ("", "..") else path
+    return named.with_name(f"{named.stem if path.is_file() else named.name}_recovered")
+
+
+def _opened(path: Path) -> RawFile:
+    file = RawFile(path)
+    if file.read(0, len(SQLITE_MAGIC)) == SQLITE_MAGIC:
+        file.close()
+        raise NotABag(sqlite_text(path))
+    return file
+
+
+def _totals(records: list[tuple[str, dict[str, str]]]) -> tuple[dict[str, TopicTotals], bool]:
+    """Totals by topic, and whether every record of them could be read."""
+    totals: dict[str, TopicTotals] = {}
+    right = True
+    for name, record in records:
+        if name == TOTALS_RECORD:
+            try:
+                topic, totals_of_topic = totals_of(record)
+            except ValueError:
+                right = False
+            else:
+                totals[topic] = totals_of_topic
+    return totals, right
+
+
+def _can_be_played(path: Path, files: list[Path]) -> bool:
+    """Has a bag folder a metadata.yaml of these files? Without, `ros2 bag` does not open it. A file needs none."""
+    if path.is_file():
+        return True
+    try:
+        content = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
+        listed = content["rosbag2_bagfile_information"]["relative_file_paths"]
+        return sorted(listed) == sorted(file.name for file in files)
+    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
+        return False
+
+
+def _by_topic(found: Scan) -> Iterator[_Entry]:
+    schemas: dict[int, Schema] = {}
+    topics: dict[int, tuple[str, _Topic | None]] = {}
+    for record in contents(found):
+        if isinstance(record, Schema):
+            schemas[record.id] = record
+        elif isinstance(record, Channel):
+            topics[record.id] = record.topic, _topic(record, schemas.get(record.schema_id))
+            yield _Entry(record.id, *topics[record.id], None)
+        else:
+            undeclared = f"(undeclared topic {record.channel_id})", None
+            yield _Entry(record.channel_id, *topics.get(record.channel_id, undeclared), record)
+
+
+def _topic(channel: Channel, schema: Schema | None) -> _Topic | None:
+    if channel.message_encoding != "cdr" or schema is None or schema.encoding != "ros2msg":
+        return None
+    try:
+        qos = _profiles(channel.metadata.get("offered_qos_profiles", ""))
+        definition = schema.data.decode()
+    except (yaml.YAMLError, UnicodeDecodeError):
+        return None
+    usable = isinstance(qos, list) and qos and all(isinstance(profile, Mapping) for profile in qos)
+    description = TypeDescription(definition, channel.metadata.get("topic_type_hash", ""))
+    return _Topic(schema.name, qos if usable else [DEFAULT_QOS], description)
+
+
+@lru_cache(maxsize=256)  # every chunk of a damaged file may declare its topics anew
+def _profiles(text: str) -> Any:
+    """Read only: all who ask get the same object. Raises yaml.YAMLError."""
+    return yaml.safe_load(text)
+
+
+def _copy(
+    source: Path,
+    writer: BagWriter,
+    scans: list[Scan],
+    records: list[tuple[str, dict[str, str]]],
+    totals: dict[str, TopicTotals],
+) -> Recovery:
+    for name, record in records:
+        if name not in (METADATA_RECORD, TOTALS_RECORD, *_NOT_CARRIED_OVER):
+            writer.add_record(name, record)
+    saved: dict[str, int] = {}
+    lost: Counter[str] = Counter()
+    types: dict[str, str] = {}
+    definitions: dict[str, str] = {}
+    first_ns, last_ns = 2**64, 0
+    for found in scans:
+        names: dict[int, str] = {}
+        seen: Counter[int] = Counter()
+        for channel_id, name, topic, message in _by_topic(found):
+            names[channel_id] = name
+            if topic and name not in types:
+                writer.add_topic(name, topic.type_name, topic.qos, description=topic.description)
+                types[name], saved[name] = topic.type_name, 0
+                definitions.setdefault(topic.type_name, topic.description.definition)
+            if message is None:
+                continue
+            seen[channel_id] += 1
+            # A topic has one type in a bag, and a type one definition; files of different bags may disagree.
+            if topic is None or (types[name], definitions[types[name]]) != (
+                topic.type_name,
+                topic.description.definition,
+            ):
+                lost[name] += 1
+                continue
+            writer.write(name, message.data, message.log_time, message.publish_time, message.sequence)
+            saved[name] += 1
+            first_ns, last_ns = min(first_ns, message.log_time), max(last_ns, message.log_time)
+        missing = found.lost if found.written is None else Counter(found.written) - seen
+        for channel_id, count in missing.items():
+            lost[names.get(channel_id, f"(undeclared topic {channel_id})")] += count
+    recovery = Recovery(
+        source=source,
+        folder=writer.folder,
+        saved=saved,
+        lost=dict(lost),
+        source_bytes=sum(found.file.size for found in scans),
+        unused_bytes=sum(found.unused_bytes for found in scans),
+        first_ns=first_ns,
+        last_ns=last_ns,
+    )
+    writer.add_record(
+        RECOVERY_RECORD,
+        {
+            "from": os.path.abspath(source),
+            "source_bytes": str(recovery.source_bytes),
+            "unused_bytes": str(recovery.unused_bytes),
+        },
+    )
+    for name in {**saved, **lost}:
+        counts = {"saved": str(saved.get(name, 0)), "lost": str(lost[name])}
+        writer.add_record(RECOVERED_TOPIC_RECORD, {"topic": name, **counts})
+    writer.close(
+        {
+            name: TopicTotals(known.received, saved.get(name, 0), known.lost + known.written - saved.get(name, 0))
+            for name, known in totals.items()
+            if known.written >= saved.get(name, 0)  # else they are of another bag
+        }
+    )
+    return recovery

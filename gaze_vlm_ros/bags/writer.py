@@ -1,0 +1,276 @@
+"""Writes a training bag: MCAP as rosbag2 writes it, so that `ros2 bag`, Foxglove and rosbags open it. No ROS needed."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from mcap.writer import CompressionType, Writer
+
+from gaze_vlm_ros import __version__
+from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type, serialize
+from gaze_vlm_ros.errors import GazeVlmError
+
+METADATA_RECORD = "gaze_vlm"  # session, person, task, ...: known at the start, so that a cut bag has it too
+TOTALS_RECORD = "gaze_vlm_totals"  # per topic, written at the end: a bag without it was cut off
+RECOVERY_RECORD = "gaze_vlm_recovery"  # in a recovered bag: what it was made from, and what was unusable
+RECOVERED_TOPIC_RECORD = "gaze_vlm_recovered_topic"  # in a recovered bag, per topic: saved, lost
+ROSBAG2_VERSION = 9  # of metadata.yaml; since Jazzy
+CHUNK_BYTES = 1 << 20  # a reader loads whole chunks, a kill loses at most one: small, and still few index entries
+
+_FOREVER = {"sec": 9223372036, "nsec": 854775807}
+# Of topics whose publisher is not asked: reliable and volatile, as `ros2 bag play` can always offer.
+DEFAULT_QOS: dict[str, Any] = {
+    "history": "keep_last",
+    "depth": 10,
+    "reliability": "reliable",
+    "durability": "volatile",
+    "deadline": _FOREVER,
+    "lifespan": _FOREVER,
+    "liveliness": "automatic",
+    "liveliness_lease_duration": _FOREVER,
+    "avoid_ros_namespace_conventions": False,
+}
+
+
+class BagExists(GazeVlmError):
+    """Something is already where the bag should be written."""
+
+
+class BagNotWritable(GazeVlmError):
+    """The bag's place cannot be written to."""
+
+
+@dataclass(frozen=True)
+class TopicTotals:
+    """What became of one topic's messages."""
+
+    received: int  # reached the recorder
+    written: int  # are in the bag
+    lost: int  # published, counted by their sequence numbers, and never received; or dropped by a full queue
+
+
+@dataclass(frozen=True)
+class Split:
+    """When a bag goes on in another file; what is closed by then is whole. 0 = never for that reason."""
+
+    max_bytes: int = 0
+    max_s: float = 0.0  # of arrival times
+
+
+@dataclass
+class _Topic:
+    channel_id: int  # in the present file
+    type_name: str
+    qos: list[dict[str, Any]]
+    description: TypeDescription
+    count: int = 0
+
+
+@dataclass
+class _Span:
+    """Messages of one file, or of the whole bag."""
+
+    count: int = 0
+    first_ns: int | None = None
+    last_ns: int = 0
+
+    def add(self, log_time_ns: int) -> None:
+        self.count += 1
+        self.first_ns = log_time_ns if self.first_ns is None else min(self.first_ns, log_time_ns)
+        self.last_ns = max(self.last_ns, log_time_ns)
+
+    def for_rosbag2(self) -> dict[str, Any]:
+        first_ns = time.time_ns() if self.first_ns is None else self.first_ns
+        return {
+            "starting_time": {"nanoseconds_since_epoch": first_ns},
+            "duration": {"nanoseconds": max(self.last_ns - first_ns, 0)},
+            "message_count": self.count,
+        }
+
+
+class BagWriter:
+    """A new bag in `folder`. Nothing is ever overwritten. Not thread-safe: one thread writes.
+
+    metadata: plain strings about the session. "camera_topic", "gaze_topic" and "label_topic" tell a trainer which topic
+    plays which role.
+    split: when to go on in another file of the folder; each file has the metadata and all topics.
+    Raises BagExists when there is anything at `folder`, BagNotWritable when it cannot be made.
+    """
+
+    def __init__(self, folder: Path, metadata: Mapping[str, str], split: Split | None = None) -> None:
+        self.folder = folder
+        self._metadata = {"format": "1", **metadata}
+        self._split = split or Split()
+        self._topics: dict[str, _Topic] = {}
+        self._schemas: dict[str, int] = {}  # ids in the present file, by type
+        self._files: list[tuple[str, _Span]] = []
+        self._whole = _Span()
+        try:
+            folder.mkdir(parents=True)
+            self._open_file()
+        except FileExistsError:
+            raise BagExists(f"{folder} exists already, and bags are never overwritten; give another name") from None
+        except OSError as error:
+            raise BagNotWritable(f"cannot write a bag to {folder}: {error.strerror}; give another place") from None
+
+    def _open_file(self) -> None:
+        name = f"{self.folder.name}_{len(self._files)}.mcap"
+        self._stream = (self.folder / name).open("xb")
+        self._files.append((name, _Span()))
+        # Compressing in line delayed gaze callbacks by half a second; JPEG and gaze gain little by it.
+        self._writer = Writer(self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
+        self._writer.start(profile="ros2", library=f"gaze_vlm_ros {__version__}")
+        self._writer.add_metadata(METADATA_RECORD, self._metadata)
+        self._schemas = {}
+        for topic_name, topic in self._topics.items():
+            topic.channel_id = self._register(topic_name, topic)
+
+    def _close_file(self) -> None:
+        self._writer.finish()
+        self._stream.flush()
+        os.fsync(self._stream.fileno())  # a closed file must survive the loss of power
+        self._stream.close()
+        # Replaced at once: a reader, or a kill, never meets half of it.
+        unfinished = self.folder / "metadata.yaml.part"
+        unfinished.write_text(_yaml({"rosbag2_bagfile_information": self._information()}))
+        unfinished.replace(self.folder / "metadata.yaml")
+
+    def add_record(self, name: str, record: Mapping[str, str]) -> None:
+        """Write an MCAP metadata record: plain strings, found again in `Bag.records`."""
+        self._writer.add_metadata(name, dict(record))
+
+    def add_topic(
+        self,
+        name: str,
+        type_name: str,
+        offered_qos: Sequence[Mapping[str, Any]] = (DEFAULT_QOS,),
+        *,
+        description: TypeDescription | None = None,
+    ) -> None:
+        """Declare a topic before its first message. `offered_qos`: one mapping per publisher, as in metadata.yaml.
+
+        description: of the type as the messages were made; None = of the type as it is installed here.
+        Raises UnknownMessageType.
+        """
+        qos = [dict(profile) for profile in offered_qos]
+        topic = _Topic(0, type_name, qos, description or describe_type(type_name))
+        topic.channel_id = self._register(name, topic)
+        self._topics[name] = topic
+
+    def _register(self, name: str, topic: _Topic) -> int:
+        if topic.type_name not in self._schemas:
+            self._schemas[topic.type_name] = self._writer.register_schema(
+                name=topic.type_name, encoding="ros2msg", data=topic.description.definition.encode()
+            )
+        return self._writer.register_channel(
+            topic=name,
+            message_encoding="cdr",
+            schema_id=self._schemas[topic.type_name],
+            metadata={"offered_qos_profiles": _yaml(topic.qos), "topic_type_hash": topic.description.type_hash},
+        )
+
+    def write(
+        self, topic: str, serialized: bytes, log_time_ns: int, publish_time_ns: int | None = None, sequence: int = 0
+    ) -> None:
+        """Append one serialized (CDR) message.
+
+        log_time_ns: when it arrived; publish_time_ns: when it left the publisher, None where that is not known.
+        """
+        if self._is_file_full(log_time_ns):
+            self._close_file()
+            self._open_file()
+        entry = self._topics[topic]
+        publish_ns = log_time_ns if publish_time_ns is None else publish_time_ns
+        self._writer.add_message(entry.channel_id, log_time_ns, serialized, publish_ns, sequence)
+        entry.count += 1
+        self._whole.add(log_time_ns)
+        self._files[-1][1].add(log_time_ns)
+
+    def _is_file_full(self, log_time_ns: int) -> bool:
+        _, span = self._files[-1]
+        if span.first_ns is None:
+            return False
+        too_big = self._split.max_bytes and self._stream.tell() >= self._split.max_bytes
+        too_long = self._split.max_s and log_time_ns - span.first_ns >= self._split.max_s * 1e9
+        return bool(too_big or too_long)
+
+    def write_message(self, topic: str, message: Any, log_time_ns: int) -> None:
+        """Append a message made from `message_types.message_class`, without ROS."""
+        entry = self._topics[topic]
+        self.write(topic, serialize(message, entry.type_name), log_time_ns, sequence=entry.count)
+
+    def flush(self) -> None:
+        """Close the current chunk and hand it to the operating system: what came before survives a kill."""
+        self._writer.flush()
+        self._stream.flush()
+
+    def sync(self) -> None:
+        """Wait until the disk has what was flushed: that survives a loss of power. Another thread may call it."""
+        try:
+            os.fdatasync(self._stream.fileno())
+        except ValueError:
+            pass  # the file was closed just now, and synced
+        except OSError as error:
+            if error.errno != errno.EBADF:  # the same, a moment later
+                raise
+
+    def close(self, totals: Mapping[str, TopicTotals] | None = None) -> None:
+        """Write totals, index and metadata.yaml. Without `totals`, everything written counts as everything received."""
+        if totals is None:
+            totals = {name: TopicTotals(topic.count, topic.count, 0) for name, topic in self._topics.items()}
+        # The last chunk goes first: totals are to be found only where all that they count is.
+        self._writer.flush()
+        for name, total in totals.items():
+            record = {"topic": name, **{key: str(value) for key, value in asdict(total).items()}}
+            self._writer.add_metadata(TOTALS_RECORD, record)
+        self._close_file()
+
+    def discard(self) -> None:
+        """Give up: delete everything that was written."""
+        self._stream.close()
+        shutil.rmtree(self.folder)
+
+    def _information(self) -> dict[str, Any]:
+        return {
+            "version": ROSBAG2_VERSION,
+            "storage_identifier": "mcap",
+            **self._whole.for_rosbag2(),
+            "topics_with_message_count": [
+                {
+                    "topic_metadata": {
+                        "name": name,
+                        "type": topic.type_name,
+                        "serialization_format": "cdr",
+                        "offered_qos_profiles": topic.qos,
+                        "type_description_hash": topic.description.type_hash,
+                    },
+                    "message_count": topic.count,
+                }
+                for name, topic in self._topics.items()
+            ],
+            "compression_format": "",
+            "compression_mode": "",
+            "relative_file_paths": [name for name, _ in self._files],
+            "files": [{"path": name, **span.for_rosbag2()} for name, span in self._files],
+            "custom_data": None,
+            "ros_distro": "rolling",
+        }
+
+
+class _PlainDumper(yaml.SafeDumper):
+    """Without anchors and aliases: rosbag2's parser has no need of them, and readers of the file neither."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+def _yaml(value: Any) -> str:
+    return yaml.dump(value, Dumper=_PlainDumper, sort_keys=False)

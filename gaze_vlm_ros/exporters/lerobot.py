@@ -1,0 +1,261 @@
+"""Bags as a LeRobot data set of version 3.0: one episode a bag, written bag by bag.
+
+Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.exporters.episode import GAZE_MAX_AGE_S, Episode, write_episode
+from gaze_vlm_ros.exporters.grid import usual_rate_hz
+from gaze_vlm_ros.exporters.statistics import Statistics, column_statistics, combined, picture_statistics
+from gaze_vlm_ros.session.session import Session, load_session, require_labels, session_digest
+from gaze_vlm_ros.storage.new_folder import new_folder, require_absent
+
+VERSION = "v3.0"
+CAMERA, GAZE, STAMP = "observation.images.scene", "observation.gaze", "stamp_ns"
+CHUNK = 1000  # files in a folder
+FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
+DATA_PATH, VIDEO_PATH = f"data/{FILE}.parquet", f"videos/{{video_key}}/{FILE}.mp4"
+SOURCES = "meta/gaze_vlm.json"  # what LeRobot has no place for
+
+
+class CannotExport(GazeVlmError):
+    """The bags do not make one data set."""
+
+
+class PyarrowMissing(GazeVlmError):
+    """What writes Parquet is not installed."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What is kept of an episode after its files are written."""
+
+    row: dict[str, Any]  # of meta/episodes
+    statistics: dict[str, Statistics]
+    source: dict[str, Any]  # of SOURCES
+
+
+def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> str:
+    """Write a data set into the new folder `out`; what was written, in words.
+
+    fps: of the data set; None = the highest usual rate of the bags' cameras, as a whole number.
+    Nothing stays of an export that could not be finished. Raises what load_session and require_labels raise,
+    DamagedImage, CannotExport, ExportExists, ExportNotWritable, PyarrowMissing.
+    """
+    try:
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise PyarrowMissing("pyarrow, which writes Parquet, is not installed: pip install pyarrow") from None
+    if fps is not None and not 1 <= fps <= 1000:
+        raise CannotExport(f"--fps {fps}: expected 1 to 1000 frames a second")
+    require_absent(out)
+    usual_hz = _check(bags)
+    if fps is None and not usual_hz:
+        raise CannotExport(f"{bags[0]}: one frame has no rate; give --fps")
+    with new_folder(out):
+        return _write(bags, out, fps or max(1, round(usual_hz)))
+
+
+def _check(bags: Sequence[Path]) -> float:
+    """The fastest camera's rate, Hz; 0 = unknown. Each bag is opened before hours of video are written."""
+    rate_hz = 0.0
+    sizes: dict[tuple[int, int], Path] = {}
+    for bag in bags:
+        session = load_session(bag)
+        require_labels(session)
+        sizes.setdefault(session.frames.size, bag)
+        rate_hz = max(rate_hz, usual_rate_hz(session.frames.stamps_ns))
+    if len(sizes) > 1:
+        (first, one), (second, other) = list(sizes.items())[:2]
+        raise CannotExport(
+            f"frames differ in size: {one} has {first[0]}x{first[1]}, {other} has {second[0]}x{second[1]}; "
+            "export bags of one camera setting"
+        )
+    return rate_hz
+
+
+def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    tasks: dict[str, int] = {}
+    done: list[_Done] = []
+    size: tuple[int, int] | None = None
+    frames = 0
+    data = out / DATA_PATH.format(chunk_index=0, file_index=0)
+    data.parent.mkdir(parents=True)
+    schema = pa.schema(
+        [
+            ("timestamp", pa.float32()), ("frame_index", pa.int64()), ("episode_index", pa.int64()),
+            ("index", pa.int64()), ("task_index", pa.int64()), (GAZE, pa.list_(pa.float32(), 3)), (STAMP, pa.int64()),
+        ]
+    )  # fmt: skip
+    with pq.ParquetWriter(data, schema, compression="snappy") as writer:
+        for index, bag in enumerate(bags):
+            session = load_session(bag)
+            require_labels(session)
+            place = dict(zip(("chunk_index", "file_index"), divmod(index, CHUNK), strict=True))
+            # A file of its own: timestamps are float32, and behind other episodes they would not be exact.
+            video = out / VIDEO_PATH.format(video_key=CAMERA, **place)
+            video.parent.mkdir(parents=True, exist_ok=True)
+            episode = write_episode(session, fps, video)
+            size = size or episode.size
+            for text in episode.labels:
+                tasks.setdefault(text, len(tasks))
+            columns = _columns(episode, index, frames, tasks, fps)
+            gaze = pa.FixedSizeListArray.from_arrays(pa.array(episode.gaze.ravel()), 3)
+            arrays = [gaze if name == GAZE else pa.array(columns[name][:, 0]) for name in schema.names]
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))  # a row group an episode
+            statistics = {name: column_statistics(values) for name, values in columns.items()}
+            statistics[CAMERA] = picture_statistics(episode.histogram, episode.counted)
+            done.append(_done(session, episode, place, index, frames, statistics, fps))
+            frames += len(episode)
+    assert size is not None
+    _write_tasks(out, tasks)
+    _write_episodes(out, done)
+    _write_json(out / "meta/stats.json", _plain(combined([one.statistics for one in done])))
+    sources = {"gaze_max_age_s": GAZE_MAX_AGE_S, "episodes": [one.source for one in done]}
+    _write_json(out / SOURCES, sources)
+    # Last: without it, LeRobot takes the folder for no data set.
+    _write_json(out / "meta/info.json", _info(fps, len(done), frames, len(tasks), size))
+    return _summary(out, fps, frames, len(tasks), [one.source for one in done])
+
+
+def _columns(episode: Episode, index: int, frames: int, tasks: dict[str, int], fps: int) -> dict[str, NDArray]:
+    count = len(episode)
+    rows = np.arange(count, dtype=np.int64)
+    return {
+        "timestamp": (rows / fps).astype(np.float32)[:, None],
+        "frame_index": rows[:, None],
+        "episode_index": np.full((count, 1), index),
+        "index": (rows + frames)[:, None],
+        "task_index": np.array([tasks[text] for text in episode.labels])[:, None],
+        GAZE: episode.gaze,
+        STAMP: episode.stamps_ns[:, None],
+    }
+
+
+def _done(
+    session: Session, episode: Episode, place: dict[str, int], index: int, frames: int,
+    statistics: dict[str, Statistics], fps: int,
+) -> _Done:  # fmt: skip
+    row = {
+        "episode_index": index,
+        "tasks": list(dict.fromkeys(episode.labels)),
+        "length": len(episode),
+        "data/chunk_index": 0,
+        "data/file_index": 0,
+        "dataset_from_index": frames,
+        "dataset_to_index": frames + len(episode),
+        **{f"videos/{CAMERA}/{name}": value for name, value in place.items()},
+        f"videos/{CAMERA}/from_timestamp": 0.0,
+        f"videos/{CAMERA}/to_timestamp": len(episode) / fps,
+        **{
+            f"stats/{feature}/{name}": value
+            for feature, found in _plain(statistics).items()
+            for name, value in found.items()
+        },
+        "meta/episodes/chunk_index": 0,
+        "meta/episodes/file_index": 0,
+    }  # fmt: skip
+    source = {
+        "session": session.name,
+        "person": session.person,
+        "task": session.task,
+        "scene": session.scene,
+        "digest": session_digest(session),
+        "begin_ns": int(episode.grid_ns[0]),
+        "frames": len(episode),
+        "longest_age_s": episode.longest_age_s,
+        "repeated": episode.repeated,
+        "left_out": episode.left_out,
+        "damaged": episode.damaged,
+        "with_gaze": int(episode.gaze[:, 2].sum()),
+    }
+    return _Done(row, statistics, source)
+
+
+def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int]) -> dict[str, Any]:
+    video = {
+        "video.height": size[1], "video.width": size[0], "video.codec": "h264", "video.pix_fmt": "yuv420p",
+        "video.is_depth_map": False, "video.fps": fps, "video.channels": 3, "has_audio": False,
+    }  # fmt: skip
+    whole = dict.fromkeys(("frame_index", "episode_index", "index", "task_index", STAMP), "int64")
+    columns = {"timestamp": "float32", **whole}
+    features: dict[str, Any] = {
+        CAMERA: {
+            "dtype": "video", "shape": [size[1], size[0], 3], "names": ["height", "width", "channels"], "info": video,
+        },
+        GAZE: {"dtype": "float32", "shape": [3], "names": ["x", "y", "valid"]},
+        **{name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in columns.items()},
+    }  # fmt: skip
+    return {
+        "codebase_version": VERSION,
+        "robot_type": None,
+        "total_episodes": episodes,
+        "total_frames": frames,
+        "total_tasks": tasks,
+        "chunks_size": CHUNK,
+        "data_files_size_in_mb": 100,  # as LeRobot's own: where it would begin another file when it appends
+        "video_files_size_in_mb": 200,
+        "fps": fps,
+        "splits": {"train": f"0:{episodes}"},
+        "data_path": DATA_PATH,
+        "video_path": VIDEO_PATH,
+        "features": features,
+    }
+
+
+def _write_tasks(out: Path, tasks: dict[str, int]) -> None:
+    """A table whose index is the task's text. Only pandas knows of indices, and it reads of them here."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    about = [
+        {"name": name, "field_name": name, "pandas_type": kind, "numpy_type": numpy_type, "metadata": None}
+        for name, kind, numpy_type in (("task_index", "int64", "int64"), ("task", "unicode", "object"))
+    ]
+    pandas = {"index_columns": ["task"], "column_indexes": [], "columns": about, "pandas_version": "2.2.0"}
+    table = pa.table({"task_index": pa.array(list(tasks.values()), pa.int64()), "task": pa.array(list(tasks))})
+    (out / "meta").mkdir()
+    pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), out / "meta/tasks.parquet")
+
+
+def _write_episodes(out: Path, done: Sequence[_Done]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = out / "meta/episodes" / (FILE.format(chunk_index=0, file_index=0) + ".parquet")
+    path.parent.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist([one.row for one in done]), path)
+
+
+def _plain(statistics: dict[str, Statistics]) -> dict[str, dict[str, Any]]:
+    return {feature: {name: value.tolist() for name, value in found.items()} for feature, found in statistics.items()}
+
+
+def _write_json(path: Path, content: Any) -> None:
+    path.write_text(json.dumps(content, indent=4, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _summary(out: Path, fps: int, frames: int, tasks: int, sources: Sequence[dict[str, Any]]) -> str:
+    total = {name: sum(one[name] for one in sources) for name in ("repeated", "left_out", "damaged", "with_gaze")}
+    oldest = max(sources, key=lambda one: one["longest_age_s"])
+    return (
+        f"{out}: {len(sources)} episodes, {frames} frames at {fps} Hz, {tasks} tasks, "
+        f"gaze on {total['with_gaze'] / frames:.0%} of the frames\n"
+        f"a frame is shown at most {1000 * oldest['longest_age_s']:.1f} ms after it was taken ({oldest['session']}); "
+        f"{total['repeated']} rows repeat the frame before, {total['left_out']} frames are left out, "
+        f"{total['damaged']} of them damaged"
+    )  # fmt: skip

@@ -1,0 +1,165 @@
+"""Is a training bag fit for training? Findings with limits, as text and as JSON. No ROS needed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from gaze_vlm_ros.bags.reader import Bag, open_bag
+from gaze_vlm_ros.bags.roles import CAMERA_TYPES
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.inspection.finding import SEVERITIES, Demands, Finding, Severity, graded, load_demands, worse
+from gaze_vlm_ros.inspection.gaze_findings import (
+    blinks,
+    camera_gaze_lag,
+    frames_with_gaze,
+    gaze_coverage,
+    gaze_image,
+    gaze_validity,
+)
+from gaze_vlm_ros.inspection.info import gaze_of, labels_of, role_of
+from gaze_vlm_ros.inspection.label_findings import label_coverage, window_use
+from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, frame_quality, gaze_gaps, look_at_frames, order
+from gaze_vlm_ros.labels.label_file import label_file_path
+from gaze_vlm_ros.session.frame_stream import FrameStream
+from gaze_vlm_ros.session.session import Session
+from gaze_vlm_ros.terminal.text import printable
+from gaze_vlm_ros.video.images import UnknownEncoding
+
+
+@dataclass(frozen=True)
+class BagCheck:
+    """Everything that `gaze-vlm bag check` tells of one bag."""
+
+    path: str
+    findings: list[Finding]
+
+    @property
+    def worst(self) -> Severity:
+        return max((finding.severity for finding in self.findings), key=SEVERITIES.index, default="ok")
+
+
+def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
+    """Print the check of each bag; the exit code: 0 nothing worse than notes, 1 warnings, errors or unreadable bags.
+
+    An unreadable bag among several costs one line on stderr; alone, it raises what `check_bag` raises.
+    """
+    demands = load_demands(config)
+    checks: list[dict[str, Any]] = []
+    failed = False
+    for path in paths:
+        try:
+            check = check_bag(path, demands)
+        except GazeVlmError as error:
+            if len(paths) == 1:
+                raise
+            print(f"gaze-vlm: error: {error}", file=sys.stderr)
+            checks.append({"path": str(path), "worst": "error", "unreadable": str(error), "findings": []})
+            failed = True
+            continue
+        checks.append({"path": check.path, "worst": check.worst, "findings": [asdict(f) for f in check.findings]})
+        failed |= check.worst in ("warning", "error")
+        if not as_json:
+            print(check_text(check) + "\n", flush=True)
+    if as_json:
+        print(json.dumps(checks, indent=2, ensure_ascii=False, allow_nan=False))
+    return int(failed)
+
+
+def check_bag(path: Path | str, demands: Demands) -> BagCheck:
+    """Decode every frame, gaze sample and label once. Raises BagNotFound, NotABag, BagDamaged.
+
+    Memory: a few frames, and some tens of bytes for each frame and sample.
+    """
+    with open_bag(path) as bag:
+        camera_role = role_of(bag, "camera_topic", *CAMERA_TYPES)
+        gaze_role, gaze = gaze_of(bag, camera_role.topic)
+        findings: list[Finding] = []
+        stream, frames, problem = None, None, camera_role.reason
+        if camera_role.topic is not None:
+            try:
+                stream = FrameStream(bag, camera_role.topic)
+                problem = "" if len(stream) else f"{camera_role.topic} holds no picture"
+            except UnknownEncoding as error:
+                problem = str(error)
+        if problem or stream is None or camera_role.topic is None:
+            findings.append(Finding("camera", "error", problem, "error: nothing to train on without frames"))
+        else:
+            frames = look_at_frames(stream)
+            findings.append(camera_gaps(frames.stamps_ns, demands))
+            findings += _stamp_findings(bag, "camera", camera_role.topic)
+            findings.append(frame_quality(frames))
+        if gaze is None:
+            limit = "warning: a fit on it needs `gaze: none`, and has nothing to lead attention by"
+            findings.append(Finding("gaze", "warning", gaze_role.reason, limit))
+        else:
+            assert gaze_role.topic is not None
+            findings.append(gaze_gaps(gaze.stamps_ns, demands))
+            findings += _stamp_findings(bag, "gaze", gaze_role.topic)
+            findings.append(gaze_validity(gaze, frames.size if frames else None, demands))
+            findings.append(blinks(gaze))
+        covered = None
+        if frames and gaze and frames.size:
+            findings.append(gaze_image(gaze, frames.size))
+            covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, demands)
+            findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, demands))
+            findings.append(camera_gaze_lag(frames, gaze))
+        label_role, labels, label_file = labels_of(bag, stream)
+        if labels is None:
+            limit = "warning: training needs what the person does"
+            findings.append(Finding("labels", "warning", label_role.reason, limit))
+        else:
+            if label_file is not None:
+                text = f"{label_file_path(Path(path)).name}: {printable(label_file.origin())}"
+                text += f"; the bag's own, on {printable(label_role.topic)}, are not used" if label_role.topic else ""
+                limit = "never worse: labels beside the bag take the place of those in it"
+                findings.append(Finding("label source", "ok", text, limit))
+            elif label_role.topic is not None:
+                findings.append(order("labels", bag.stamps_ns(label_role.topic)))
+            if frames and stream:
+                findings.append(label_coverage(labels, frames.stamps_ns))
+                session = Session(Path(path), dict(bag.metadata), stream, gaze, labels)
+                findings.append(window_use(session, frames, covered, demands))
+        findings.append(losses(bag))
+        return BagCheck(str(path), findings)
+
+
+def _stamp_findings(bag: Bag, stream: str, topic: str) -> list[Finding]:
+    stamps_ns = bag.stamps_ns(topic)
+    return [order(stream, stamps_ns), clock(stream, stamps_ns, bag.log_times_ns(topic))]
+
+
+def losses(bag: Bag) -> Finding:
+    """What the recorder says it lost."""
+    limit = "note: anything lost, or not known; warning: above 1 % of a topic, or totals that disagree with the bag"
+    unknown = [name for name in bag.topics if name not in bag.totals]
+    lost = {name: bag.totals[name].lost for name in bag.topics if name in bag.totals and bag.totals[name].lost}
+    differing = [n for n, info in bag.topics.items() if n in bag.totals and bag.totals[n].written != info.count]
+    shares = [count / (count + bag.totals[name].received) for name, count in lost.items()]
+    text = ", ".join(f"{count} of {printable(name)}" for name, count in lost.items()) or "nothing known to be lost"
+    if unknown:
+        text += f"; no totals of {', '.join(map(printable, unknown))}: cut off, or another program's bag"
+    if differing:
+        text += f"; the totals of {', '.join(map(printable, differing))} disagree with the messages in the bag"
+    severity = worse(
+        "note" if lost or unknown else "ok",
+        graded(max(shares, default=0), warning=0.01),
+        graded(len(differing), warning=0),
+    )
+    return Finding("recorder", severity, text, limit, {"lost": lost, "not_known": unknown, "differing": differing})
+
+
+def check_text(check: BagCheck) -> str:
+    """For a person: one line a finding, its limit at the end."""
+    counts = Counter(finding.severity for finding in check.findings)
+    told = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in ("error", "warning", "note") if counts[name]]
+    width = max(len(finding.check) for finding in check.findings)
+    lines = [f"{check.path}: {', '.join(told) or 'nothing to remark'}"]
+    for finding in check.findings:
+        lines.append(f"  {finding.severity:<7}  {finding.check:<{width}}  {finding.text}  [{finding.limit}]")
+    return "\n".join(lines)

@@ -1,0 +1,57 @@
+"""Where the glasses are on the network: a given address, or one that is discovered."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pupil_labs.realtime_api import Network
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+ANOTHER_DEVICE_S = 1.0  # a second pair of glasses has this long to answer after the first
+
+
+class BadAddress(GazeVlmError):
+    """The device's address is not of the form host:port."""
+
+
+class NoDeviceFound(GazeVlmError):
+    """Nothing, or more than one device, answered by zeroconf."""
+
+
+@dataclass(frozen=True)
+class Address:
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @staticmethod
+    def parse(text: str) -> Address:
+        """Read host:port, or a host alone for the app's usual port. Raises BadAddress."""
+        host, colon, port = text.strip().rpartition(":")
+        if not colon:
+            host, port = port, "8080"  # the app's
+        if not host or not port.isdigit() or not 0 < int(port) < 65536:
+            raise BadAddress(f"device address '{text}' is not host:port, such as 192.168.1.20:8080 or neon.local:8080")
+        return Address(host, int(port))
+
+
+async def discover(timeout_s: float) -> Address:
+    """The only device that answers by zeroconf. Raises NoDeviceFound when there is none or a choice."""
+    found: dict[Address, str] = {}
+    async with Network() as network:
+        wait_s = timeout_s
+        while (device := await network.wait_for_new_device(wait_s)) is not None:
+            found[Address(device.addresses[0], device.port)] = device.name.split("._http")[0]
+            wait_s = ANOTHER_DEVICE_S
+    if not found:
+        raise NoDeviceFound(
+            f"no glasses announced themselves within {timeout_s:g} s; is the phone on this network with the app open? "
+            "If so, give its address as shown in the app's menu, 'Streaming': -p address:=192.168.1.20:8080"
+        )
+    if len(found) > 1:
+        choice = ", ".join(f"{address} ({name})" for address, name in found.items())
+        raise NoDeviceFound(f"more than one pair of glasses is here, give the address of one: {choice}")
+    return next(iter(found))

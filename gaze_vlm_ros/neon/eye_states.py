@@ -1,0 +1,91 @@
+"""What the eyes were doing when a gaze sample was taken, from the events that the tracker reports later. Pure.
+
+The tracker tells the onset of a fixation or saccade shortly after it, the whole of it after its end, and a blink after
+its end. Times are on the tracker's clock, int64 ns.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+
+from gaze_vlm_ros.neon.samples import BLINK, FIXATION, FIXATION_ONSET, SACCADE, SACCADE_ONSET, EyeEvent
+
+# gaze_vlm_msgs/GazeStamped.
+UNKNOWN_STATE, FIXATION_STATE, SACCADE_STATE, BLINK_STATE = range(4)
+STATES = {
+    FIXATION: FIXATION_STATE,
+    FIXATION_ONSET: FIXATION_STATE,
+    SACCADE: SACCADE_STATE,
+    SACCADE_ONSET: SACCADE_STATE,
+    BLINK: BLINK_STATE,
+}
+
+
+@dataclass
+class EyeStates:
+    """The state at a time, as far as the events so far tell.
+
+    Within a whole event it is that event's, a blink's before all. After an onset it is the onset's until another event
+    says otherwise, for `longest_open_ns` at most. Otherwise it is unknown.
+    """
+
+    memory_ns: int = 10_000_000_000  # of events and answers: far longer than a sample waits for its state
+    longest_open_ns: int = 5_000_000_000  # few fixations are longer
+    contradicted: int = 0  # answers that a later event showed to be wrong
+    _whole: deque[EyeEvent] = field(default_factory=deque)
+    _onsets: deque[EyeEvent] = field(default_factory=deque)
+    _answers: deque[tuple[int, int]] = field(default_factory=deque)  # time asked about, state
+
+    def add(self, event: EyeEvent) -> None:
+        if event.end_ns is None:
+            self._onsets.append(event)
+        else:
+            self._whole.append(event)
+        newest_ns = event.start_ns if event.end_ns is None else event.end_ns
+        for events in (self._whole, self._onsets):
+            while events and events[0].start_ns < newest_ns - self.memory_ns:
+                events.popleft()
+        while self._answers and self._answers[0][0] < newest_ns - self.memory_ns:
+            self._answers.popleft()
+        self._compare(event)
+
+    def at(self, device_ns: int) -> int:
+        """The state at a time; remembered, to count it as contradicted if an event says otherwise later."""
+        state = self._at(device_ns)
+        if state != UNKNOWN_STATE:
+            self._answers.append((device_ns, state))
+        return state
+
+    def miss(self) -> None:
+        """Events may be missing before the next one: what has begun may be over."""
+        self._onsets.clear()
+
+    def forget(self) -> None:
+        """The tracker's clock was set: times from before mean something else now."""
+        for known in (self._whole, self._onsets, self._answers):
+            known.clear()
+
+    def _at(self, device_ns: int) -> int:
+        within = [event for event in self._whole if event.end_ns and event.start_ns <= device_ns <= event.end_ns]
+        if within:
+            return max(STATES[event.kind] for event in within)
+        begun = [event for event in self._onsets if event.start_ns <= device_ns]
+        if not begun:
+            return UNKNOWN_STATE
+        onset = max(begun, key=lambda event: event.start_ns)
+        ended = any(event.end_ns and onset.start_ns < event.end_ns < device_ns for event in self._whole)
+        if ended or device_ns - onset.start_ns > self.longest_open_ns:
+            return UNKNOWN_STATE
+        return STATES[onset.kind]
+
+    def _compare(self, event: EyeEvent) -> None:
+        """Count the answers that an event contradicts, once each."""
+        kept: deque[tuple[int, int]] = deque()
+        for device_ns, state in self._answers:
+            concerned = event.start_ns <= device_ns and (event.end_ns is None or device_ns <= event.end_ns)
+            if concerned and state != self._at(device_ns):
+                self.contradicted += 1
+            else:
+                kept.append((device_ns, state))
+        self._answers = kept

@@ -1,0 +1,90 @@
+"""Watches a live run: prints each action of the person beside what was predicted, and keeps all of it in a file.
+
+Run as a process of its own (`python -m gaze_vlm_ros.nodes.live_view FILE`), a consumer like any planner.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
+from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.stamps import nanoseconds
+from gaze_vlm_ros.prediction.score import STATUS_NAMES, ReceivedPrediction, StartedAction, outcome_of, summarize
+
+READY = "live view is ready"
+# Labels reach us after the action began; by then these predictions may have been replaced, so a few seconds are kept.
+KEPT_PREDICTIONS = 200
+
+
+class LiveView(Node):
+    """Subscribes `next_action`, `label` and `model_info`; writes `output` when it closes."""
+
+    def __init__(self, output: Path) -> None:
+        super().__init__("live_view")
+        self._output = output
+        self._predictions: list[ReceivedPrediction] = []
+        self._actions: list[StartedAction] = []
+        self._answers: set[str] = set()
+        self._right = 0
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.create_subscription(ModelInfo, "model_info", self._on_model, latched)
+        reliable = QoSProfile(depth=10, reliability=ReliabilityPolicy.RELIABLE)
+        self.create_subscription(ActionPrediction, "next_action", self._on_prediction, reliable)
+        self.create_subscription(ActionLabel, "label", self._on_label, QoSProfile(depth=100))
+        print(READY, flush=True)
+
+    def _on_model(self, message: ModelInfo) -> None:
+        self._answers = set(message.labels)
+        print(f"model {message.model_id}: {len(message.labels)} answers", flush=True)
+
+    def _on_prediction(self, message: ActionPrediction) -> None:
+        best = message.candidates[0] if message.candidates else None
+        self._predictions.append(
+            ReceivedPrediction(
+                stamp_ns=nanoseconds(message.header.stamp),
+                received_ns=self.get_clock().now().nanoseconds,
+                valid_until_ns=nanoseconds(message.valid_until),
+                status=message.status,
+                answer=best.text if best else "",
+                probability=best.probability if best else 0.0,
+            )
+        )
+
+    def _on_label(self, message: ActionLabel) -> None:
+        if message.text not in self._answers:
+            return  # not a question that the model was asked
+        action = StartedAction(nanoseconds(message.header.stamp), message.text)
+        self._actions.append(action)
+        outcome = outcome_of(action, self._predictions[-KEPT_PREDICTIONS:])
+        self._right += outcome.correct
+        if outcome.prediction is None:
+            said = "(no valid prediction)"
+        else:
+            said = f"{outcome.prediction.answer} {outcome.prediction.probability:.2f}, {outcome.lead_s:.2f} s before"
+        mark = "right" if outcome.correct else "WRONG"
+        print(f"{said:<48} then: {action.text:<26} {mark}  ({self._right} of {len(self._actions)})", flush=True)
+
+    def close(self) -> int:
+        record = {
+            "summary": summarize(self._predictions, self._actions, STATUS_NAMES),
+            "predictions": [asdict(prediction) for prediction in self._predictions],
+            "actions": [asdict(action) for action in self._actions],
+        }
+        self._output.write_text(json.dumps(record))
+        return 0
+
+
+def main() -> int:
+    output = Path(sys.argv[1])
+    return run_node("live_view", lambda: LiveView(output))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,17 @@
+"""rclpy's message classes by type name."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gaze_vlm_ros.bags.message_types import UnknownMessageType
+
+
+def message_class_of(type_name: str) -> Any:
+    """rclpy's class of e.g. "sensor_msgs/msg/Image"."""
+    package, kind, name = type_name.split("/")
+    try:
+        return getattr(importlib.import_module(f"{package}.{kind}"), name)
+    except (ImportError, AttributeError):
+        raise UnknownMessageType(f"message type {type_name} is not installed here; source its workspace") from None

@@ -1,0 +1,57 @@
+"""Labels for a recording that has none, at fixed times of its video: they say nothing about what is in it.
+
+`python -m gaze_vlm_ros.nodes.scripted_labels SECONDS TEXT...` publishes the texts in turn on `label`, one at the first
+frame and then one each so many seconds of video, stamped as the frame is. The frames' times come from
+`camera/camera_info`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from rclpy.node import Node
+from rclpy.qos import QoSProfile, ReliabilityPolicy
+from sensor_msgs.msg import CameraInfo
+
+from gaze_vlm_msgs.msg import ActionLabel
+from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.stamps import nanoseconds
+
+
+class ScriptedLabels(Node):
+    """Publishes while it hears frames; with nobody listening it waits."""
+
+    def __init__(self, every_s: float, texts: Sequence[str]) -> None:
+        super().__init__("scripted_labels")
+        self._every_ns, self._texts = round(every_s * 1e9), texts
+        self._next_ns = 0  # at the first frame
+        self._published = 0
+        self._labels = self.create_publisher(
+            ActionLabel, "label", QoSProfile(depth=100, reliability=ReliabilityPolicy.RELIABLE)
+        )
+        self.create_subscription(CameraInfo, "camera/camera_info", self._on_frame, QoSProfile(depth=100))
+        print("scripted_labels is ready", flush=True)
+
+    def _on_frame(self, message: CameraInfo) -> None:
+        stamp_ns = nanoseconds(message.header.stamp)
+        if stamp_ns < self._next_ns or not self._labels.get_subscription_count():
+            return
+        label = ActionLabel(text=self._texts[self._published % len(self._texts)])
+        label.header.stamp = message.header.stamp
+        self._labels.publish(label)
+        self._published += 1
+        self._next_ns = (self._next_ns or stamp_ns) + self._every_ns
+
+    def close(self) -> int:
+        print(f"published {self._published} scripted labels", flush=True)
+        return 0
+
+
+def main() -> int:
+    every_s, texts = float(sys.argv[1]), sys.argv[2:]
+    return run_node("scripted_labels", lambda: ScriptedLabels(every_s, texts))
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

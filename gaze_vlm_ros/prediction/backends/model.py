@@ -1,0 +1,177 @@
+"""A checkpoint's own weights in this process."""
+
+from __future__ import annotations
+
+import math
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, NotACheckpoint, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NoAnswer, Observation
+
+
+class NoSuchDevice(GazeVlmError):
+    """The device or number format that was asked for is not one that torch has here."""
+
+
+class NotANumber(NoAnswer):
+    """The model's output is not finite."""
+
+
+class Unfinished(NoAnswer):
+    """The model goes on and on."""
+
+
+MOST_TOKENS = 32  # of an open answer; actions are short, and each token costs a pass
+
+
+class ModelBackend:
+    """A loaded checkpoint that ranks its labels, or answers in its own words. See prediction.Backend."""
+
+    def __init__(
+        self,
+        folder: Path | str,
+        device: str = "auto",
+        dtype: str = "float32",
+        answers: str = "closed",
+        quantization: str = "none",
+        compiled: bool = False,
+    ) -> None:
+        """Takes seconds; imports torch and transformers.
+
+        device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
+        answers: closed = the metadata's labels; open = what the model generates, and `card` then has no labels.
+        quantization, compiled: see vlm.acceleration.
+        Raises NotACheckpoint, UnknownModel, NoSuchDevice, CannotAccelerate.
+        """
+        self._metadata = read_checkpoint_metadata(folder)
+        if self._metadata.gaze_block:
+            raise NotACheckpoint(f"{folder} has a gaze block, which is for comparison alone: see training/evaluate.py")
+        import torch
+        from transformers.utils import logging
+
+        from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
+        from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
+        from gaze_vlm_ros.vlm.loading import load_vlm
+        from gaze_vlm_ros.vlm.observation import answer_tokens, end_tokens
+        from gaze_vlm_ros.vlm.streaming import Stream
+
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        number_format = getattr(torch, dtype, None)
+        if not isinstance(number_format, torch.dtype) or not number_format.is_floating_point:
+            raise NoSuchDevice(f"dtype is {dtype!r}, expected float32, bfloat16 or float16")
+        try:
+            torch.empty(0, device=device)
+        except (RuntimeError, AssertionError) as error:
+            raise NoSuchDevice(f"device {device!r} is not there ({str(error).splitlines()[0]}); use cpu") from None
+        logging.disable_progress_bar()  # no place for it in a robot's logs
+        self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
+        quantize(self._model, quantization)
+        if compiled:
+            compile_vision(self._model)
+        enable_tap(self._model)
+        self._layers = middle_layers(self._model)
+        self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
+        self._answers = [answer_tokens(self._processor, label) for label in self._metadata.labels]
+        self._ends: set[int] = set()  # of open answers
+        if answers == "open":
+            self._ends = end_tokens(self._processor.tokenizer)
+            # What was calibrated and counted belongs to the labels.
+            self._metadata = replace(
+                self._metadata, labels=(), verbs=(), object_classes=(), label_set_id="", score_kind="rank_only",
+                temperature=1.0, other_share=None, abstain_thresholds=(), time_to_start_s=(),
+                time_to_start_source="none", time_to_start_error_s=None,
+            )  # fmt: skip
+
+    @property
+    def metadata(self) -> CheckpointMetadata:
+        return self._metadata
+
+    def warm_up(self) -> None:
+        """Ask about blank frames: the first pass takes longer."""
+        blank = np.zeros((self._metadata.frame_size[1], self._metadata.frame_size[0], 3), np.uint8)
+        with suppress(Unfinished):  # nothing is to be seen
+            self.predict(Observation([blank] * self._metadata.frames, tuple(range(-self._metadata.frames, 0))))
+
+    def predict(self, observation: Observation) -> Answer:
+        """Rank all labels of the checkpoint after its question about the frames, or generate one answer.
+
+        The probability of an open answer is that of all its tokens, the end token included. Raises NotANumber,
+        Unfinished.
+        """
+        from scipy.special import softmax
+
+        from gaze_vlm_ros.vlm.ranking import rank_after
+
+        prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
+        asked = time.perf_counter()
+        if self._ends:
+            return self._generate(prompt, observation, asked)
+        ranking = rank_after(self._model, prompt, self._answers, self._layers)
+        ranked_s = time.perf_counter() - asked
+        if not np.isfinite(ranking.log_likelihoods).all():
+            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
+        probabilities = softmax(ranking.log_likelihoods / self._metadata.temperature)
+        assert ranking.attention is not None
+        attention = self._attention(ranking.attention[probabilities.argmax()], observation)
+        other, starts_s = self._metadata.other_share, self._metadata.time_to_start_s
+        return Answer(
+            self._metadata.labels,
+            probabilities * (1 - (other or 0.0)),
+            self._metadata.score_kind,
+            other_probability=other,
+            time_to_start_s=np.array(starts_s) if starts_s else None,
+            focus=attention.focus,
+            attention=attention,
+            stages=self._stream.stages | {"ranking": ranked_s},
+        )
+
+    def _generate(self, prompt: Any, observation: Observation, asked: float) -> Answer:
+        from gaze_vlm_ros.vlm.generating import generate_after
+
+        generated = generate_after(self._model, prompt, self._ends, MOST_TOKENS, self._layers)
+        generated_s = time.perf_counter() - asked
+        if not math.isfinite(generated.log_likelihood):
+            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
+        text = " ".join(self._processor.tokenizer.decode(generated.tokens, skip_special_tokens=True).split())
+        if not generated.ended or not text:
+            raise Unfinished(f"no whole answer in {MOST_TOKENS} tokens, but {text!r}; was it trained on this question?")
+        probability = math.exp(generated.log_likelihood)
+        assert generated.attention is not None
+        attention = self._attention(generated.attention, observation)
+        return Answer(
+            (text,),
+            np.array([probability]),
+            self._metadata.score_kind,
+            other_probability=1.0 - probability,
+            focus=attention.focus,
+            attention=attention,
+            stages=self._stream.stages | {"generation": generated_s},
+        )
+
+    def encode(self, observation: Observation) -> Any:
+        """What the model is given: the same as in training (vlm.observation.encode)."""
+        from gaze_vlm_ros.vlm.observation import encode
+
+        return encode(self._processor, observation.frames, self._metadata.question)
+
+    def close(self) -> None:
+        self._model = self._processor = self._stream = None
+
+    def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
+        from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+
+        frames = observation.frames
+        height, width, _ = frames[-1].shape
+        frame_of_token, boxes = visual_tokens(self._model, self._processor, (width, height), len(frames))
+        of_last = np.flatnonzero(frame_of_token == len(frames) - 1)
+        shares = attention[of_last]
+        return FrameAttention(boxes[of_last], shares / max(shares.sum(), 1e-300))

@@ -1,0 +1,77 @@
+"""What the predictor said of a bag, as the player keeps it: a bag of its own."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS
+from gaze_vlm_ros.prediction.score import ReceivedPrediction
+
+PREDICTIONS, MODEL = "/next_action", "/model_info"  # one message a question; at most one
+
+
+class NothingSaid(GazeVlmError):
+    """There is no message."""
+
+
+class NotTheNextAction(GazeVlmError):
+    """The predictor tells what the person does now, which is not scored here."""
+
+
+@dataclass(frozen=True)
+class Published:
+    """What the predictor said, one message a question, in the order of the frames."""
+
+    moments: list[ReceivedPrediction]
+    horizon_s: float
+    model_id: str
+    labels: tuple[str, ...]  # that it can answer; empty = open answers
+    score_kind: str
+    no_answer: dict[str, int]  # what it said where it had no answer, and how often
+
+
+def read_published(bag_path: Path) -> Published:
+    """What the player kept. Raises NothingSaid where that is nothing, and NotTheNextAction."""
+    with open_bag(bag_path) as bag:
+        received_ns = bag.log_times_ns(PREDICTIONS)
+        messages = [bag.message(PREDICTIONS, index) for index in range(len(received_ns))]
+        info = bag.message(MODEL, 0) if bag.topics[MODEL].count else None
+    if not messages:
+        raise NothingSaid("the predictor was asked nothing: no frame of the bag could be shown")
+    if any(message.current_action for message in messages):
+        raise NotTheNextAction(
+            f"{messages[0].model_id} tells what the person does now (task: current), and replay scores what it will do "
+            "next; give a checkpoint that was trained with task: future"
+        )
+    no_answer: Counter[str] = Counter()
+    for message in messages:
+        if not message.candidates:
+            no_answer[message.status_text] += 1
+    moments = [
+        ReceivedPrediction(
+            stamp_ns=_ns(message.header.stamp),
+            received_ns=int(at_ns),
+            valid_until_ns=_ns(message.valid_until),
+            status=int(message.status),
+            answer=message.candidates[0].text if message.candidates else "",
+            probability=float(message.candidates[0].probability) if message.candidates else 0.0,
+        )
+        for message, at_ns in zip(messages, received_ns, strict=True)
+    ]
+    return Published(
+        sorted(moments, key=lambda moment: moment.stamp_ns),
+        _ns(messages[0].horizon) / 1e9,
+        messages[0].model_id,
+        tuple(info.labels) if info else (),
+        SCORE_KINDS[messages[0].score_kind],
+        dict(no_answer),
+    )
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -1,0 +1,128 @@
+"""What a recorder keeps count of, and the thread that writes. No ROS here."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from gaze_vlm_ros.bags.writer import BagWriter
+from gaze_vlm_ros.recorder.tally import TopicTally
+
+
+class BagThread:
+    """Writes what it is handed to a bag, in a thread of its own, so that a slow disk never holds up reception.
+
+    queue_bytes: what may wait for the disk; beyond it messages are dropped and counted.
+    flush_s: a kill loses at most what came since the last flush; messages count as written once they are flushed.
+    sync_s: a loss of power loses at most what came since the last sync; 0 = up to the system, half a minute.
+    clock: of the time between flushes, s.
+    """
+
+    def __init__(
+        self,
+        writer: BagWriter,
+        tallies: Mapping[str, TopicTally],
+        queue_bytes: int,
+        flush_s: float,
+        clock: Callable[[], float] = time.monotonic,
+        sync_s: float = 0.0,
+    ) -> None:
+        self._writer, self._tallies = writer, tallies
+        self._queue_bytes, self._flush_s, self._sync_s, self._clock = queue_bytes, flush_s, sync_s, clock
+        self._waiting: queue.SimpleQueue[tuple[str, bytes, int, int, int] | None] = queue.SimpleQueue()
+        self._waiting_bytes = 0
+        self._lock = threading.Lock()
+        self._unflushed: Counter[str] = Counter()  # messages of each topic that the writer has, and the file may not
+        self.error: OSError | None = None  # why it gave up writing
+        self._sync_error: OSError | None = None
+        self.most_waiting_bytes = 0
+        self.longest_write_s = 0.0  # of one message or flush: how long the disk, or a split, held up writing
+        self._thread = threading.Thread(target=self._run, name="bag")
+        self._thread.start()
+        self._ended = threading.Event()
+        # A thread of its own: to wait for the disk must not hold up writing.
+        self._syncing = threading.Thread(target=self._sync, name="sync")
+        self._syncing.start()
+
+    def put(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
+        """Hand over one message; drop it, counted, when too much waits already."""
+        with self._lock:
+            full = self._waiting_bytes + len(data) > self._queue_bytes
+            if full or self.error is not None:
+                self._tallies[topic].overflowed += 1
+                return
+            self._waiting_bytes += len(data)
+            self.most_waiting_bytes = max(self.most_waiting_bytes, self._waiting_bytes)
+        self._waiting.put((topic, data, log_time_ns, publish_time_ns, sequence))
+
+    def close(self) -> None:
+        """Write what waits, the totals and the index. Raises OSError when the disk does not take them."""
+        self._waiting.put(None)
+        self._thread.join()
+        self._ended.set()
+        self._syncing.join()
+        self._writer.close({name: tally.totals() for name, tally in self._tallies.items()})
+        if self.error is not None:
+            raise self.error
+
+    def _run(self) -> None:
+        next_flush = self._clock() + self._flush_s
+        stopping = False
+        while not stopping:
+            try:
+                item = self._waiting.get(timeout=self._flush_s)
+            except queue.Empty:
+                pass
+            else:
+                if item is None:
+                    stopping = True
+                else:
+                    self._timed(self._write, *item)
+            if self._sync_error is not None and self.error is None:
+                self._give_up(self._sync_error)
+            if stopping or self._clock() >= next_flush:
+                self._timed(self._flush)
+                next_flush = self._clock() + self._flush_s
+
+    def _sync(self) -> None:
+        while self._sync_s and self._sync_error is None and not self._ended.wait(self._sync_s):
+            try:
+                self._writer.sync()
+            except OSError as error:
+                self._sync_error = error
+
+    def _timed(self, work: Callable[..., None], *arguments: Any) -> None:
+        began = time.monotonic()
+        try:
+            work(*arguments)
+        except OSError as error:
+            self._give_up(error)
+        self.longest_write_s = max(self.longest_write_s, time.monotonic() - began)
+
+    def _write(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
+        with self._lock:
+            self._waiting_bytes -= len(data)
+        self._unflushed[topic] += 1
+        if self.error is not None:
+            self._give_up(self.error)
+        else:
+            self._writer.write(topic, data, log_time_ns, publish_time_ns, sequence)
+
+    def _flush(self) -> None:
+        if self.error is None:
+            self._writer.flush()
+            for topic, count in self._unflushed.items():
+                self._tallies[topic].written += count
+            self._unflushed.clear()
+
+    def _give_up(self, error: OSError) -> None:
+        """The disk takes no more. What was not flushed counts as lost: the file may have some of it, or none."""
+        self.error = error
+        with self._lock:
+            for topic, count in self._unflushed.items():
+                self._tallies[topic].overflowed += count
+        self._unflushed.clear()

@@ -1,0 +1,56 @@
+"""The recorder's report on screen: live tables and totals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from gaze_vlm_ros.recorder.tally import TopicTally
+
+
+@dataclass(frozen=True)
+class TopicState:
+    """One topic as it is shown while recording."""
+
+    name: str
+    rate_hz: float  # over the last report period
+    tally: TopicTally
+    note: str = ""  # e.g. the share of valid gaze
+
+
+def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
+    """What is going on, a line for each topic; seconds_left: until the disk has no room, infinite = not known yet."""
+    width = max([len("topic"), *(len(topic.name) for topic in topics)])
+    lines = [f"{'topic':<{width}}      rate  longest gap  received   written      lost"]
+    for topic in topics:
+        tally = topic.tally
+        gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
+        counts = f"{tally.received:8d}  {tally.written:8d}  {tally.lost:8d}"
+        lines.append(f"{topic.name:<{width}}  {topic.rate_hz:5.0f} Hz  {gap}  {counts}  {topic.note}".rstrip())
+    left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
+    return "\n".join([*lines, f"{doing}; {free_bytes / 1e9:.1f} GB free{left}"])
+
+
+def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
+    """The same in one line, for a log; topics that are silent from the start are left out."""
+    parts = [
+        f"{topic.name} {topic.tally.written} written ({topic.rate_hz:.0f} Hz, "
+        + (f"longest gap {topic.tally.max_gap_s:.3f} s, " if topic.tally.stamped else "")
+        + f"{topic.tally.lost} lost"
+        + (f", {topic.note})" if topic.note else ")")
+        for topic in topics
+        if topic.tally.received
+    ]
+    left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
+    return f"{doing}: {', '.join(parts) or 'no message yet'}; {free_bytes / 1e9:.1f} GB free{left}"
+
+
+def totals_table(tallies: Mapping[str, TopicTally]) -> str:
+    """What was recorded and what was lost, one line a topic."""
+    width = max([len("topic"), *map(len, tallies)])
+    lines = [f"{'topic':<{width}}  received   written      lost  longest gap"]
+    for name, tally in tallies.items():
+        gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
+        lines.append(f"{name:<{width}}  {tally.received:8d}  {tally.written:8d}  {tally.lost:8d}  {gap}")
+    return "\n".join(lines)

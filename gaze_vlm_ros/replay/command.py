@@ -1,0 +1,210 @@
+"""`gaze-vlm replay`: the predictor node and a player of the bag, each a process of its own; then the scores."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.nodes.child_processes import Child, node_command, private_ros_environment, python_command, started
+from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.published import Published, read_published
+from gaze_vlm_ros.prediction.score import STATUS_NAMES, StartedAction, score
+from gaze_vlm_ros.replay.table import table
+from gaze_vlm_ros.session.session import NoLabels, Session, load_session, require_labels, session_digest
+from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.terminal.status_line import StatusLine
+
+SCORES, PAGE, MESSAGES = "scores.json", "replay.html", "messages"
+# What a replay sets for itself: simulated time, and nothing that depends on how fast this computer is.
+FIXED = {
+    "autostart": True, "use_sim_time": True, "camera_topic": "camera/image_raw", "camera_wait_s": 0.0,
+    "stale_after_s": 60.0, "replay_delay": False, "replay_loop": False,
+}  # fmt: skip
+LOAD_S = 900.0  # for a large model on a slow disk
+
+
+class BadParameters(GazeVlmError):
+    """The parameters are not those of the predictor, or cannot be read."""
+
+
+class PlaceTaken(GazeVlmError):
+    """Something is already where the results should be written, or nothing can be written there."""
+
+
+class PredictorEnded(GazeVlmError):
+    """The predictor, or the player of the bag, could not go on, and said why."""
+
+
+class Died(GazeVlmError):
+    """One of them ended without a word, or does not start."""
+
+
+def run_replay(
+    bag: Path, checkpoint: Path | None, backend: str | None, params: Path | None, threshold: float | None,
+    out: Path | None, record: bool,
+) -> int:  # fmt: skip
+    """Replay one bag, print the table of scores, and write the page and the JSON into the new folder `out`.
+
+    params: of the predictor, as the launch file takes them; None = config/infer.yaml. checkpoint, backend, threshold:
+    in place of those; None = as they are there. record: keep the messages in `out` too, as a bag.
+    The exit code is 0. Raises what load_session and read_published raise, NoLabels, and the conditions above.
+    """
+    if record and out is None:
+        raise PlaceTaken("--record needs --out FOLDER, where the messages go")
+    session = load_session(bag)
+    actions = started_actions(session)
+    if threshold is not None and not 0 <= threshold <= 1:
+        raise BadParameters(f"--threshold {threshold:g}: expected a probability, 0 to 1")
+    given = {"checkpoint": str(checkpoint) if checkpoint else None, "backend": backend, "threshold": threshold}
+    parameters = read_parameters(shared_file("config/infer.yaml"))  # the node's own defaults
+    parameters |= read_parameters(params) if params else {}
+    parameters |= {key: value for key, value in given.items() if value is not None} | FIXED
+    if not parameters.get("checkpoint"):
+        raise BadParameters("no checkpoint: give --checkpoint FOLDER, or --params YAML with one")
+    if out is None:
+        with tempfile.TemporaryDirectory(prefix="gaze_vlm_replay_") as folder:
+            published, seconds = _play(bag, parameters, Path(folder), "; its log is kept with --out FOLDER")
+    else:
+        from gaze_vlm_ros.replay.page import write_page  # what it needs is missed now, not when the bag is through
+
+        _make_folder(out)
+        try:
+            published, seconds = _play(bag, parameters, out, f"; see the logs in {out}")
+        except BaseException as error:  # Ctrl-C too
+            if not isinstance(error, Died):
+                shutil.rmtree(out)
+            raise
+    end_ns = int(session.frames.stamps_ns[-1])
+    statuses = [STATUS_NAMES[moment.status] for moment in published.moments]
+    figures = {
+        "bag": str(bag),
+        "model_id": published.model_id,
+        "trained_on": was_trained_on(Path(str(parameters["checkpoint"])), session),
+        "score_kind": published.score_kind,
+        "parameters": parameters,
+        "replay_s": round(seconds, 1),
+        "status_counts": {name: statuses.count(name) for name in STATUS_NAMES if name in statuses},
+        "no_answer": published.no_answer,
+        "unknown_actions": sorted({a.text for a in actions if published.labels and a.text not in published.labels}),
+        **score(published.moments, actions, published.horizon_s, end_ns),
+    }
+    print("\n" + table(figures))
+    if out is not None:
+        try:
+            (out / SCORES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+            write_page(out / PAGE, figures, published.moments, actions)
+        except OSError as error:
+            raise PlaceTaken(f"cannot write to {out}: {error.strerror}; make room, or give another place") from None
+        if not record:
+            shutil.rmtree(out / MESSAGES)
+        print(f"\n{out / PAGE}, {out / SCORES}" + (f", {out / MESSAGES}" if record else ""))
+    return 0
+
+
+def started_actions(session: Session) -> list[StartedAction]:
+    """What began in a session, in order. Raises NoLabels where nothing did."""
+    labels = require_labels(session)
+    first_ns = int(session.frames.stamps_ns[0])
+    actions = [
+        StartedAction(int(start_ns), text)
+        for start_ns, text in zip(labels.starts_ns, labels.texts, strict=True)
+        if text and start_ns > first_ns
+    ]
+    if not actions:
+        raise NoLabels(f"{session.path}: none of its {len(labels)} labels begins an action after its first frame")
+    return actions
+
+
+def was_trained_on(checkpoint: Path, session: Session) -> bool:
+    """Did the checkpoint learn from this session, or was it chosen by it? Recorded answers do not tell."""
+    if not (checkpoint / METADATA_NAME).is_file():
+        return False
+    return session_digest(session) in read_checkpoint_metadata(checkpoint).trained_on
+
+
+def read_parameters(path: Path) -> dict[str, Any]:
+    """The predictor's parameters in a ROS parameter file. Raises BadParameters."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())
+        raise BadParameters(f"no parameters in {path}: {why}; give a file like config/infer.yaml") from None
+    found: dict[str, Any] = {}
+    sections = content if isinstance(content, dict) else {}
+    for name in ("/**", "predictor", "/predictor", "/**/predictor"):  # a later one holds, as in ROS
+        section = sections.get(name)
+        if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
+            found |= section["ros__parameters"]
+    if not found:
+        raise BadParameters(
+            f"{path} has no parameters of the predictor, expected them below '/**: ros__parameters:' or "
+            "'predictor: ros__parameters:', as in config/infer.yaml"
+        )
+    return found
+
+
+def _make_folder(out: Path) -> None:
+    try:
+        out.mkdir(parents=True)
+    except FileExistsError:
+        raise PlaceTaken(f"{out} exists already, and nothing is overwritten; give another name") from None
+    except OSError as error:
+        raise PlaceTaken(f"cannot write to {out}: {error.strerror}; give another place") from None
+
+
+def _play(bag: Path, parameters: dict[str, Any], folder: Path, hint: str) -> tuple[Published, float]:
+    """Run the predictor and the player until the bag is through; what was said, and how long it took, s.
+
+    hint: to where more is told if one of them dies.
+    """
+    environment = private_ros_environment(threads=os.cpu_count() or 1)  # nothing but the model works hard
+    command = node_command("predictor", parameters, folder / "predictor.yaml")
+    node = Child("predictor", command, folder / "predictor.log", environment)
+    status = StatusLine(f"{bag} through the predictor ({parameters.get('backend', 'model')})")
+    with started(node):
+        deadline = time.monotonic() + LOAD_S
+        while "predictor is ready" not in node.log.read_text(errors="replace"):
+            _must_run(node, hint)
+            if time.monotonic() > deadline:
+                raise Died(f"the predictor was not ready within {LOAD_S:g} s{hint}")
+            status.show("loading")
+            time.sleep(0.05)
+        began = time.monotonic()
+        command = python_command("gaze_vlm_ros.nodes.bag_player", bag, folder / MESSAGES, float(parameters["rate_hz"]))
+        player = Child("replay", command, folder / "player.log", environment)
+        try:
+            with started(player):
+                while player.running():
+                    _must_run(node, hint)
+                    status.show(player.last_line())
+                    time.sleep(0.05)
+                _must_run(node, hint)
+                if player.wait(0) != 0:
+                    raise end_of(player, hint)
+        finally:
+            node.stop()  # a node that is killed leaves its locks in shared memory
+    seconds = time.monotonic() - began
+    status.done(player.last_line())
+    return read_published(folder / MESSAGES), seconds
+
+
+def _must_run(child: Child, hint: str) -> None:
+    if not child.running():
+        raise end_of(child, hint)
+
+
+def end_of(child: Child, hint: str) -> GazeVlmError:
+    """Why a process ended, in its own words where it had some."""
+    said = child.last_line()
+    own = f"{child.name}: error: "
+    if said.startswith(own):
+        return PredictorEnded(said.removeprefix(own))
+    return Died(f"the {child.name} died (exit code {child.wait(0)}), its last line: {said}{hint}")

@@ -1,0 +1,80 @@
+"""Gaze samples of a bag by acquisition time, in pixels of the scene image."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.bags.roles import GAZE_COORDINATES, POINT_TYPE
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.session.frame_stream import FrameStream
+
+
+class UnclearGaze(GazeVlmError):
+    """The gaze is bare points, and the bag does not say what they mean."""
+
+
+@dataclass(frozen=True)
+class GazeTrack:
+    """Gaze samples in the order of their acquisition. `worn` and `eye_state` as in gaze_vlm_msgs/GazeStamped."""
+
+    stamps_ns: NDArray[np.int64]  # (N,)
+    xy: NDArray[np.float64]  # (N, 2) px in the scene image, y down; NaN = no estimate
+    confidence: NDArray[np.float64]  # (N,) 0 to 1; NaN = the tracker gives none
+    worn: NDArray[np.uint8]  # (N,)
+    eye_state: NDArray[np.uint8]  # (N,)
+    image_size: tuple[int, int]  # (width, height) px that xy refers to; (0, 0) = unknown
+
+    def __len__(self) -> int:
+        return len(self.stamps_ns)
+
+
+def header_stamp_ns(message: Any) -> int:
+    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
+
+
+def read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
+    """All samples of a gaze topic. frames: whose size normalized points refer to. Raises UnclearGaze."""
+    if bag.topics[topic].type_name == POINT_TYPE:
+        return _read_points(bag, topic, frames.size)
+    count = bag.topics[topic].count
+    stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
+    worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
+    image_size = (0, 0)
+    for index in range(count):
+        message = bag.message(topic, index)
+        stamps_ns[index] = header_stamp_ns(message)
+        xy[index] = message.x, message.y
+        confidence[index], worn[index], eye_state[index] = message.confidence, message.worn, message.eye_state
+        if message.image_width and message.image_height:
+            image_size = (int(message.image_width), int(message.image_height))
+    order = np.argsort(stamps_ns, kind="stable")
+    return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
+
+
+def _read_points(bag: Bag, topic: str, image_size: tuple[int, int]) -> GazeTrack:
+    coordinates = bag.metadata.get("gaze_coordinates", "")
+    if coordinates not in GAZE_COORDINATES:
+        raise UnclearGaze(
+            f"{bag.path}: {topic} holds points ({POINT_TYPE}), and the bag's gaze_coordinates is {coordinates!r}, "
+            f"expected one of {', '.join(GAZE_COORDINATES)}; record with that parameter set"
+        )
+    messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
+    stamps_ns = np.array([header_stamp_ns(message) for message in messages], np.int64)
+    xy = points_to_px(np.array([(message.point.x, message.point.y) for message in messages]), coordinates, image_size)
+    order = np.argsort(stamps_ns, kind="stable")
+    unknown = np.zeros(len(messages), np.uint8)  # GazeStamped's WORN_UNKNOWN and EYE_UNKNOWN
+    return GazeTrack(stamps_ns[order], xy[order], np.full(len(messages), np.nan), unknown, unknown, image_size)
+
+
+def points_to_px(points: NDArray[np.float64], coordinates: str, image_size: tuple[int, int]) -> NDArray[np.float64]:
+    """(N, 2) px from the top left, y down, of points (N, 2) in one of GAZE_COORDINATES on an image (width, height)."""
+    unit, _, origin = coordinates.partition("_")
+    px = points * image_size if unit == "normalized" else points.copy()
+    if origin == "bottom_left":
+        px[:, 1] = image_size[1] - px[:, 1]
+    return px

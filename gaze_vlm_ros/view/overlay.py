@@ -1,0 +1,253 @@
+"""The camera's picture with what is predicted: attention and gaze on it, the top answers as bars below it. Pure."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.video.images import RGB
+from gaze_vlm_ros.view.pictures import USABLE_RGB, draw_gaze
+from gaze_vlm_ros.view.scene import GazeOnPicture
+
+Colour = tuple[int, int, int]  # RGB
+
+LEAST_WIDTH = 480  # px: what is written below a smaller picture would be too small to read
+NOTHING_SIZE = (640, 480)  # px, of the picture where there is no frame
+STATUS_WORDS = ("OK", "ABSTAIN", "STALE INPUT", "NO INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*
+ANSWERED = (0, 1)  # STATUS_OK and STATUS_ABSTAIN
+CLOCKS_AGREE_S = 0.5  # far above what synchronized clocks differ by; beyond it nobody knows what has expired
+SCORES = ("", "uncalibrated", "rank only")  # in the order of ActionPrediction.SCORE_*
+# Attention on a patch, as a multiple of what an even spread would give it: at FAINT it begins to show, at STRONG it is
+# drawn strongest. A fixed scale, so that a model that looks everywhere is not drawn as one that looks at something.
+FAINT, STRONG = 2.0, 32.0
+MOST_OPAQUE = 0.5  # the scene stays visible below
+OUTLINED = 0.5  # of the strength: the line around it shows on any colour
+
+GROUND, TRACK, TEXT, QUIET = (24, 24, 24), (52, 52, 52), (240, 240, 240), (150, 150, 150)
+ATTENTION = (255, 120, 0)
+OTHERS = (112, 128, 144)  # bars of what is not the best answer
+BEST = {"OK": (40, 167, 90), "ABSTAIN": (200, 130, 20)}  # chip of the status, and bar of the best answer
+CHIPS = {**BEST, "ERROR": (178, 46, 46)}
+NOT_CURRENT = (104, 104, 104)  # chip and bars of what must not be used
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What may be said of the newest prediction at one moment."""
+
+    word: str
+    text: str
+    current: bool  # False = it must not be used, and is drawn in grey
+    age_s: float = math.nan  # since the frame that it is about; NaN = not told
+
+
+@dataclass(frozen=True)
+class Marks:
+    """What is drawn on the frame itself."""
+
+    attention: NDArray[np.float32] | None = None  # (rows, columns) shares, as of attention_map, of this very frame
+    focus: tuple[float, float] | None = None  # share of (width, height): centre of the patch with most attention
+    gaze: GazeOnPicture | None = None  # px of the picture that is drawn
+    at_ns: int = 0  # acquisition time of the frame, for gaze
+
+
+def standing(prediction: Any | None, now_ns: int, silent_s: float) -> Standing:
+    """What holds at `now_ns` of a gaze_vlm_msgs/ActionPrediction; None = none came.
+
+    now_ns: of the clock that predictions are stamped by. silent_s: since the message came.
+    """
+    if prediction is None:
+        return Standing("NO PREDICTION", "none came; is the predictor running?", False)
+    word = STATUS_WORDS[prediction.status] if prediction.status < len(STATUS_WORDS) else f"STATUS {prediction.status}"
+    if prediction.status not in ANSWERED:
+        # Repeated several times a second while it is so.
+        since = f" ({silent_s:.0f} s ago)" if silent_s > 1 else ""
+        return Standing(word, prediction.status_text + since, False)
+    late_s = (now_ns - _ns(prediction.valid_until)) / 1e9
+    if late_s > 0:
+        return Standing("EXPIRED", f"the last prediction was valid until {late_s:.0f} s ago", False)
+    age_s = (now_ns - _ns(prediction.header.stamp)) / 1e9
+    if age_s < -CLOCKS_AGREE_S:
+        return Standing("OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False)
+    horizon_s = prediction.horizon.sec + prediction.horizon.nanosec / 1e9
+    what = prediction.status_text or ("now" if prediction.current_action else f"within {horizon_s:g} s")
+    score = SCORES[prediction.score_kind] if prediction.score_kind < len(SCORES) else ""
+    return Standing(word, ", ".join(filter(None, [what, score])), True, age_s)
+
+
+def drawn_size(width: int, height: int, most_width: int) -> tuple[int, int]:
+    """(width, height) px in which a frame is drawn: as it is, or less wide, or where it is tiny wider."""
+    drawn = max(min(width, most_width), LEAST_WIDTH)
+    return drawn, max(1, round(height * drawn / width))
+
+
+def draw(
+    rgb: RGB | None,
+    size: tuple[int, int],
+    state: Standing,
+    answers: list[tuple[str, float]],
+    other: float,
+    rows: int,
+    marks: Marks,
+) -> RGB:
+    """(H, W, 3) picture: the frame at `size` (width, height) px with the marks on it, and a strip below it.
+
+    What is not current is drawn in grey and without attention. rgb: None = black. answers: texts and probabilities,
+    best first; `rows` of them are shown, and `other` is the probability of all that are not in the list.
+    """
+    frame = _blank(size[1], size[0], 0)
+    if rgb is not None:
+        cv2.resize(rgb, size, dst=frame, interpolation=cv2.INTER_AREA)
+    unit = size[0] / 640
+    legend: list[tuple[str, Colour]] = []
+    if state.current and marks.attention is not None:
+        frame = _with_attention(frame, marks.attention, unit)
+        legend.append(("attention", ATTENTION))
+    elif state.current and marks.focus is not None:
+        centre = round(marks.focus[0] * size[0]), round(marks.focus[1] * size[1])
+        _marker(frame, centre, unit)
+        legend.append(("focus", ATTENTION))
+    if marks.gaze is not None:
+        fault = draw_gaze(frame, marks.gaze, marks.at_ns, unit)
+        legend.append((fault or "gaze", USABLE_RGB if state.current and not fault else QUIET))
+    if not state.current:
+        frame[:] = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)[:, :, None]
+    return np.vstack([frame, _strip(size[0], unit, state, answers, other, rows, legend)])
+
+
+def _with_attention(frame: RGB, shares: NDArray[np.float32], unit: float) -> RGB:
+    """Coloured by how much more attention there is than in an even spread, on a logarithmic scale, with an outline."""
+    height, width, _ = frame.shape
+    even = np.maximum(shares * shares.size, 1e-6)
+    strength = np.clip(np.log(even / FAINT) / np.log(STRONG / FAINT), 0, 1).astype(np.float32)
+    strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
+    mixed = frame + MOST_OPAQUE * strength[:, :, None] * (np.array(ATTENTION, np.float32) - frame)
+    picture = np.asarray(mixed.round(), np.uint8)
+    outlines, _ = cv2.findContours((strength >= OUTLINED).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    line = max(1, round(1.5 * unit))
+    cv2.drawContours(picture, outlines, -1, (0, 0, 0), line + 2, cv2.LINE_AA)
+    cv2.drawContours(picture, outlines, -1, ATTENTION, line, cv2.LINE_AA)
+    return picture
+
+
+def _marker(frame: RGB, centre: tuple[int, int], unit: float) -> None:
+    size, line = round(24 * unit), max(1, round(2 * unit))
+    cv2.drawMarker(frame, centre, (0, 0, 0), cv2.MARKER_DIAMOND, size, line + max(2, round(2 * unit)))
+    cv2.drawMarker(frame, centre, ATTENTION, cv2.MARKER_DIAMOND, size, line)
+
+
+def _strip(
+    width: int,
+    unit: float,
+    state: Standing,
+    answers: list[tuple[str, float]],
+    other: float,
+    rows: int,
+    legend: list[tuple[str, Colour]],
+) -> RGB:
+    """Status in the first line, then an answer in each, and everything else in the last. As high whatever it says."""
+    line, edge, gap = round(22 * unit), round(10 * unit), round(6 * unit)
+    strip = _blank(line * (rows + 2) + 2 * gap, width, GROUND)
+    text_width = _chip(strip, state, edge, gap, line, unit) + edge
+    right = width - edge
+    for word, colour in reversed(legend):
+        right -= _width(word, unit)
+        _write(strip, word, (right, gap), line, colour, unit)
+        right -= edge
+    if not answers:
+        _write_lines(strip, state.text, (text_width, right), (edge, width - edge), gap, line, unit)
+        return strip
+    text = f"{state.text}, {state.age_s:.1f} s old" if math.isfinite(state.age_s) else state.text
+    _write(strip, _cut(text, right - text_width, unit), (text_width, gap), line, TEXT, unit)
+    shown = answers[:rows]
+    rest = max(0.0, other + sum(probability for _, probability in answers[rows:]))
+    best = BEST.get(state.word, NOT_CURRENT) if state.current else NOT_CURRENT
+    for row, (text, probability) in enumerate([*shown, ("anything else", rest)]):
+        top = gap + line * (row + 1) + round(3 * unit)
+        is_rest = row == len(shown)
+        colour = best if not row and not is_rest else OTHERS if state.current else NOT_CURRENT
+        ink = QUIET if is_rest or not state.current else TEXT
+        _write(strip, _cut(text, round(0.45 * width) - edge, unit), (edge, top), line, ink, unit)
+        start, stop = round(0.47 * width), round(0.89 * width)
+        inset = round(4 * unit)
+        cv2.rectangle(strip, (start, top + inset), (stop, top + line - inset), TRACK, cv2.FILLED)
+        end = start + round((stop - start) * min(max(probability, 0.0), 1.0))
+        if end > start:
+            cv2.rectangle(strip, (start, top + inset), (end, top + line - inset), colour, cv2.FILLED)
+        percent = f"{100 * probability:.0f} %"
+        _write(strip, percent, (width - edge - _width(percent, unit), top), line, ink, unit)
+    return strip
+
+
+def _chip(strip: RGB, state: Standing, left: int, top: int, line: int, unit: float) -> int:
+    """The status as a word on its colour; where it ends, px."""
+    colour = CHIPS.get(state.word, NOT_CURRENT)
+    pad = round(6 * unit)
+    right = left + _width(state.word, unit) + 2 * pad
+    cv2.rectangle(strip, (left, top), (right, top + line), colour, cv2.FILLED)
+    _write(strip, state.word, (left + pad, top), line, (255, 255, 255), unit)
+    return right
+
+
+def _write_lines(
+    strip: RGB, text: str, first: tuple[int, int], others: tuple[int, int], top: int, line: int, unit: float
+) -> None:
+    """Words on the first line between the px `first`, and on those below it between `others`."""
+    words = text.split()
+    left, right = first
+    while words and top + line <= len(strip):
+        count = next((n for n in range(len(words), 0, -1) if _width(" ".join(words[:n]), unit) <= right - left), 0)
+        last = top + 2 * line > len(strip)
+        written = " ".join(words if last else words[: count or 1])
+        if count or (left, right) == others:  # a first word that is too long goes on the next line
+            _write(strip, _cut(written, right - left, unit), (left, top), line, TEXT, unit)
+            words = words[count or 1 :]
+        left, right = others
+        top += line + round(2 * unit)
+
+
+# OpenCV 5 draws any script; before it there are no letters beyond ASCII.
+_DRAWS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+
+
+def _drawable(text: str) -> str:
+    if _DRAWS_UNICODE:
+        return text
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return bare.encode("ascii", "replace").decode()
+
+
+def _width(text: str, unit: float) -> int:
+    (width, _), _ = cv2.getTextSize(_drawable(text), _FONT, 0.5 * unit, max(1, round(unit)))
+    return int(width)
+
+
+def _cut(text: str, width: int, unit: float) -> str:
+    """The beginning of the text that fits into so many px."""
+    if _width(text, unit) <= width:
+        return text
+    fits = next((n for n in range(len(text) - 1, 0, -1) if _width(f"{text[:n].rstrip()}...", unit) <= width), 0)
+    return f"{text[:fits].rstrip()}..." if fits else ""
+
+
+def _write(strip: RGB, text: str, at: tuple[int, int], line: int, colour: Colour, unit: float) -> None:
+    """In a line of the strip: at (left, top) px, `line` px high."""
+    baseline = at[1] + round(0.72 * line)
+    cv2.putText(strip, _drawable(text), (at[0], baseline), _FONT, 0.5 * unit, colour, max(1, round(unit)), cv2.LINE_AA)
+
+
+def _blank(height: int, width: int, colour: Colour | int) -> RGB:
+    picture = np.empty((height, width, 3), np.uint8)
+    picture[:] = colour
+    return picture
+
+
+def _ns(stamp: Any) -> int:
+    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -1,0 +1,109 @@
+"""Against a real HTTP server: what it is asked, what is made of its answers, and its faults."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chat_endpoint import ChatEndpoint, completion
+
+from gaze_vlm_ros.prediction.backends.factory import open_backend
+from gaze_vlm_ros.prediction.backends.openai_server import NoServerAnswer
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.prediction.types import Observation
+from gaze_vlm_ros.vlm.chat_client import ServerFails, ServerRefuses
+
+RED, BLUE = "take the red disc", "take the blue disc"
+OBSERVATION = Observation([np.full((48, 64, 3), 90, np.uint8)] * 2, (1, 2))
+
+
+def step(token: str, probability: float, **others: float) -> dict[str, Any]:
+    top = [{"token": name.replace("_", " "), "logprob": math.log(p)} for name, p in others.items()]
+    here = {"token": token, "logprob": math.log(probability)}
+    return here | {"top_logprobs": [here, *top]}
+
+
+STEPS = [step("take the", 0.9, open=0.05), step(" red", 0.6, _blue=0.3), step(" disc", 1.0), step("<end>", 1.0)]
+SAID = completion(RED, logprobs={"content": STEPS})
+
+
+def ask(checkpoint: Path, server: ChatEndpoint, **options: Any) -> Any:
+    return open_backend(checkpoint, backend="openai", server_url=server.url, **options)
+
+
+def test_labels_are_scored_where_they_part(small_checkpoint: Path) -> None:
+    metadata = read_checkpoint_metadata(small_checkpoint)
+    with ChatEndpoint(lambda *_: SAID) as server:
+        backend = ask(small_checkpoint, server)
+        backend.warm_up()
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert backend.metadata.score_kind == answer.score_kind == "rank_only"
+    assert dict(zip(answer.texts, answer.probabilities, strict=True)) == pytest.approx({RED: 2 / 3, BLUE: 1 / 3})
+    body = server.requests[-1]
+    assert [part["type"] for part in body["messages"][0]["content"]] == ["image_url", "image_url", "text"]
+    assert body["messages"][0]["content"][-1]["text"] == metadata.question
+    first, second = metadata.labels
+    assert body["structured_outputs"] == {"choice": [first, f" {first}", second, f" {second}"]}
+    assert body["grammar"] == f'root ::= " "? ("{first}" | "{second}")'
+    assert (body["logprobs"], body["top_logprobs"], body["temperature"]) == (True, 20, 0.0)
+    assert "model" not in body
+
+
+def test_a_model_that_begins_with_a_space_is_scored_alike(small_checkpoint: Path) -> None:
+    """As where the chat template ends in "Assistant:"; others began without one, or with the space alone."""
+    steps = [step(" take the", 0.8, take=0.05, _=0.1), *STEPS[1:]]
+    with ChatEndpoint(lambda *_: completion(f" {RED}", logprobs={"content": steps})) as server:
+        backend = ask(small_checkpoint, server)
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert dict(zip(answer.texts, answer.probabilities, strict=True)) == pytest.approx({RED: 2 / 3, BLUE: 1 / 3})
+
+
+def test_an_open_answer_has_the_probability_of_its_tokens(small_checkpoint: Path) -> None:
+    with ChatEndpoint(lambda *_: SAID) as server:
+        backend = ask(small_checkpoint, server, answers="open")
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert answer.texts == (RED,)
+    assert answer.probabilities[0] == pytest.approx(0.54)
+    assert answer.other_probability == pytest.approx(0.46)
+    assert backend.metadata.labels == ()
+    assert "structured_outputs" not in server.requests[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        ((500, {}, b"broken"), "HTTP 500: broken"),
+        ((404, {}, b'{"error": "no such model"}'), "HTTP 404: no such model"),
+        ((200, {}, b"{"), "a reply that is no chat completion"),
+        ("close", "gives no answer, asked 1 times"),
+        (completion(RED), "gives no logprobs"),
+        (completion("dance", logprobs={"content": STEPS}), "answers 'dance', which is none of the labels"),
+        (completion(RED, logprobs={"content": [{"token": "a"}]}), "log-probabilities that are none"),
+        (completion("take the", finish_reason="length"), "cut off at max_tokens"),
+    ],
+)
+def test_a_fault_is_no_answer_and_the_next_may_be_one(fault: Any, why: str, small_checkpoint: Path) -> None:
+    with ChatEndpoint(lambda _, number: fault if number == 1 else SAID) as server:
+        backend = ask(small_checkpoint, server)
+        with pytest.raises(NoServerAnswer, match=why):
+            backend.predict(OBSERVATION)
+        assert backend.predict(OBSERVATION).probabilities.sum() == pytest.approx(1.0)
+        backend.close()
+
+
+def test_a_server_that_is_slow_or_down(small_checkpoint: Path) -> None:
+    with ChatEndpoint(lambda *_: SAID, pause_s=0.5) as server:
+        slow = ask(small_checkpoint, server, server_timeout_s=0.1)
+        with pytest.raises(NoServerAnswer, match=r"no answer within 0\.1 s"):
+            slow.predict(OBSERVATION)
+    down = ask(small_checkpoint, server)
+    with pytest.raises(NoServerAnswer, match="ConnectError"):
+        down.predict(OBSERVATION)
+    with pytest.raises(ServerFails, match="ConnectError"):
+        down.warm_up()
+    with pytest.raises(ServerRefuses, match="server '': expected http://HOST:PORT/v1"):
+        open_backend(small_checkpoint, backend="openai")

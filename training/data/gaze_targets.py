@@ -1,0 +1,69 @@
+"""From gaze samples to what the model's attention is led to: a distribution over the visual tokens of each window."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.gaze.distribution import aggregate, patch_distribution
+from gaze_vlm_ros.gaze.flow import FlowSettings
+from gaze_vlm_ros.session.session import Session
+from training.settings import Settings
+
+Floats = NDArray[np.float64]
+FrameGaze = tuple[Floats, Floats]  # points (n, 2) px on one frame, weights (n,)
+
+
+def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
+    """Usable gaze on the session's frame number `index`; no points where there is none, or no gaze at all."""
+    if session.gaze is None:
+        return np.empty((0, 2)), np.empty(0)
+    return aggregate(
+        session.gaze,
+        session.frames,
+        index,
+        settings.gaze_window_s,
+        newest_alone=settings.gaze_samples == "newest",
+        min_confidence=settings.gaze_min_confidence,
+        flow=FlowSettings() if settings.gaze_flow else None,
+    )
+
+
+def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxes: Floats, sigma_px: float) -> Floats:
+    """(V,) share of gaze on each visual token over all frames of a window: sums to 1, or zeros without usable gaze.
+
+    gaze: points and weights on each of the window's frames; boxes: (V, 4) px on the token's own frame.
+    """
+    # Normalized once over the window: a frame during a saccade or a blink has few samples and a small share. For that
+    # the frames are laid side by side, far enough apart that no Gaussian reaches from one to the next.
+    apart = boxes[:, 2].max() - boxes[:, 0].min() + 100 * sigma_px
+    laid_boxes = boxes + apart * frame_of_token[:, None] * np.array([1.0, 0.0, 1.0, 0.0])
+    laid_points = [points + np.array([apart * frame, 0.0]) for frame, (points, _) in enumerate(gaze)]
+    weights = [weights for _, weights in gaze]
+    return patch_distribution(np.concatenate(laid_points), np.concatenate(weights), laid_boxes, sigma_px)
+
+
+def prior_target(
+    kind: str, frame_of_token: NDArray[np.int64], boxes: Floats, frame_size: tuple[int, int]
+) -> NDArray[np.float32]:
+    """(V,) what every window gets in the controls `uniform` and `centred`; sums to 1.
+
+    uniform: the same on each visual token. centred: on each frame a Gaussian around its centre, where gaze in a head
+    camera's pictures tends to be; its standard deviation is a sixth of the frame's width.
+    """
+    if kind == "uniform":
+        return np.full(len(boxes), 1 / len(boxes), np.float32)
+    frames = int(frame_of_token.max()) + 1
+    centre = (np.array([[frame_size[0] / 2, frame_size[1] / 2]]), np.ones(1))
+    return window_target([centre] * frames, frame_of_token, boxes, frame_size[0] / 6).astype(np.float32)
+
+
+def shuffled_rows(has_gaze: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
+    """For each window the window whose gaze it gets in the shuffled control.
+
+    Windows with usable gaze exchange theirs in a random cycle, so that none keeps its own and as many have some.
+    """
+    rows = np.arange(len(has_gaze))
+    order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(has_gaze))
+    rows[order] = np.roll(order, 1)
+    return rows

@@ -1,0 +1,100 @@
+"""Tensors of many windows in one file, read by memory map: what is not in use takes no memory."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import torch
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import replacing
+from training.data.packing import Packed, pack, unpack
+
+# One record batch of Arrow's IPC file format is one window, and one row of it a tensor.
+_SCHEMA = pa.schema(
+    [
+        ("name", pa.string()),
+        ("dtype", pa.string()),  # NumPy's name, little endian
+        ("shape", pa.list_(pa.int64())),
+        ("table", pa.large_binary()),  # null: `codes` are the values
+        ("codes_dtype", pa.string()),
+        ("codes", pa.large_binary()),
+    ]
+)
+
+
+class CannotStore(GazeVlmError):
+    """The cache of prepared windows cannot be written."""
+
+
+class ShardWriter:
+    """Appends windows, each a mapping of names to tensors. Holds one window at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = pa.OSFile(str(path), "wb")
+        self._writer = pa.ipc.new_file(self._file, _SCHEMA)
+
+    def append(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        rows = [(name, pack(tensor)) for name, tensor in tensors.items()]
+        columns = [
+            [name for name, _ in rows],
+            [_dtype(packed.codes if packed.table is None else packed.table) for _, packed in rows],
+            [list(packed.shape) for _, packed in rows],
+            [None if packed.table is None else packed.table.tobytes() for _, packed in rows],
+            [_dtype(packed.codes) for _, packed in rows],
+            [packed.codes.tobytes() for _, packed in rows],
+        ]
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
+        self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._writer.close()
+        self._file.close()
+
+
+class Shard:
+    """A finished file of windows."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._reader = pa.ipc.open_file(pa.memory_map(str(path)))
+
+    def __len__(self) -> int:
+        return int(self._reader.num_record_batches)
+
+    def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        window = self._reader.get_batch(row)
+        dtypes, shapes = window["dtype"].to_pylist(), window["shape"].to_pylist()
+        tensors = {}
+        for index, name in enumerate(window["name"].to_pylist()):
+            codes = np.frombuffer(window["codes"][index].as_buffer(), window["codes_dtype"][index].as_py())
+            table = window["table"][index]
+            values = np.frombuffer(table.as_buffer(), dtypes[index]) if table.is_valid else None
+            tensors[name] = unpack(Packed(tuple(shapes[index]), values, codes))
+        return tensors
+
+
+def _dtype(values: np.ndarray) -> str:
+    return values.dtype.newbyteorder("<").str
+
+
+@contextmanager
+def storing(path: Path) -> Iterator[Path]:
+    """A name to write to; it becomes `path` when all went well. Raises CannotStore where the disk does not take it."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.part")) as unfinished:
+            yield unfinished
+    except OSError as error:
+        raise CannotStore(
+            f"cannot write prepared windows to {path.parent}: {error.strerror or error}; free space, or give --cache "
+            "a folder on another disk"
+        ) from None

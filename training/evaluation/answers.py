@@ -1,0 +1,71 @@
+"""What a model answers about each window of a data set, asked as the predictor asks: frames and question alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from gaze_vlm_ros.vlm.ranking import rank
+from training.data.dataset import Dataset
+from training.model.trainable import supervised_layers
+from training.settings import Settings
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Answers to N windows over a closed set of A."""
+
+    log_likelihoods: NDArray[np.float64]  # (N, A) of each complete answer, nats
+    generated: list[str]  # greedy, free: any text may come
+    attention: NDArray[np.float64]  # (N, V) over the visual tokens, while giving the answer that it ranks first
+    seconds: NDArray[np.float64]  # (N,) that ranking took, one window at a time, its attention read
+
+
+def rank_windows(model: Any, data: Dataset, rows: NDArray[np.int64], device: str) -> NDArray[np.float64]:
+    """(len(rows), A) log-likelihoods of the complete answers of the label set."""
+    ranked = [rank(model, data.encoded(row, device), data.answer_tokens) for row in _progress(rows)]
+    return np.stack([ranking.log_likelihoods for ranking in ranked])
+
+
+@torch.no_grad()
+def generate_windows(
+    model: Any, processor: Any, data: Dataset, rows: NDArray[np.int64], device: str, batch_size: int
+) -> list[str]:
+    """The text that the model says when it may say anything, greedily, up to twice the longest label."""
+    texts: list[str] = []
+    longest = 2 * max(map(len, data.answer_tokens))
+    for start in range(0, len(rows), batch_size):
+        inputs = data.questions(rows[start : start + batch_size], device)
+        tokens = model.generate(**inputs, max_new_tokens=longest, do_sample=False)
+        said = tokens[:, inputs["input_ids"].shape[1] :]
+        texts += [text.strip() for text in processor.batch_decode(said, skip_special_tokens=True)]
+    return texts
+
+
+def ask(model: Any, processor: Any, data: Dataset, settings: Settings, device: str) -> Answers:
+    """All that evaluation needs to know from the model, about all windows."""
+    model.eval()
+    rows = np.arange(len(data.windows))
+    layers = supervised_layers(model, settings)
+    log_likelihoods, attention, seconds = [], [], []
+    for row in _progress(rows):
+        encoded = data.encoded(row, device)
+        began = time.perf_counter()
+        ranking = rank(model, encoded, data.answer_tokens, layers)  # gives numpy: the device is done by then
+        seconds.append(time.perf_counter() - began)
+        assert ranking.attention is not None
+        log_likelihoods.append(ranking.log_likelihoods)
+        attention.append(ranking.attention[ranking.log_likelihoods.argmax()])
+    generated = generate_windows(model, processor, data, rows, device, settings.batch_size)
+    return Answers(np.stack(log_likelihoods), generated, np.stack(attention), np.array(seconds))
+
+
+def _progress(rows: NDArray[np.int64]) -> Iterable[int]:
+    return tqdm(rows.tolist(), desc="answers", unit="window", mininterval=0.5, leave=False)

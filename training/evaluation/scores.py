@@ -1,0 +1,178 @@
+"""Scores of a checkpoint's answers, overall and by group."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
+from gaze_vlm_ros.vlm.embeddings import Embed
+from training.data.dataset import Dataset
+from training.evaluation import metrics
+from training.evaluation.answers import Answers
+
+
+def score(
+    metadata: CheckpointMetadata, data: Dataset, answers: Answers, examples: int = 0, embed: Embed | None = None
+) -> dict[str, Any]:
+    """All figures of an evaluation, ready for JSON: of each kind of scene, and of all together.
+
+    embed: sentence embeddings for the semantic score; None = it is left out.
+    """
+    scenes = np.array([data.sessions[window.session].scene for window in data.windows])
+    groups = {str(scene): np.flatnonzero(scenes == scene) for scene in dict.fromkeys(scenes.tolist())}
+    if len(groups) > 1:
+        groups["all"] = np.arange(len(scenes))
+    probabilities = metrics.probabilities(answers.log_likelihoods, metadata.temperature)
+    best = probabilities.argmax(axis=1)
+    wanted = [window.answer for window in data.windows]
+    by_text = {"rouge_l": np.array(list(map(metrics.rouge_l, answers.generated, wanted)))}
+    if embed:
+        by_text["semantic"] = metrics.semantic_scores(answers.generated, wanted, embed)
+    return {
+        "checkpoint": metadata.model_id,
+        "base_model": metadata.base_model,
+        "gaze_use": metadata.gaze_use,
+        "labels": list(metadata.labels),
+        "temperature": metadata.temperature,
+        "answer_ms": float(np.median(answers.seconds)) * 1e3,
+        "groups": {
+            name: _group_scores(rows, metadata, data, answers, probabilities, by_text) for name, rows in groups.items()
+        },
+        "sessions": data.session_table(["test"] * len(data.sessions)),
+        "windows": [
+            {
+                "session": data.sessions[window.session].name,
+                "at_ns": window.at_ns,
+                "lead_s": round((window.answer_start_ns - window.at_ns) / 1e9, 3),
+                "answer": window.answer,
+                "ranked": metadata.labels[best[row]],
+                "probability": round(float(probabilities[row, best[row]]), 4),
+                "generated": answers.generated[row],
+            }
+            for row, window in enumerate(data.windows)
+        ],
+        "examples": [
+            _example(row, metadata, data, answers, probabilities) for row in _example_rows(groups, data, examples)
+        ],
+    }
+
+
+def _group_scores(
+    rows: NDArray[np.int64],
+    metadata: CheckpointMetadata,
+    data: Dataset,
+    answers: Answers,
+    probabilities: NDArray[np.float64],
+    by_text: Mapping[str, NDArray[np.float64]],
+) -> dict[str, Any]:
+    truth = data.answer_index[rows]
+    probabilities, likelihoods = probabilities[rows], answers.log_likelihoods[rows]
+    session = np.array([data.windows[row].session for row in rows])
+    first, fifth = (metrics.top_k_hits(probabilities, truth, k) for k in (1, 5))
+    exact = np.array([answers.generated[row] == data.windows[row].answer for row in rows])
+    confidence, accuracy, count = reliability(probabilities.max(axis=1), first)
+    untempered = metrics.probabilities(likelihoods).max(axis=1)
+    lead_s = np.array([(data.windows[row].answer_start_ns - data.windows[row].at_ns) / 1e9 for row in rows])
+    lead_bin = np.round(lead_s * 2) / 2  # half seconds
+    gaze, attention = data.gaze[rows].astype(np.float64), answers.attention[rows]
+    # A fixation covers a few tokens of each frame: one in 16, and at least one a frame.
+    top = max(len(data.windows[0].frames), data.gaze.shape[1] // 16)
+
+    def interval(values: NDArray[Any]) -> dict[str, float]:
+        low, high = metrics.bootstrap_interval(session, lambda chosen: float(values[chosen].mean()))
+        return {"value": float(values.mean()), "low": low, "high": high}
+
+    recall_low, recall_high = metrics.bootstrap_interval(
+        session, lambda chosen: metrics.class_mean_recall(first[chosen], truth[chosen]), draws=300
+    )
+    return {
+        "windows": len(rows),
+        "sessions": len(np.unique(session)),
+        "top1": interval(first),
+        "top5": interval(fifth),
+        "class_mean_recall": {
+            "value": metrics.class_mean_recall(first, truth), "low": recall_low, "high": recall_high,
+        },
+        "exact_match": interval(exact),
+        **{name: interval(values[rows]) for name, values in by_text.items()},  # of the generated answers
+        "negative_log_likelihood": metrics.negative_log_likelihood(likelihoods, truth, metadata.temperature),
+        "calibration_error": calibration_error(probabilities.max(axis=1), first),
+        "calibration_error_before": calibration_error(untempered, first),  # as if the temperature were 1
+        "reliability": {"confidence": confidence, "accuracy": accuracy, "count": count},
+        "top1_by_lead": {f"{lead:.1f} s": float(first[lead_bin == lead].mean()) for lead in np.unique(lead_bin)},
+        "gaze_share": float(data.has_gaze[rows].mean()),
+        "attention": {"k": top, **metrics.attention_scores(gaze, attention, top)},
+    }  # fmt: skip
+
+
+def _example_rows(groups: Mapping[str, NDArray[np.int64]], data: Dataset, examples: int) -> list[int]:
+    """`examples` windows of each scene, evenly spread over those that have gaze: the same for every checkpoint."""
+    chosen: list[int] = []
+    for name, rows in groups.items():
+        usable = rows[data.has_gaze[rows]]
+        if name != "all" and len(usable):
+            chosen += usable[np.linspace(0, len(usable) - 1, examples + 2).round().astype(int)[1:-1]].tolist()
+    return chosen
+
+
+def _example(
+    row: int, metadata: CheckpointMetadata, data: Dataset, answers: Answers, probabilities: NDArray[np.float64]
+) -> dict[str, Any]:
+    window = data.windows[row]
+    session = data.sessions[window.session]
+    best = int(probabilities[row].argmax())
+    return {
+        "bag": str(session.path.resolve()),
+        "session": session.name,
+        "scene": session.scene,
+        "frames": list(window.frames),
+        "lead_s": (window.answer_start_ns - window.at_ns) / 1e9,
+        "answer": window.answer,
+        "answered": metadata.labels[best],
+        "probability": float(probabilities[row, best]),
+        "frame_of_token": data.frame_of_token.tolist(),
+        "boxes": data.boxes.round(2).tolist(),
+        "gaze": data.gaze[row].round(6).tolist(),
+        "gaze_points": [np.round(points, 1).tolist() for points, _ in data.gaze_points(row)],
+        "attention": answers.attention[row].round(6).tolist(),
+    }
+
+
+def table(scores: Mapping[str, Any]) -> str:
+    """The main figures as text."""
+    semantic = any("semantic" in group for group in scores["groups"].values())
+    title = f"{'semantic':>10}" if semantic else ""
+    lines = [
+        f"{'scene':<16}{'top-1':>7}{'95 % interval':>16}{'top-5':>7}{'exact':>7}{'ROUGE-L':>9}"
+        f"{title}{'overlap':>9}{'KL':>7}{'ECE, T=1':>10}{'ECE':>7}{'windows':>9}"
+    ]
+    for name, group in scores["groups"].items():
+        top1, attention = group["top1"], group["attention"]
+        span = f"{top1['low']:.2f} to {top1['high']:.2f}" if math.isfinite(top1["low"]) else "one session"
+        lines.append(
+            f"{name:<16}{top1['value']:>7.3f}{span:>16}{group['top5']['value']:>7.3f}{group['exact_match']['value']:>7.3f}"
+            f"{group['rouge_l']['value']:>9.3f}"
+            + (f"{group['semantic']['value']:>10.3f}" if semantic else "")
+            + f"{attention['top_k_overlap']:>9.3f}{attention['kl']:>7.2f}"
+            f"{group['calibration_error_before']:>10.3f}{group['calibration_error']:>7.3f}{group['windows']:>9}"
+        )
+    return "\n".join([*lines, f"an answer takes {scores['answer_ms']:.1f} ms (median)"])
+
+
+def plain(value: Any) -> Any:
+    """JSON has no NaN: None stands for it."""
+    if isinstance(value, Mapping):
+        return {key: plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | np.ndarray):
+        return [plain(entry) for entry in value]
+    if isinstance(value, np.integer):
+        return int(value)
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

@@ -1,0 +1,105 @@
+"""Turns a trained model into a checkpoint: a plain Hugging Face folder that says what to ask it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gaze_vlm_ros.labels.label_set import label_set_id
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, weights_revision, write_checkpoint_metadata
+from training.data.dataset import Dataset
+from training.data.gaze_prompt import question
+from training.data.recordings import Recording
+from training.evaluation import metrics
+from training.evaluation.answers import rank_windows
+from training.evaluation.label_statistics import GRID_S, mean_time_to_start, moments, other_share, time_to_start_error
+from training.settings import Settings
+
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # that planners may ask for; more need more validation than people record
+
+
+def export_checkpoint(
+    out: Path,
+    model: Any,
+    processor: Any,
+    data: Dataset,
+    validation: NDArray[np.int64],
+    learnt: Sequence[Recording],
+    held_out: Sequence[Recording],
+    data_hash: str,
+    settings: Settings,
+    device: str,
+) -> CheckpointMetadata:
+    """Write weights, processor and, last, gaze_vlm.json into `out`: a folder without the metadata is not finished.
+
+    validation: rows of the windows that probabilities are calibrated on; with none they stay uncalibrated.
+    learnt, held_out: the sessions that trained these weights, and those that chose them.
+    """
+    model.eval()
+    texts = data.labels.texts
+    seen, unseen = (
+        moments([recording.labels for recording in recordings], texts, settings.task, settings.horizon_s)
+        for recordings in (learnt, held_out)
+    )
+    other, starts_s = other_share(unseen), mean_time_to_start(seen, len(texts))
+    start_error_s = time_to_start_error(unseen, starts_s)
+    temperature, score_kind = 1.0, "uncalibrated"
+    thresholds: list[tuple[float, float, float]] = []
+    if len(validation):
+        scores, truth = rank_windows(model, data, validation, device), data.answer_index[validation]
+        temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
+        published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
+        confidences, hits = published.max(axis=1), metrics.top_k_hits(published, truth, 1)
+        for precision in PRECISIONS:
+            threshold, share = metrics.selective_threshold(confidences, hits, precision)
+            # Down, so that the answer at the threshold itself is let through.
+            thresholds.append((precision, math.floor(threshold * 1e4) / 1e4, round(share, 4)))
+    model.save_pretrained(out)
+    processor.save_pretrained(out)
+    revision = weights_revision(out)
+    metadata = CheckpointMetadata(
+        question=question(settings),
+        labels=texts,
+        verbs=data.labels.verbs,
+        object_classes=data.labels.object_classes,
+        label_set_id=label_set_id(texts),
+        task=settings.task,
+        frames=settings.frames,
+        observation_s=settings.observation_s,
+        horizon_s=settings.horizon_s,
+        frame_size=data.frame_size,
+        base_model=settings.model,
+        model_id=f"{out.resolve().name}@{revision[:8]}",
+        revision=revision,
+        data_hash=data_hash,
+        gaze_use=describe_gaze_use(settings),
+        gaze_block=settings.gaze_as == "block",
+        score_kind=score_kind,
+        temperature=round(temperature, 4),
+        trained_on=tuple(recording.digest for recording in (*learnt, *held_out)),
+        other_share=None if other is None else round(other, 4),
+        abstain_thresholds=tuple(thresholds),
+        time_to_start_s=starts_s,
+        time_to_start_source=f"mean of each label over moments {GRID_S:g} s apart in the training sessions"
+        if starts_s
+        else "none",
+        time_to_start_error_s=None if start_error_s is None else round(start_error_s, 3),
+    )
+    write_checkpoint_metadata(out, metadata)
+    return metadata
+
+
+def describe_gaze_use(settings: Settings) -> str:
+    """For people: what gaze did in training. It does nothing afterwards."""
+    if settings.gaze_as in ("text", "drawn"):
+        return f"training only, {'in the question' if settings.gaze_as == 'text' else 'drawn into the pictures'}"
+    if settings.gaze == "none" or settings.kl_weight == 0:
+        return "none"
+    schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
+    led = " of the gaze block" if settings.gaze_as == "block" else ""
+    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g}{led} {schedule}"
