@@ -26,6 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.neon.recording import read_recording
 from gaze_vlm_ros.session.frame_stream import FrameStream
@@ -46,7 +47,7 @@ SHORT_OBSERVATION_S = 1.0
 
 
 def header(stamp_ns: int) -> Any:
-    stamp = message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 10**9))
+    stamp = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(stamp, "camera")
 
 

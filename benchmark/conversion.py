@@ -29,6 +29,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.labels.label_set import collect_labels
 from gaze_vlm_ros.sim.bench_session import BenchSettings, vocabulary, write_bag
@@ -55,7 +56,7 @@ def write_minutes(minute: Path, minutes: int, folder: Path) -> None:
         for number in range(minutes):
             for topic, message, log_ns in bag.messages():
                 stamp_ns = log_ns + number * MINUTE_NS
-                message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
+                message.header.stamp.sec, message.header.stamp.nanosec = split_ns(stamp_ns)
                 writer.write_message(topic, message, stamp_ns)
         writer.close()
 

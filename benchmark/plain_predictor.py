@@ -16,6 +16,7 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction
+from gaze_vlm_ros.bags.stamps import header_stamp_ns, split_ns
 from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from gaze_vlm_ros.video.frame_selection import pick_frames
@@ -38,7 +39,7 @@ class PlainPredictor(Node):
     @torch.inference_mode()
     def on_image(self, message: Image) -> None:
         began = time.monotonic()
-        newest_ns = message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        newest_ns = header_stamp_ns(message)
         self.window.append((newest_ns, message))
         while self.window[0][0] <= newest_ns - self.metadata.observation_s * 1e9:
             self.window.popleft()
@@ -52,7 +53,7 @@ class PlainPredictor(Node):
         prediction = ActionPrediction(status=ActionPrediction.STATUS_OK, candidates=[ActionCandidate(text=text)])
         prediction.header = message.header
         prediction.prediction_id.uuid = np.frombuffer(newest_ns.to_bytes(16, "little"), np.uint8)
-        prediction.inference_time.sec, nanoseconds = divmod(round(1e9 * (time.monotonic() - began)), 1_000_000_000)
+        prediction.inference_time.sec, nanoseconds = split_ns(round(1e9 * (time.monotonic() - began)))
         prediction.inference_time.nanosec = nanoseconds
         self.publisher.publish(prediction)
 

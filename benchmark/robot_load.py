@@ -15,13 +15,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionPrediction
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
 
 WARM_UP_S = 4.0  # fills the window of observation, and the queue of a node that is too slow
-
-
-def nanoseconds(stamp) -> int:
-    return stamp.sec * 1_000_000_000 + stamp.nanosec
 
 
 def main() -> None:

@@ -16,10 +16,9 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 
 from gaze_vlm_ros.bags.mcap_file import RECOVER_HINT, BagDamaged, McapFile, NotABag, sqlite_text
 from gaze_vlm_ros.bags.message_types import begins_with_stamp, known_types
+from gaze_vlm_ros.bags.stamps import acquisition_ns, leading_stamp_ns
 from gaze_vlm_ros.bags.writer import METADATA_RECORD, TOTALS_RECORD, TopicTotals
 from gaze_vlm_ros.errors import GazeVlmError
-
-_CDR_STAMP = struct.Struct("<iI")  # a stamp begins with seconds and nanoseconds, behind 4 bytes of encapsulation
 
 
 class BagNotFound(GazeVlmError):
@@ -174,13 +173,8 @@ class Bag:
         stamps = np.empty(self.topics[topic].count, dtype=np.int64)
         for index in range(len(stamps)):
             data = self.raw(topic, index)
-            if len(data) < 12 or data[1] != 1:  # not little-endian CDR: rare enough to take the slow way
-                message = self._decode(topic, data)
-                stamp = message.header.stamp if hasattr(message, "header") else message.timestamp
-                stamps[index] = stamp.sec * 1_000_000_000 + stamp.nanosec
-                continue
-            seconds, nanoseconds = _CDR_STAMP.unpack_from(data, 4)
-            stamps[index] = seconds * 1_000_000_000 + nanoseconds
+            stamp_ns = leading_stamp_ns(data)
+            stamps[index] = acquisition_ns(self._decode(topic, data)) if stamp_ns is None else stamp_ns
         return stamps
 
     def messages(

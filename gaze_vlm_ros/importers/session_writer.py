@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
@@ -222,7 +223,7 @@ _Stamped = Iterator[tuple[int, str, Any]]  # (stamp ns, topic, message)
 
 
 def _time(stamp_ns: int) -> Any:
-    return message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 1_000_000_000))
+    return message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
 
 
 def _header(stamp_ns: int, frame_id: str) -> Any:

@@ -23,6 +23,7 @@ from sensor_msgs.msg import CompressedImage, Image
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.roles import CAMERA_TYPES, topic_of_role
+from gaze_vlm_ros.bags.stamps import header_stamp_ns, nanoseconds
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
@@ -138,10 +139,10 @@ class Player(Node):
 
     def _on_prediction(self, serialized: bytes) -> None:
         message = deserialize_message(serialized, ActionPrediction)
-        asked, stamp_ns = self._asked, message.header.stamp.sec * 1_000_000_000 + message.header.stamp.nanosec
+        asked, stamp_ns = self._asked, header_stamp_ns(message)
         if asked is None or message.status not in FINAL or stamp_ns != self._frames.stamps_ns[asked]:
             return  # the last answer again, or that there is none yet
-        inference_ns = message.inference_time.sec * 1_000_000_000 + message.inference_time.nanosec
+        inference_ns = nanoseconds(message.inference_time)
         self._writer.write(PREDICTIONS, serialized, int(self._frames.arrivals_ns[asked]) + inference_ns)
         self._asked, self._questions, self._moved = None, self._questions + 1, time.monotonic()
         print(f"frame {asked + 1} of {len(self._frames)}: {self._questions} questions", flush=True)

@@ -27,6 +27,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
 
 from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.neon.address import Address, discover
 from gaze_vlm_ros.neon.client import EYE_EVENTS, STREAMS, NeonClient, StreamState
 from gaze_vlm_ros.neon.eye_states import EyeStates
@@ -38,7 +39,7 @@ from gaze_vlm_ros.nodes.neon_messages import COLOUR, GREY, STANDARD_GRAVITY_M_S2
 from gaze_vlm_ros.nodes.parameters import BadParameter, declared_like
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.video.images import encode_jpeg
 
 # Two seconds, or 170 MB of decoded 1600x1200 frames; when publishing falls further behind, frames are lost and counted.

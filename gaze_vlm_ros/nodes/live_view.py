@@ -14,8 +14,8 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.nodes.stamps import nanoseconds
 from gaze_vlm_ros.prediction.score import STATUS_NAMES, ReceivedPrediction, StartedAction, outcome_of, summarize
 
 READY = "live view is ready"

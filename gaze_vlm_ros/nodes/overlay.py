@@ -19,12 +19,12 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.parameters import Declarations
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.nodes.stamps import nanoseconds
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
 from gaze_vlm_ros.view.overlay import NOTHING_SIZE, Marks, Standing, draw, drawn_size, standing

@@ -25,6 +25,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.camera import IMAGE_TYPES, NoCamera, NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.classification import classification_of, classification_type
@@ -34,7 +35,7 @@ from gaze_vlm_ros.nodes.prediction_message import Answered, Limits, model_info, 
 from gaze_vlm_ros.nodes.process_memory import memory_mb
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.nodes.stamps import nanoseconds, time_of
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.prediction.attention_map import attention_map
 from gaze_vlm_ros.prediction.backends.factory import open_backend
 from gaze_vlm_ros.prediction.checkpoint import abstain_threshold

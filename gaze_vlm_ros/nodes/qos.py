@@ -6,11 +6,13 @@ from typing import Any
 
 from rclpy.qos import QoSProfile
 
+from gaze_vlm_ros.bags.stamps import split_ns
+
 
 def rosbag2_qos(qos: QoSProfile) -> dict[str, Any]:
     def duration(value: Any) -> dict[str, int]:
-        seconds, nanoseconds = divmod(value.nanoseconds, 1_000_000_000)
-        return {"sec": seconds, "nsec": nanoseconds}
+        whole, rest_ns = split_ns(value.nanoseconds)
+        return {"sec": whole, "nsec": rest_ns}
 
     return {
         "history": qos.history.name.lower(),

@@ -15,8 +15,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo
 
 from gaze_vlm_msgs.msg import ActionLabel
+from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.nodes.stamps import nanoseconds
 
 
 class ScriptedLabels(Node):

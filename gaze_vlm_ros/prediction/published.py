@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS
 from gaze_vlm_ros.prediction.score import ReceivedPrediction
@@ -54,9 +54,9 @@ def read_published(bag_path: Path) -> Published:
             no_answer[message.status_text] += 1
     moments = [
         ReceivedPrediction(
-            stamp_ns=_ns(message.header.stamp),
+            stamp_ns=nanoseconds(message.header.stamp),
             received_ns=int(at_ns),
-            valid_until_ns=_ns(message.valid_until),
+            valid_until_ns=nanoseconds(message.valid_until),
             status=int(message.status),
             answer=message.candidates[0].text if message.candidates else "",
             probability=float(message.candidates[0].probability) if message.candidates else 0.0,
@@ -65,13 +65,9 @@ def read_published(bag_path: Path) -> Published:
     ]
     return Published(
         sorted(moments, key=lambda moment: moment.stamp_ns),
-        _ns(messages[0].horizon) / 1e9,
+        duration_s(messages[0].horizon),
         messages[0].model_id,
         tuple(info.labels) if info else (),
         SCORE_KINDS[messages[0].score_kind],
         dict(no_answer),
     )
-
-
-def _ns(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

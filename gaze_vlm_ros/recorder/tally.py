@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import struct
 from dataclasses import dataclass, field
 
+from gaze_vlm_ros.bags.stamps import leading_stamp_ns
 from gaze_vlm_ros.bags.writer import TopicTotals
-
-_CDR_STAMP = struct.Struct("<iI")  # a stamp begins with seconds and nanoseconds, behind 4 bytes of encapsulation
 
 
 @dataclass
@@ -38,9 +36,7 @@ class TopicTally:
         if before is not None and sequence > before:
             self.missed += sequence - before - 1
         self._sequences[publisher] = sequence
-        if self.stamped and len(data) >= 12 and data[1] == 1:
-            seconds, nanoseconds = _CDR_STAMP.unpack_from(data, 4)
-            stamp_ns = seconds * 1_000_000_000 + nanoseconds
+        if self.stamped and (stamp_ns := leading_stamp_ns(data)) is not None:
             if self._stamp_ns is not None:
                 self.max_gap_s = max(self.max_gap_s, (stamp_ns - self._stamp_ns) / 1e9)
             self._stamp_ns = stamp_ns

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.bags.roles import GAZE_COORDINATES, POINT_TYPE
+from gaze_vlm_ros.bags.stamps import header_stamp_ns
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session.frame_stream import FrameStream
 
@@ -31,10 +31,6 @@ class GazeTrack:
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
-
-
-def header_stamp_ns(message: Any) -> int:
-    return int(message.header.stamp.sec) * 1_000_000_000 + int(message.header.stamp.nanosec)
 
 
 def read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.sim.bench_renderer import BenchRenderer
@@ -225,14 +226,14 @@ def write_bag(settings: BenchSettings, folder: Path, start_ns: int = 1_700_000_0
     gaze_class, label_class = message_class(GAZE_TYPE), message_class(LABEL_TYPE)
     for event in simulate(settings):
         stamp_ns = start_ns + event.t_ns
-        header = header_class(time_class(*divmod(stamp_ns, 1_000_000_000)), FRAME_ID)
+        header = header_class(time_class(*split_ns(stamp_ns)), FRAME_ID)
         match event:
             case FrameEvent():
                 data = np.frombuffer(encode_jpeg(event.rgb), np.uint8)
                 writer.write_message("/camera/image_raw/compressed", image_class(header, "jpeg", data), stamp_ns)
             case GazeEvent():
                 size = (settings.width, settings.height)
-                device_stamp = time_class(*divmod(event.t_ns, 1_000_000_000))
+                device_stamp = time_class(*split_ns(event.t_ns))
                 message = gaze_class(
                     header, event.x, event.y, *size, event.confidence, event.worn, event.eye_state, device_stamp
                 )

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.video.images import RGB
 from gaze_vlm_ros.view.pictures import USABLE_RGB, draw_gaze
 from gaze_vlm_ros.view.scene import GazeOnPicture
@@ -69,13 +70,13 @@ def standing(prediction: Any | None, now_ns: int, silent_s: float) -> Standing:
         # Repeated several times a second while it is so.
         since = f" ({silent_s:.0f} s ago)" if silent_s > 1 else ""
         return Standing(word, prediction.status_text + since, False)
-    late_s = (now_ns - _ns(prediction.valid_until)) / 1e9
+    late_s = (now_ns - nanoseconds(prediction.valid_until)) / 1e9
     if late_s > 0:
         return Standing("EXPIRED", f"the last prediction was valid until {late_s:.0f} s ago", False)
-    age_s = (now_ns - _ns(prediction.header.stamp)) / 1e9
+    age_s = (now_ns - nanoseconds(prediction.header.stamp)) / 1e9
     if age_s < -CLOCKS_AGREE_S:
         return Standing("OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False)
-    horizon_s = prediction.horizon.sec + prediction.horizon.nanosec / 1e9
+    horizon_s = duration_s(prediction.horizon)
     what = prediction.status_text or ("now" if prediction.current_action else f"within {horizon_s:g} s")
     score = SCORES[prediction.score_kind] if prediction.score_kind < len(SCORES) else ""
     return Standing(word, ", ".join(filter(None, [what, score])), True, age_s)
@@ -247,7 +248,3 @@ def _blank(height: int, width: int, colour: Colour | int) -> RGB:
     picture = np.empty((height, width, 3), np.uint8)
     picture[:] = colour
     return picture
-
-
-def _ns(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -15,6 +15,7 @@ from rosbags.rosbag2 import Writer as RosbagsWriter
 from gaze_vlm_ros.bags.mcap_file import BagDamaged, NotABag
 from gaze_vlm_ros.bags.message_types import UnknownMessageType, describe_type, known_types, message_class
 from gaze_vlm_ros.bags.reader import BagNotFound, open_bag
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagExists, BagWriter, Split, TopicTotals
 
 GAZE = "gaze_vlm_msgs/msg/GazeStamped"
@@ -23,7 +24,7 @@ START_NS = 1_700_000_000_000_000_000
 
 
 def header(stamp_ns: int):
-    stamp = message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 1_000_000_000))
+    stamp = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(stamp, "camera")
 
 

@@ -25,6 +25,7 @@ from gaze_vlm_ros.bags.mcap_file import NotABag
 from gaze_vlm_ros.bags.message_types import describe_type, message_class, serialize
 from gaze_vlm_ros.bags.reader import BagNotFound, open_bag
 from gaze_vlm_ros.bags.recover import BagIsWhole, NothingToSave, Recovery, recover, recovery_text
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import (
     METADATA_RECORD,
     RECOVERED_TOPIC_RECORD,
@@ -56,7 +57,7 @@ class Stored(NamedTuple):
 
 
 def stamped(stamp_ns: int):
-    time = message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 10**9))
+    time = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(time, "scene")
 
 

@@ -18,6 +18,7 @@ from gaze_vlm_ros import cli
 from gaze_vlm_ros.bags.mcap_file import NotABag
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.stamps import header_stamp_ns, split_ns
 from gaze_vlm_ros.bags.writer import BagWriter, TopicTotals
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
@@ -61,7 +62,7 @@ DEFAULT = Demands(OBSERVATION_S, FRAMES, GAZE_WINDOW_S, MIN_CONFIDENCE, Settings
 
 
 def header(stamp_ns: int) -> Any:
-    time = message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 10**9))
+    time = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(time, "scene")
 
 
@@ -470,7 +471,7 @@ def test_lag_of_a_bag(tmp_path: Path) -> None:
             writer.add_topic(name, info.type_name)
         for topic, message, arrival_ns in bag.messages():
             if topic == "/gaze":
-                stamp_ns = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec + 80_000_000
+                stamp_ns = header_stamp_ns(message) + 80_000_000
                 message = dataclasses.replace(message, header=header(stamp_ns))
             writer.write_message(topic, message, arrival_ns)
     writer.close()

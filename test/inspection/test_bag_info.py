@@ -18,6 +18,7 @@ from rosbags.rosbag2 import Writer as RosbagsWriter
 from gaze_vlm_ros.bags.mcap_file import BagDamaged, NotABag
 from gaze_vlm_ros.bags.message_types import describe_type, known_types, message_class
 from gaze_vlm_ros.bags.recover import recover
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter, TopicTotals
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
@@ -39,7 +40,7 @@ FIXATION, SACCADE, BLINK = 1, 2, 3
 
 
 def stamped(stamp_ns: int):
-    time = message_class("builtin_interfaces/msg/Time")(*divmod(stamp_ns, 10**9))
+    time = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(time, "scene")
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gaze_vlm_ros.bags.message_types import message_class
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.video.images import encode_jpeg
 
@@ -18,7 +19,7 @@ WIDTH, HEIGHT = 96, 64
 
 
 def header(stamp_ns: int, frame_id: str = "scene"):
-    time = message_class("builtin_interfaces/msg/Time")(stamp_ns // 10**9, stamp_ns % 10**9)
+    time = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(time, frame_id)
 
 

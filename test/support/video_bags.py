@@ -15,6 +15,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type
 from gaze_vlm_ros.bags.reader import Bag, open_bag
+from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.video.images import RGB
 
@@ -125,7 +126,7 @@ def write_video_bag(
     writer.add_topic(TOPIC, type_name, description=description)
     for number, packet in enumerate(packets):
         stamp_ns = stamps_ns[number] if stamps_ns else START_NS + number * FRAME_NS
-        stamp = time(*divmod(stamp_ns, 10**9))
+        stamp = time(*split_ns(stamp_ns))
         data = np.frombuffer(packet, np.uint8)
         name = format_ if isinstance(format_, str) else format_[number]
         if type_name == VIDEO:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_set import label_set_id
 from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS, TASKS, CheckpointMetadata
@@ -170,25 +171,29 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
         for index in range(len(bag.log_times_ns(topics[0]))):
             message = bag.message(topics[0], index)
             if message.status in ANSWERED and message.candidates:
-                answers.setdefault(_ns(message.header.stamp), message)
+                answers.setdefault(nanoseconds(message.header.stamp), message)
         if not answers:
             return {}, []
         first = next(iter(answers.values()))
         head = {
             "model_id": first.model_id,
-            "horizon_s": _s(first.horizon),
+            "horizon_s": duration_s(first.horizon),
             "score_kind": SCORE_KINDS[first.score_kind],
             "task": "current" if any(message.current_action for message in answers.values()) else "future",
         }
         for topic in bag.topics_of(MODEL_INFO):
             info = bag.message(topic, 0)
-            head |= {"labels": list(info.labels), "frames": int(info.frames), "observation_s": _s(info.observation)}
-    origin_ns = min(_ns(message.observation_start) for message in answers.values())
+            head |= {
+                "labels": list(info.labels),
+                "frames": int(info.frames),
+                "observation_s": duration_s(info.observation),
+            }
+    origin_ns = min(nanoseconds(message.observation_start) for message in answers.values())
     return head, [
         Recorded(
             (stamp_ns - origin_ns) / 1e9,
             tuple(map(_candidate, message.candidates)),
-            _s(message.inference_time),
+            duration_s(message.inference_time),
             (float(message.focus_x), float(message.focus_y)) if math.isfinite(message.focus_x) else None,
         )
         for stamp_ns, message in answers.items()
@@ -198,7 +203,7 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
 def _candidate(message: Any) -> dict[str, Any]:
     found = {"text": message.text, "probability": round(float(message.probability), 6)}
     found |= {key: value for key in ("verb", "object_class") if (value := getattr(message, key))}
-    starts_s = _s(message.time_to_start)
+    starts_s = duration_s(message.time_to_start)
     return found | ({"time_to_start_s": starts_s} if starts_s >= 0 else {})
 
 
@@ -276,11 +281,3 @@ def _answer(values: dict[str, Any], where: str) -> Recorded:
             f"{where}: expected candidates, times of 0 s or more, and probabilities with a sum of at most 1"
         )
     return answer
-
-
-def _ns(stamp: Any) -> int:
-    return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)
-
-
-def _s(duration: Any) -> float:
-    return float(duration.sec + duration.nanosec / 1e9)
