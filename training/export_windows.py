@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.storage.new_folder import new_folder, require_absent
+from gaze_vlm_ros.exporters.export_folder import export_folder, require_absent
 from training.data.recordings import find_bags, load_recordings
 from training.data.split import split_sessions
 from training.data.tar_shards import PartCounts, TarShards, write_recording
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     split = asdict(split_sessions(recordings, settings))
     total = sum(len(recording.windows) for recording in recordings)
     counts = {part: PartCounts() for part, chosen in split.items() if chosen}
-    with new_folder(out), tqdm(total=total, desc="windows", unit="window", mininterval=0.5) as bar:
+    with export_folder(out), tqdm(total=total, desc="windows", unit="window", mininterval=0.5) as bar:
         save_settings(settings, out / SETTINGS)
         files = {}
         for part in counts:

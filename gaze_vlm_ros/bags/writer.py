@@ -17,6 +17,7 @@ from mcap.writer import CompressionType, Writer
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type, serialize
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_RECORD = "gaze_vlm"  # session, person, task, ...: known at the start, so that a cut bag has it too
 TOTALS_RECORD = "gaze_vlm_totals"  # per topic, written at the end: a bag without it was cut off
@@ -138,10 +139,7 @@ class BagWriter:
         self._stream.flush()
         os.fsync(self._stream.fileno())  # a closed file must survive the loss of power
         self._stream.close()
-        # Replaced at once: a reader, or a kill, never meets half of it.
-        unfinished = self.folder / "metadata.yaml.part"
-        unfinished.write_text(_yaml({"rosbag2_bagfile_information": self._information()}))
-        unfinished.replace(self.folder / "metadata.yaml")
+        write_text(self.folder / "metadata.yaml", _yaml({"rosbag2_bagfile_information": self._information()}))
 
     def add_record(self, name: str, record: Mapping[str, str]) -> None:
         """Write an MCAP metadata record: plain strings, found again in `Bag.records`."""

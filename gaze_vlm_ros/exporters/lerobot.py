@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.exporters.episode import GAZE_MAX_AGE_S, Episode, write_episode
+from gaze_vlm_ros.exporters.export_folder import export_folder, require_absent
 from gaze_vlm_ros.exporters.grid import usual_rate_hz
 from gaze_vlm_ros.exporters.statistics import Statistics, column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session.session import Session, load_session, require_labels, session_digest
-from gaze_vlm_ros.storage.new_folder import new_folder, require_absent
 
 VERSION = "v3.0"
 CAMERA, GAZE, STAMP = "observation.images.scene", "observation.gaze", "stamp_ns"
@@ -63,7 +63,7 @@ def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> s
     usual_hz = _check(bags)
     if fps is None and not usual_hz:
         raise CannotExport(f"{bags[0]}: one frame has no rate; give --fps")
-    with new_folder(out):
+    with export_folder(out):
         return _write(bags, out, fps or max(1, round(usual_hz)))
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action, label_track
 from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.storage.atomic import write_text
 
 FORMAT = "gaze_vlm_labels 1"
 FILE_NAME = "labels.json"  # in a bag's folder
@@ -232,7 +232,7 @@ def write_label_file(path: Path, labels: LabelFile) -> LabelFile:
                     f"{labels.revision}; load it again"
                 )
             labels = replace(labels, revision=labels.revision + 1)
-            _write_whole(path, json_text(labels))
+            write_text(path, json_text(labels), durable=True)
     except OSError as error:
         raise LabelsNotWritable(
             f"cannot write {path}: {error.strerror}; make room, or copy the bag elsewhere"
@@ -249,20 +249,6 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def json_text(labels: LabelFile) -> str:

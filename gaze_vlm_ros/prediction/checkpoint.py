@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_NAME = "gaze_vlm.json"
 CARD_FORMAT = 1
@@ -114,9 +115,7 @@ def write_checkpoint_metadata(folder: Path, metadata: CheckpointMetadata) -> Non
     if not len(metadata.labels) == len(metadata.verbs) == len(metadata.object_classes):
         raise ValueError("labels, verbs and object_classes must have one entry each per label")
     path = folder / METADATA_NAME
-    unfinished = path.with_suffix(".json.part")
-    unfinished.write_text(json.dumps(asdict(metadata), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    unfinished.replace(path)
+    write_text(path, json.dumps(asdict(metadata), indent=2, ensure_ascii=False) + "\n")
 
 
 def weights_revision(folder: Path) -> str:

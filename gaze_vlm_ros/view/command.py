@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session.session import Session, load_session
+from gaze_vlm_ros.storage.atomic import new_folder
 from gaze_vlm_ros.view.pictures import frames_a_second, save_pictures
 from gaze_vlm_ros.view.scene import prediction_tracks, summary_of
 
@@ -83,12 +83,8 @@ def _rerun() -> Any:
 def _write_pictures(session: Session, every: int | None, folder: Path) -> None:
     each = every or frames_a_second(session)
     try:
-        folder.mkdir(parents=True)
-        try:
+        with new_folder(folder):
             written, damaged = save_pictures(session, each, folder)
-        except BaseException:
-            shutil.rmtree(folder, ignore_errors=True)
-            raise
     except OSError as error:
         raise _not_writable(folder, error) from None
     left_out = f"; {damaged} damaged frames are left out" if damaged else ""

@@ -192,6 +192,7 @@ def test_a_failed_write_leaves_the_old_file(bare: Path, monkeypatch: pytest.Monk
         write_label_file(path, read_label_file(path))
     assert path.read_bytes() == before
     assert not list(bare.glob(".labels*"))
+    assert not list(bare.glob("*.part"))
 
 
 def test_the_file_is_plain_to_read(bare: Path) -> None:

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from small_bags import HEIGHT, WIDTH
 
+from gaze_vlm_ros.exporters.export_folder import ExportExists, ExportNotWritable
 from gaze_vlm_ros.session.session import load_session
-from gaze_vlm_ros.storage.new_folder import ExportExists, ExportNotWritable
 from training.data.gaze_targets import frame_gaze
 from training.data.recordings import load_recordings
 from training.data.windows import NoWindows

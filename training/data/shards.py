@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +90,7 @@ def storing(path: Path) -> Iterator[Path]:
     """A name to write to; it becomes `path` when all went well. Raises CannotStore where the disk does not take it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, path.with_name(f"{path.name}.{os.getpid()}.part")) as unfinished:
+        with replacing(path, unique=True) as unfinished:
             yield unfinished
     except OSError as error:
         raise CannotStore(

@@ -18,7 +18,7 @@ from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.storage.atomic import replacing
+from gaze_vlm_ros.storage.atomic import replacing, write_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
@@ -134,8 +134,7 @@ def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accel
         # A fit that was killed has logged steps after its last saved state; they are about to be run again.
         rows = (out / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
         kept = "".join(row for row in rows if row.endswith("\n") and json.loads(row)["step"] < state["step"])
-        with replacing(out / METRICS, out / (METRICS + ".part")) as unfinished:
-            unfinished.write_text(kept, encoding="utf-8")
+        write_text(out / METRICS, kept)
     return state
 
 
@@ -172,7 +171,7 @@ def save_state(
         "data_hash": data_hash,
     }
     if accelerator.is_main_process:
-        with replacing(out / STATE, out / (STATE + ".part")) as unfinished:
+        with replacing(out / STATE) as unfinished:
             torch.save(state, unfinished)
 
 

@@ -1,40 +1,39 @@
-"""The folder of an export: a new one, whole or not there."""
+"""The output folder of an export: new, and complete or not there."""
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import new_folder
 
 
 class ExportExists(GazeVlmError):
-    """Something is already where the export should be written."""
+    """A file or folder of that name exists already."""
 
 
 class ExportNotWritable(GazeVlmError):
-    """The place cannot be written to."""
+    """The output folder cannot be written."""
 
 
 def require_absent(out: Path) -> None:
-    """Raises ExportExists."""
+    """Raise ExportExists if anything exists at `out`."""
     if out.exists():
         raise ExportExists(f"{out} exists already, and nothing is overwritten; give another --out")
 
 
 @contextmanager
-def new_folder(out: Path) -> Iterator[None]:
-    """Make `out`; an error within, or Ctrl-C, removes it. Raises ExportExists, and ExportNotWritable for OSError."""
+def export_folder(out: Path) -> Iterator[None]:
+    """Make `out` for the block that writes the export; an error within, or Ctrl-C, removes it.
+
+    Raises ExportExists, and ExportNotWritable in place of OSError.
+    """
     require_absent(out)
     try:
-        out.mkdir(parents=True)
-        try:
+        with new_folder(out):
             yield
-        except BaseException:
-            shutil.rmtree(out, ignore_errors=True)
-            raise
     except OSError as error:
         raise ExportNotWritable(
             f"cannot write {out}: {error.strerror or error}; make room, or give another --out"
