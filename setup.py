@@ -17,7 +17,7 @@ setup(
     # Dependencies are declared in package.xml (rosdep) and in pyproject.toml's groups (pip).
     install_requires=["setuptools"],
     packages=find_packages(include=[NAME, f"{NAME}.*"]),
-    package_data={f"{NAME}.annotation.review": ["page.html"]},
+    package_data={NAME: ["py.typed"], f"{NAME}.annotation.review": ["page.html"]},
     zip_safe=True,
     data_files=[
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
