@@ -20,7 +20,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.figures.plots import embedded, reliability_plot
+from gaze_vlm_ros.figures import embedded, reliability_plot
 from gaze_vlm_ros.session.session import load_session
 from training.reports import figures
 from training.reports.page import PAGE

@@ -15,7 +15,7 @@ try:
     import jinja2
     from matplotlib.figure import Figure
 
-    from gaze_vlm_ros.figures.plots import COLOURS, bare, embedded, png, reliability_plot
+    from gaze_vlm_ros.figures import COLOURS, bare, embedded, png, reliability_plot
 except ImportError as error:
     raise GazeVlmError(
         f"the page needs {error.name}, which is not here: pip install matplotlib jinja2; without --out the table alone is printed"

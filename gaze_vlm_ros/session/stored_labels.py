@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from gaze_vlm_ros.annotation.place import actions_of
-from gaze_vlm_ros.labels.label_file import Label
+from gaze_vlm_ros.labels.label_file import Label, actions_of
 from gaze_vlm_ros.session.session import Session, require_labels
 
 

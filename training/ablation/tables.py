@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.stats import t as student_t
 
-from gaze_vlm_ros.figures.plots import embedded, png
+from gaze_vlm_ros.figures import embedded, png
 from training.ablation.page import OPTIONAL, PAGE
 from training.reports import figures
 

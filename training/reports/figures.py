@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.figures.plots import COLOURS, bare, png
+from gaze_vlm_ros.figures import COLOURS, bare, png
 
 
 def accuracy_bars(

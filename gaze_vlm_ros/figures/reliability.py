@@ -1,43 +1,23 @@
-"""What figures of reports have in common. Matplotlib without a display."""
+"""Reliability diagram: how often answers were right, against the probability that the model gave them."""
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-mpl.use("Agg")
-
-# Colours that stay apart for colour-blind readers (Okabe and Ito), the first for real gaze in every figure.
-COLOURS = ("#0072B2", "#999999", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-
-
-def png(figure: Figure) -> bytes:
-    """The figure as a PNG."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=110, bbox_inches="tight")
-    return buffer.getvalue()
-
-
-def bare(axes: Axes) -> None:
-    """Leave out what tells nothing."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", alpha=0.25)
-
-
-def embedded(image: bytes) -> str:
-    """A PNG as the `src` of an HTML page that needs no other file."""
-    return "data:image/png;base64," + base64.b64encode(image).decode()
+from gaze_vlm_ros.figures.encoding import png
+from gaze_vlm_ros.figures.style import COLOURS, bare
 
 
 def reliability_plot(curves: Mapping[str, Mapping[str, Any]]) -> bytes:
-    """Accuracy against confidence. curves[run]: confidence, accuracy and count of each bin, and the expected error."""
+    """Return a PNG with one curve per run; the area of a marker is the share of the answers in its bin.
+
+    curves: by name of the run, `confidence`, `accuracy` (None = empty bin) and `count` of each bin, and `error`, the
+    expected calibration error.
+    """
     figure = Figure(figsize=(4.4, 3.6))
     axes = figure.subplots()
     axes.plot([0, 1], [0, 1], color="black", linestyle=":", linewidth=1)
