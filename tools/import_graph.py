@@ -22,6 +22,7 @@ ROOMS = (
     "gaze_vlm_ros.errors",
     "gaze_vlm_ros.storage", "gaze_vlm_ros.terminal", "gaze_vlm_ros.figures",
     "gaze_vlm_ros.bags", "gaze_vlm_ros.video", "gaze_vlm_ros.labels", "gaze_vlm_ros.session", "gaze_vlm_ros.gaze",
+    "gaze_vlm_ros.windows",
     "gaze_vlm_ros.neon", "gaze_vlm_ros.recorder",
     "gaze_vlm_ros.vlm", "gaze_vlm_ros.prediction", "gaze_vlm_ros.prediction.backends",
     "gaze_vlm_ros.view",

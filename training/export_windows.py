@@ -21,10 +21,10 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.exporters.export_folder import export_folder, require_absent
+from gaze_vlm_ros.windows.cutting import NoWindows, reasons_text
 from training.data.recordings import find_bags, load_recordings
 from training.data.split import split_sessions
 from training.data.tar_shards import PartCounts, TarShards, write_recording
-from training.data.windows import NoWindows, reasons_text
 from training.run.run_folder import SETTINGS
 from training.settings import load_settings, save_settings
 

@@ -27,12 +27,12 @@ from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.dataset import prepare
 from training.data.gaze_prompt import question
 from training.data.gaze_targets import prior_target, shuffled_rows
 from training.data.recordings import Recording, data_hash, find_bags, load_recordings
 from training.data.split import split_sessions
-from training.data.windows import NoWindows
 from training.data.workers import bag_mapper
 from training.model.distributed import CannotShare, is_sharded, join
 from training.model.gaze_block import add_gaze_block, require_place

@@ -12,15 +12,11 @@ from typing import Any
 
 import yaml
 
-from gaze_vlm_ros.errors import GazeVlmError
-
-
-class BadSettings(GazeVlmError):
-    """A settings file or an override that cannot be used."""
+from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, require_above_zero, require_not_negative
 
 
 @dataclass(frozen=True)
-class Settings:
+class Settings(WindowSettings):
     """Every choice of a fit. Times in seconds; shares are 0 to 1."""
 
     # The model
@@ -35,30 +31,18 @@ class Settings:
     lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
     gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
 
-    # What is asked
-    task: str = "future"  # future: the action that starts within the horizon; current: the action that goes on
+    # What is asked (task, horizon, frames and where windows are cut: WindowSettings)
     question: str = "What will the person do next?"
-    horizon_s: float = 2.0  # the action starts at most so long after the last frame
-    observation_s: float = 3.0  # before the last frame
-    frames: int = 4  # per observation, evenly spread
-
-    # Which windows are cut
-    stride_s: float = 0.0  # one window each so many seconds; 0 = none on a stride
-    # and one so long before each action starts (task: future). Leads that are observation_s / frames apart, as here,
-    # show the same frames, and a frame is converted once
-    leads_s: tuple[float, ...] = (0.25, 1.0, 1.75)
 
     # Which sessions are for what: names, persons, tasks or scenes as glob patterns, or a share of all, drawn by seed
     split_by: str = "session"  # what is never divided between training and the rest: session, person, task or scene
     validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint and its calibration
     test: float | tuple[str, ...] = ()  # left out of this fit altogether; for evaluate.py
 
-    # Gaze targets
+    # Gaze targets (which samples count for a frame: WindowSettings)
     gaze: str = "real"  # or a control: none (language loss alone), shuffled (another window's), uniform, centred
     gaze_as: str = "attention"  # what gaze does in training: lead attention, or, to compare: block, text, drawn
-    gaze_window_s: float = 0.2  # samples so long before a frame count for it
     gaze_samples: str = "all"  # of those that count: all, or, to compare, the newest of them alone
-    gaze_min_confidence: float = 0.6  # samples below do not count; those without a confidence do
     gaze_sigma: float = 0.03  # of the Gaussian around a sample, as a share of the frame's width: error and fovea
     gaze_error: float = 0.0  # added to a window's gaze, drawn for each: standard deviation as a share of the width
     gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that flow loses
@@ -94,9 +78,9 @@ class Settings:
     loader_workers: int = 0  # processes that read windows ahead of the model, each; 2 to 4 beside a GPU
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         choices = {
             "train": ("full", "lora"),
-            "task": ("future", "current"),
             "split_by": ("session", "person", "task", "scene"),
             "gaze": ("real", "none", "shuffled", "uniform", "centred"),
             "gaze_as": ("attention", "block", "text", "drawn"),
@@ -115,30 +99,16 @@ class Settings:
             raise BadSettings(f"setting kl_heads is {self.kl_heads!r}, expected mean, each, or a list of heads")
         if not isinstance(self.kl_heads, str) and (not self.kl_heads or min(self.kl_heads) < 0):
             raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
-        above_zero = (
-            "horizon_s observation_s frames gaze_window_s gaze_sigma steps batch_size accumulate learning_rate "
-            "gradient_clip check_every lora_rank kl_until"
-        )
-        for name in above_zero.split():
-            if getattr(self, name) <= 0:
-                raise BadSettings(f"setting {name} is {getattr(self, name)}, expected a number above 0")
-        at_least_zero = (
-            "kl_weight kl_warmup stride_s weight_decay warmup minimum_rate gaze_min_confidence gaze_error windows "
-            "loader_workers"
-        )
-        for name in at_least_zero.split():
-            if getattr(self, name) < 0:
-                raise BadSettings(f"setting {name} is {getattr(self, name)}, expected 0 or more")
+        above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
+        require_above_zero(self, above_zero.split())
+        at_least_zero = "kl_weight kl_warmup weight_decay warmup minimum_rate gaze_error windows loader_workers"
+        require_not_negative(self, at_least_zero.split())
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         for name in ("validation", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
                 raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")
-        if self.task == "future" and any(not 0 < lead <= self.horizon_s for lead in self.leads_s):
-            raise BadSettings(f"setting leads_s is {list(self.leads_s)}, expected above 0 to {self.horizon_s}")
-        if not self.stride_s and (self.task == "current" or not self.leads_s):
-            raise BadSettings("setting stride_s is 0 and nothing else says where to cut windows; set it, e.g. to 0.5")
 
     def kl_weight_at(self, step: int) -> float:
         """λ at `step` (0 is the first)."""

@@ -13,7 +13,7 @@ from typing import Any
 from gaze_vlm_ros.bags.reader import Bag, open_bag
 from gaze_vlm_ros.bags.roles import CAMERA_TYPES
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.inspection.finding import SEVERITIES, Demands, Finding, Severity, graded, load_demands, worse
+from gaze_vlm_ros.inspection.finding import SEVERITIES, Finding, Severity, graded, worse
 from gaze_vlm_ros.inspection.gaze_findings import (
     blinks,
     camera_gaze_lag,
@@ -30,6 +30,7 @@ from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.terminal.text import printable
 from gaze_vlm_ros.video.images import UnknownEncoding
+from gaze_vlm_ros.windows.settings import WindowSettings, load_window_settings
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,12 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
 
     An unreadable bag among several costs one line on stderr; alone, it raises what `check_bag` raises.
     """
-    demands = load_demands(config)
+    settings = load_window_settings(config)
     checks: list[dict[str, Any]] = []
     failed = False
     for path in paths:
         try:
-            check = check_bag(path, demands)
+            check = check_bag(path, settings)
         except GazeVlmError as error:
             if len(paths) == 1:
                 raise
@@ -71,7 +72,7 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
     return int(failed)
 
 
-def check_bag(path: Path | str, demands: Demands) -> BagCheck:
+def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
     """Decode every frame, gaze sample and label once. Raises BagNotFound, NotABag, BagDamaged.
 
     Memory: a few frames, and some tens of bytes for each frame and sample.
@@ -91,7 +92,7 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
             findings.append(Finding("camera", "error", problem, "error: nothing to train on without frames"))
         else:
             frames = look_at_frames(stream)
-            findings.append(camera_gaps(frames.stamps_ns, demands))
+            findings.append(camera_gaps(frames.stamps_ns, settings))
             findings += _stamp_findings(bag, "camera", camera_role.topic)
             findings.append(frame_quality(frames))
         if gaze is None:
@@ -99,15 +100,15 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
             findings.append(Finding("gaze", "warning", gaze_role.reason, limit))
         else:
             assert gaze_role.topic is not None
-            findings.append(gaze_gaps(gaze.stamps_ns, demands))
+            findings.append(gaze_gaps(gaze.stamps_ns, settings))
             findings += _stamp_findings(bag, "gaze", gaze_role.topic)
-            findings.append(gaze_validity(gaze, frames.size if frames else None, demands))
+            findings.append(gaze_validity(gaze, frames.size if frames else None, settings))
             findings.append(blinks(gaze))
         covered = None
         if frames and gaze and frames.size:
             findings.append(gaze_image(gaze, frames.size))
-            covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, demands)
-            findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, demands))
+            covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, settings)
+            findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, settings))
             findings.append(camera_gaze_lag(frames, gaze))
         label_role, labels, label_file = labels_of(bag, stream)
         if labels is None:
@@ -124,7 +125,7 @@ def check_bag(path: Path | str, demands: Demands) -> BagCheck:
             if frames and stream:
                 findings.append(label_coverage(labels, frames.stamps_ns))
                 session = Session(Path(path), dict(bag.metadata), stream, gaze, labels)
-                findings.append(window_use(session, frames, covered, demands))
+                findings.append(window_use(session, frames, covered, settings))
         findings.append(losses(bag))
         return BagCheck(str(path), findings)
 

@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.gaze.distribution import BLINK
 from gaze_vlm_ros.gaze.validity import LOST_TO_THE_TRACKER, sample_faults, usable_samples
 from gaze_vlm_ros.inspection.camera_gaze_lag import estimate_lag
-from gaze_vlm_ros.inspection.finding import Demands, Finding, graded, worse
+from gaze_vlm_ros.inspection.finding import Finding, graded, worse
 from gaze_vlm_ros.inspection.stream_findings import Frames
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.terminal.text import instant_text
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 
-def gaze_validity(gaze: GazeTrack, size: tuple[int, int] | None, demands: Demands) -> Finding:
+def gaze_validity(gaze: GazeTrack, size: tuple[int, int] | None, settings: WindowSettings) -> Finding:
     """size: (width, height) px of the frames; None = not known."""
-    faults = sample_faults(gaze, size, demands.min_confidence)
+    faults = sample_faults(gaze, size, settings.gaze_min_confidence)
     usable = ~np.logical_or.reduce(list(faults.values()))
     lost_share = float(np.logical_or.reduce([faults[reason] for reason in LOST_TO_THE_TRACKER]).mean())
     counts = {reason: int(np.count_nonzero(mask)) for reason, mask in faults.items()}
@@ -32,7 +33,7 @@ def gaze_validity(gaze: GazeTrack, size: tuple[int, int] | None, demands: Demand
         graded(lost_share, 0.1, 0.3),
         text,
         f"note: 10 % lost to the tracker, so all but blinks and saccades (unsure: confidence below "
-        f"{demands.min_confidence:g}); warning: 30 %, adjust the glasses or calibrate",
+        f"{settings.gaze_min_confidence:g}); warning: 30 %, adjust the glasses or calibrate",
         {
             "samples": len(gaze),
             "usable": int(np.count_nonzero(usable)),
@@ -78,22 +79,22 @@ def gaze_image(gaze: GazeTrack, size: tuple[int, int]) -> Finding:
 
 
 def frames_with_gaze(
-    stamps_ns: NDArray[np.int64], gaze: GazeTrack, size: tuple[int, int], demands: Demands
+    stamps_ns: NDArray[np.int64], gaze: GazeTrack, size: tuple[int, int], settings: WindowSettings
 ) -> NDArray[np.bool_]:
     """(N,) which frames have a usable sample within the time that training takes gaze from. Flow may drop more."""
-    usable = usable_samples(gaze, size, demands.min_confidence)
+    usable = usable_samples(gaze, size, settings.gaze_min_confidence)
     before = np.concatenate([[0], np.cumsum(usable)])
-    window_ns = round(demands.gaze_window_s * 1e9)
+    window_ns = round(settings.gaze_window_s * 1e9)
     first, stop = (np.searchsorted(gaze.stamps_ns, stamps_ns - back, side="right") for back in (window_ns, 0))
     return np.asarray(before[stop] > before[first])
 
 
 def gaze_coverage(
-    covered: NDArray[np.bool_], frames_ns: NDArray[np.int64], gaze_ns: NDArray[np.int64], demands: Demands
+    covered: NDArray[np.bool_], frames_ns: NDArray[np.int64], gaze_ns: NDArray[np.int64], settings: WindowSettings
 ) -> Finding:
     """covered: (N,) `frames_with_gaze`. frames_ns, gaze_ns: stamps of all frames and samples, ascending."""
     share = float(covered.mean())
-    text = f"{share:.1%} of frames have usable gaze in the {demands.gaze_window_s:g} s up to them"
+    text = f"{share:.1%} of frames have usable gaze in the {settings.gaze_window_s:g} s up to them"
     if gaze_ns[-1] < frames_ns[0] or gaze_ns[0] > frames_ns[-1]:
         text += f"; gaze ({instant_text(int(gaze_ns[0]))}) and frames ({instant_text(int(frames_ns[0]))}) never overlap"
     return Finding(

@@ -7,11 +7,12 @@ from collections import Counter
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.inspection.finding import LABELS_SHOWN, Demands, Finding, counted, graded, worse
+from gaze_vlm_ros.inspection.finding import LABELS_SHOWN, Finding, counted, graded, worse
 from gaze_vlm_ros.inspection.stream_findings import Frames
-from gaze_vlm_ros.inspection.training_use import windows_of
-from gaze_vlm_ros.session.session import LabelTrack, Session
+from gaze_vlm_ros.session.session import LabelTrack, Session, require_labels
 from gaze_vlm_ros.terminal.text import printable
+from gaze_vlm_ros.windows.cutting import cut_windows
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 MAX_SPAN_S = 7 * 86400.0  # no session is that long; windows on a stride over a stamp of 1970 would fill the memory
 
@@ -42,24 +43,23 @@ def label_coverage(labels: LabelTrack, frames_ns: NDArray[np.int64]) -> Finding:
     )
 
 
-def window_use(session: Session, frames: Frames, covered: NDArray[np.bool_] | None, demands: Demands) -> Finding:
-    """The windows of a fit, for each action; labels that are in none. The session has labels.
+def window_use(
+    session: Session, frames: Frames, covered: NDArray[np.bool_] | None, settings: WindowSettings
+) -> Finding:
+    """Count the windows that a fit would cut, by action, and the labels that no window has. Raises NoLabels.
 
-    covered: (N,) frames with usable gaze; None = there is no gaze.
+    covered: (N,) which frames have usable gaze; None = the session has no gaze.
     """
     limit = (
         "note: 10 % of the labels set in no window, or 10 % of the windows without gaze; warning: an action that no "
         "window has, or 30 % without gaze; error: no window"
     )
-    settings = demands.settings
-    if settings is None:
-        return Finding("windows", "note", demands.missing, "note: not counted")
-    assert session.labels is not None
+    labels = require_labels(session)
     span_s = int(frames.stamps_ns[-1] - frames.stamps_ns[0]) / 1e9
     if span_s > MAX_SPAN_S:
         text = f"not counted: stamps span {span_s / 86400:.0f} days, so some are wrong"
         return Finding("windows", "error", text, limit, {"span_s": span_s})
-    cut, counts = windows_of(session, settings)
+    cut, counts = cut_windows(0, session, settings)
     dropped = Counter(counts.dropped)
     windows = []
     for window in cut:  # as training.data.dataset does when it decodes them
@@ -70,9 +70,9 @@ def window_use(session: Session, frames: Frames, covered: NDArray[np.bool_] | No
         else:
             windows.append(window)
     answers = Counter(window.answer for window in windows)
-    unused = sorted({text for text in session.labels.texts if text} - answers.keys())
+    unused = sorted({text for text in labels.texts if text} - answers.keys())
     answered = {window.answer_start_ns for window in windows}
-    starts = zip(session.labels.starts_ns.tolist(), session.labels.texts, strict=True)
+    starts = zip(labels.starts_ns.tolist(), labels.texts, strict=True)
     passed_over = sum(bool(text) and start_ns not in answered for start_ns, text in starts)
     text = f"{len(windows)} windows" + (f": {counted(answers)}" if windows else "")
     if dropped:
@@ -89,7 +89,7 @@ def window_use(session: Session, frames: Frames, covered: NDArray[np.bool_] | No
     severity = worse(
         graded(len(unused), warning=0),
         "error" if not windows else "ok",
-        graded(passed_over / max(sum(map(bool, session.labels.texts)), 1), note=0.1),
+        graded(passed_over / max(sum(map(bool, labels.texts)), 1), note=0.1),
         graded((without or 0) / max(len(windows), 1), note=0.1, warning=0.3),
     )
     figures = {

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.inspection.arrival_delay import MIN_SPAN_S, STEP_S, delay_trend
 from gaze_vlm_ros.inspection.camera_gaze_lag import WIDTH_PX, picture_motion
-from gaze_vlm_ros.inspection.finding import Demands, Finding, graded, worse
+from gaze_vlm_ros.inspection.finding import Finding, graded, worse
 from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.terminal.text import instant_text
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, small_grey
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 LAG_FOOTAGE_S, LAG_PIECE_S = 300.0, 10.0  # of video that the lag is told from, in pieces spread over the bag
 
@@ -83,34 +84,34 @@ def frame_quality(frames: Frames) -> Finding:
     )
 
 
-def camera_gaps(stamps_ns: NDArray[np.int64], demands: Demands) -> Finding:
+def camera_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Finding:
     """stamps_ns: (N,) acquisition times, ascending."""
     figures = _intervals(stamps_ns)
     limit = (
-        f"note: an interval above 3 usual ones; warning: above {demands.part_s:g} s, each {demands.part_s:g} s of an "
+        f"note: an interval above 3 usual ones; warning: above {settings.part_s:g} s, each {settings.part_s:g} s of an "
         "observation must hold a frame, or 5 % of the time in gaps; error: usual interval above that"
     )
     if not figures:
         return Finding("camera gaps", "error", "one frame", limit, {"frames": len(stamps_ns)})
     usual_s, longest_s = figures["usual_s"], figures["longest_s"]
     severity = worse(
-        graded(longest_s, 3 * usual_s, max(demands.part_s, 3 * usual_s)),
+        graded(longest_s, 3 * usual_s, max(settings.part_s, 3 * usual_s)),
         graded(figures["gap_share"], warning=0.05),
-        graded(usual_s, error=demands.part_s),
+        graded(usual_s, error=settings.part_s),
     )
     return Finding("camera gaps", severity, _gap_text(figures), limit, figures)
 
 
-def gaze_gaps(stamps_ns: NDArray[np.int64], demands: Demands) -> Finding:
+def gaze_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Finding:
     """stamps_ns: (N,) acquisition times, ascending."""
-    figures = _intervals(stamps_ns, at_least_s=demands.gaze_window_s)
+    figures = _intervals(stamps_ns, at_least_s=settings.gaze_window_s)
     limit = (
-        f"note: an interval above {demands.gaze_window_s:g} s, frames in it have no gaze; "
+        f"note: an interval above {settings.gaze_window_s:g} s, frames in it have no gaze; "
         "warning: 5 % of the time in such gaps"
     )
     if not figures:
         return Finding("gaze gaps", "warning", "one sample", limit, {"samples": len(stamps_ns)})
-    severity = worse(graded(figures["longest_s"], demands.gaze_window_s), graded(figures["gap_share"], warning=0.05))
+    severity = worse(graded(figures["longest_s"], settings.gaze_window_s), graded(figures["gap_share"], warning=0.05))
     return Finding("gaze gaps", severity, _gap_text(figures), limit, figures)
 
 

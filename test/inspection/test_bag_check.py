@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -23,30 +25,21 @@ from gaze_vlm_ros.bags.writer import BagWriter, TopicTotals
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
 from gaze_vlm_ros.gaze.flow import FlowSettings
-from gaze_vlm_ros.inspection import training_use
 from gaze_vlm_ros.inspection.arrival_delay import delay_trend
 from gaze_vlm_ros.inspection.check import BagCheck, check_bag, check_text, run_check
-from gaze_vlm_ros.inspection.finding import (
-    FRAMES,
-    GAZE_WINDOW_S,
-    MIN_CONFIDENCE,
-    OBSERVATION_S,
-    Demands,
-    Finding,
-    load_demands,
-)
+from gaze_vlm_ros.inspection.finding import Finding
 from gaze_vlm_ros.inspection.gaze_findings import blinks, frames_with_gaze, gaze_validity
 from gaze_vlm_ros.inspection.label_findings import MAX_SPAN_S, label_coverage
 from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, gaze_gaps, order
-from gaze_vlm_ros.inspection.training_use import TrainingMissing
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, load_session
 from gaze_vlm_ros.sim.bench_session import BenchSettings, write_bag
-from gaze_vlm_ros.storage.package_files import SharedFileMissing
 from gaze_vlm_ros.video.images import DamagedImage, encode_jpeg
-from training.data.windows import cut_windows
-from training.settings import BadSettings, Settings
+from gaze_vlm_ros.windows.cutting import cut_windows
+from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, load_window_settings
+from training.settings import Settings
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 JPEG, GAZE, LABEL = (
     "sensor_msgs/msg/CompressedImage",
     "gaze_vlm_msgs/msg/GazeStamped",
@@ -58,7 +51,7 @@ FRAME_NS, GAZE_NS = 100_000_000, 20_000_000
 DURATION_S = 24
 DELAY_NS = 30_000_000
 FIXATION, BLINK = 1, 3
-DEFAULT = Demands(OBSERVATION_S, FRAMES, GAZE_WINDOW_S, MIN_CONFIDENCE, Settings())
+DEFAULT = WindowSettings()
 
 
 def header(stamp_ns: int) -> Any:
@@ -106,8 +99,8 @@ def write_good_bag(
     return folder
 
 
-def findings(path: Path, demands: Demands = DEFAULT) -> dict[str, Finding]:
-    return {finding.check: finding for finding in check_bag(path, demands).findings}
+def findings(path: Path, settings: WindowSettings = DEFAULT) -> dict[str, Finding]:
+    return {finding.check: finding for finding in check_bag(path, settings).findings}
 
 
 def worse_than_notes(found: dict[str, Finding]) -> dict[str, str]:
@@ -136,10 +129,10 @@ def test_a_good_bag_has_nothing_to_warn_of(good: dict[str, Finding]) -> None:
 
 
 def test_what_is_measured_against_is_training_s_own() -> None:
-    settings = Settings()
-    assert (settings.observation_s, settings.frames) == (OBSERVATION_S, FRAMES)
-    assert (settings.gaze_window_s, settings.gaze_min_confidence) == (GAZE_WINDOW_S, MIN_CONFIDENCE)
-    assert load_demands(None) == DEFAULT
+    assert load_window_settings(None) == DEFAULT
+    fit = dataclasses.asdict(Settings())
+    assert dataclasses.asdict(DEFAULT).items() <= fit.items()
+    assert {"observation_s", "frames", "gaze_window_s", "gaze_min_confidence"} <= dataclasses.asdict(DEFAULT).keys()
 
 
 # Times.
@@ -321,8 +314,8 @@ def test_frames_with_gaze_are_those_that_training_finds_gaze_for(tmp_path: Path,
     bag = write_good_bag(tmp_path / "bag", sample=lambda n: {"worn": 1} if n % 40 < 25 else None if n % 7 == 0 else {})
     session = load_session(bag)
     assert session.gaze
-    demands = dataclasses.replace(DEFAULT, gaze_window_s=window_s)
-    covered = frames_with_gaze(session.frames.stamps_ns, session.gaze, session.frames.size, demands)
+    settings = dataclasses.replace(DEFAULT, gaze_window_s=window_s)
+    covered = frames_with_gaze(session.frames.stamps_ns, session.gaze, session.frames.size, settings)
     asked = [len(aggregate(session.gaze, session.frames, at, window_s)[0]) > 0 for at in range(len(session.frames))]
     assert covered.tolist() == asked
     assert 0.1 < covered.mean() < 0.9
@@ -392,7 +385,7 @@ def test_label_coverage() -> None:
 def test_windows_are_those_that_training_cuts(tmp_path: Path, good: dict[str, Finding]) -> None:
     bag = write_good_bag(tmp_path / "bag", labels=((0.5, "early"), (9.0, "stir"), (9.2, "pour"), (40.0, "late")))
     settings = Settings(leads_s=(0.5, 1.0))
-    found = findings(bag, dataclasses.replace(DEFAULT, settings=settings))["windows"]
+    found = findings(bag, settings)["windows"]
     cut, counts = cut_windows(0, load_session(bag), settings)
     assert found.figures["windows"] == len(cut) > 0
     assert found.figures["dropped"] == dict(counts.dropped)
@@ -423,35 +416,31 @@ def test_windows_lose_what_training_cannot_decode(tmp_path: Path) -> None:
                 aggregate(session.gaze, session.frames, index, flow=FlowSettings())
         except DamagedImage:
             damaged += 1
-    found = findings(bag, dataclasses.replace(DEFAULT, settings=Settings()))["windows"]
+    found = findings(bag, Settings())["windows"]
     assert found.figures["dropped"]["with a damaged frame"] == damaged > 1
 
 
-def test_windows_where_training_is_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(relative: str) -> Path:
-        raise SharedFileMissing(f"{relative} of gaze_vlm_ros is in none of /opt; reinstall the package")
-
+def test_windows_are_counted_without_training(tmp_path: Path) -> None:
+    """On a robot there may be no training/, or another program's package of that name."""
     bag = write_good_bag(tmp_path / "bag")
-    monkeypatch.setattr(training_use, "shared_file", absent)
-    found = findings(bag, load_demands(None))
-    assert found["windows"].severity == "note"
-    assert "windows cannot be counted without training/: " in found["windows"].text
-    assert worse_than_notes(found) == {}
-    with pytest.raises(TrainingMissing):
-        load_demands(Path("config/fit_demo.yaml"))
-
-
-def test_another_program_s_training_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "elsewhere" / "training").mkdir(parents=True)
-    monkeypatch.setattr(training_use, "shared_file", lambda relative: tmp_path / "elsewhere" / relative)
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    with pytest.raises(TrainingMissing, match=r"hides .*/training; take it off PYTHONPATH"):
-        training_use.fit_settings(None)
+    other = tmp_path / "elsewhere" / "training"
+    other.mkdir(parents=True)
+    (other / "__init__.py").write_text("raise ImportError('this is another program')\n")
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(other.parent), str(CHECKOUT)])}
+    command = [sys.executable, "-m", "gaze_vlm_ros.cli", "bag", "check", str(bag), "--json"]
+    command += ["--config", str(CHECKOUT / "config/fit_demo.yaml")]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=tmp_path, check=False)
+    assert run.returncode == 0, run.stderr
+    (checked,) = json.loads(run.stdout)
+    (windows,) = (finding for finding in checked["findings"] if finding["check"] == "windows")
+    config = load_window_settings(CHECKOUT / "config/fit_demo.yaml")
+    assert windows["figures"]["windows"] == findings(bag, config)["windows"].figures["windows"] > 0
+    assert worse_than_notes(findings(bag, DEFAULT)) == {}
 
 
 def test_stamps_that_are_not_set_do_not_fill_the_memory(tmp_path: Path) -> None:
     bag = write_good_bag(tmp_path / "bag", frame=lambda number: {"stamp_ns": 0} if number == 0 else {})
-    found = findings(bag, dataclasses.replace(DEFAULT, settings=Settings(stride_s=0.1)))
+    found = findings(bag, Settings(stride_s=0.1))
     assert found["camera order"].severity == found["windows"].severity == "error"
     assert found["windows"].figures["span_s"] > MAX_SPAN_S
 
@@ -565,7 +554,7 @@ def test_settings_of_a_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert "in the 0.1 s up to them" in by_check["gaze coverage"]["text"]
     config.write_text("observation: 30\n")
     with pytest.raises(BadSettings, match="unknown setting observation"):
-        load_demands(config)
+        load_window_settings(config)
     assert issubclass(BadSettings, GazeVlmError)
 
 

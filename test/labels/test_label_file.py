@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from gaze_vlm_ros.inspection.check import check_bag
-from gaze_vlm_ros.inspection.finding import load_demands
 from gaze_vlm_ros.inspection.info import describe, summarize
 from gaze_vlm_ros.labels.label_file import (
     BadLabelFile,
@@ -30,6 +29,7 @@ from gaze_vlm_ros.labels.label_file import (
 )
 from gaze_vlm_ros.session.session import NoLabels, load_session, require_labels, session_digest
 from gaze_vlm_ros.view.scene import summary_of
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 SOURCES = {"import-1": {"kind": "import", "file": "a.csv"}}
 
@@ -82,7 +82,7 @@ def test_labels_beside_the_bag_take_the_place_of_its_own(labelled: Path) -> None
     assert load_session(labelled, labels_from="nowhere").labels is None
     assert "labels.json (1 by import (a.csv)), in place of /label: 1 labels, 1 distinct" in describe(labelled)
     assert summarize(labelled).label_origin == "1 by import (a.csv)"
-    texts = [finding.text for finding in check_bag(labelled, load_demands(None)).findings]
+    texts = [finding.text for finding in check_bag(labelled, WindowSettings()).findings]
     assert "labels.json: 1 by import (a.csv); the bag's own, on /label, are not used" in texts
     assert "1 labels beside the bag (1 by import (a.csv))" in summary_of(session, [])
     path.unlink()
@@ -138,7 +138,7 @@ def test_a_damaged_file_is_one_line_and_nothing_is_guessed(bare: Path, change, t
     assert told in str(raised.value)
     assert "\n" not in str(raised.value)
     assert told in describe(bare)  # where the rest is still shown
-    assert any(told in finding.text for finding in check_bag(bare, load_demands(None)).findings)
+    assert any(told in finding.text for finding in check_bag(bare, WindowSettings()).findings)
 
 
 def test_another_bags_labels_are_refused(bare: Path, labelled: Path) -> None:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gaze_vlm_ros.session.session import load_session, require_labels
-from training.data.windows import cut_windows
+from gaze_vlm_ros.windows.cutting import cut_windows
 from training.settings import Settings
 
 

@@ -12,9 +12,9 @@ from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.video.images import encode_jpeg
 from gaze_vlm_ros.vlm.attention_tap import middle_layers, require_tap
 from gaze_vlm_ros.vlm.tiny import build_tiny
+from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.dataset import Dataset, prepare
 from training.data.recordings import load_recording
-from training.data.windows import NoWindows
 from training.model.forward import answer_losses
 from training.settings import Settings
 

@@ -14,9 +14,9 @@ from small_bags import HEIGHT, WIDTH
 
 from gaze_vlm_ros.exporters.export_folder import ExportExists, ExportNotWritable
 from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.gaze_targets import frame_gaze
 from training.data.recordings import load_recordings
-from training.data.windows import NoWindows
 from training.export_windows import BadShardSize, main
 from training.settings import load_settings
 

@@ -77,7 +77,7 @@ def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
     from gaze_vlm_ros.vlm.loading import load_vlm
     from gaze_vlm_ros.vlm.observation import answer_tokens, encode
     from gaze_vlm_ros.vlm.ranking import rank
-    from training.data.windows import cut_windows
+    from gaze_vlm_ros.windows.cutting import cut_windows
 
     session = load_session(small_bags / "s3")
     windows, _ = cut_windows(0, session, load_settings(small_checkpoint / run_folder.SETTINGS))

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from gaze_vlm_ros.gaze.distribution import patch_distribution
+from gaze_vlm_ros.windows.cutting import cut_windows
 from training.data.split import split_sessions
-from training.data.windows import cut_windows
 from training.evaluation import metrics
 from training.model.loss import gaze_regularizer
 from training.settings import Settings

@@ -18,13 +18,13 @@ from gaze_vlm_ros.session.session import no_gaze
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer, with_answers
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.batch import IGNORED, Batch
 from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
 from training.data.gaze_prompt import GazePrompts, question
 from training.data.gaze_targets import FrameGaze
 from training.data.recordings import Mapper, Recording
 from training.data.stored import StoredWindows, Targets
-from training.data.windows import NoWindows, Window, reasons_text
 from training.settings import Settings
 
 

@@ -16,7 +16,7 @@ from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
 from gaze_vlm_ros.recorder.episodes import is_discarded
 from gaze_vlm_ros.session.session import LabelTrack, load_session, require_labels, session_digest
 from gaze_vlm_ros.video.images import DamagedImage
-from training.data.windows import Window, cut_windows
+from gaze_vlm_ros.windows.cutting import Window, cut_windows
 from training.settings import Settings
 
 # Runs a function over items, perhaps several at a time, and yields the results in the items' order.

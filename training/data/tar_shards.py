@@ -14,10 +14,10 @@ from typing import Any
 
 from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.video.images import RGB, encode_jpeg, is_jpeg
+from gaze_vlm_ros.windows.cutting import Window
 from training.data.conversion import window_pictures
 from training.data.gaze_targets import FrameGaze, frame_gaze
 from training.data.recordings import Recording
-from training.data.windows import Window
 from training.settings import Settings
 
 

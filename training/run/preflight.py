@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary
+from gaze_vlm_ros.windows.cutting import reasons_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
-from training.data.windows import reasons_text
 from training.model.distributed import whole
 from training.model.forward import answer_losses
 from training.model.memory import OutOfMemory, out_of_memory_text, peak_bytes, total_bytes

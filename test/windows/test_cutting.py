@@ -1,3 +1,7 @@
+"""Which windows a session is cut into."""
+
+from __future__ import annotations
+
 import itertools
 from types import SimpleNamespace
 from typing import Any
@@ -5,27 +9,25 @@ from typing import Any
 import numpy as np
 import pytest
 
-from training.data.split import BadSplit, split_sessions
-from training.data.windows import cut_windows
-from training.settings import Settings
+from gaze_vlm_ros.windows.cutting import cut_windows
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 SECOND = 1_000_000_000
 LABELS = [(5.0, "take mug"), (7.0, ""), (9.0, "pour"), (11.0, "")]
 
 
-def session(duration_s: float = 15, rate_hz: float = 10, labels: list[tuple[float, str]] = LABELS, **names: str) -> Any:
+def session(duration_s: float = 15, rate_hz: float = 10, labels: list[tuple[float, str]] = LABELS) -> Any:
     return SimpleNamespace(
         frames=SimpleNamespace(stamps_ns=(np.arange(duration_s * rate_hz) / rate_hz * SECOND).round().astype(np.int64)),
         labels=SimpleNamespace(
             starts_ns=np.array([round(start * SECOND) for start, _ in labels], dtype=np.int64),
             texts=[text for _, text in labels],
         ),
-        **{"name": "s", "person": "p", "task": "t", "scene": "bench", **names},
     )
 
 
 def test_leads_before_each_action() -> None:
-    windows, counts = cut_windows(3, session(), Settings(leads_s=(0.5, 1.0), frames=3))
+    windows, counts = cut_windows(3, session(), WindowSettings(leads_s=(0.5, 1.0), frames=3))
     assert [(w.at_ns / SECOND, w.answer) for w in windows] == [
         (4.0, "take mug"), (4.5, "take mug"), (8.0, "pour"), (8.5, "pour"),
     ]  # fmt: skip
@@ -41,7 +43,7 @@ def test_windows_a_step_apart_share_frames_though_the_camera_jitters(cut: dict[s
     jittering = session(duration_s=60, rate_hz=30, labels=[(3.1 * n, f"action {n}") for n in range(2, 19)])
     off_s = np.random.default_rng(0).uniform(0, 0.02, len(jittering.frames.stamps_ns))
     jittering.frames.stamps_ns += (off_s * SECOND).astype(np.int64)
-    windows, _ = cut_windows(0, jittering, Settings(frames=4, observation_s=3.0, **cut))
+    windows, _ = cut_windows(0, jittering, WindowSettings(frames=4, observation_s=3.0, **cut))
     assert len(windows) > 40
     shown = {window.frames for window in windows}
     for before, after in itertools.pairwise(windows):
@@ -59,7 +61,7 @@ def test_stride_windows_are_dropped_by_reason_and_counted() -> None:
     stalled = session()
     keep = (stalled.frames.stamps_ns < 6 * SECOND) | (stalled.frames.stamps_ns > 7.95 * SECOND)
     stalled.frames.stamps_ns = stalled.frames.stamps_ns[keep]
-    windows, counts = cut_windows(0, stalled, Settings(leads_s=(), stride_s=1.0, frames=3))
+    windows, counts = cut_windows(0, stalled, WindowSettings(leads_s=(), stride_s=1.0, frames=3))
     # At 3, 4 and 8 s an action follows within 2 s; at 8 s the camera had stalled.
     assert [w.at_ns // SECOND for w in windows] == [3, 4]
     assert counts.dropped["with too few frames before them"] == 1
@@ -71,47 +73,16 @@ def test_stride_windows_are_dropped_by_reason_and_counted() -> None:
 def test_no_window_knows_what_comes_after_it() -> None:
     """Everything a window shows is the same when the recording ends at its moment."""
     whole = session()
-    for window in cut_windows(0, whole, Settings(stride_s=0.3))[0]:
+    for window in cut_windows(0, whole, WindowSettings(stride_s=0.3))[0]:
         shown = whole.frames.stamps_ns[list(window.frames)]
         assert shown.max() <= window.at_ns < window.answer_start_ns <= window.at_ns + 2 * SECOND
         assert shown.min() > window.at_ns - 3 * SECOND
 
 
 def test_current_task_answers_what_goes_on_and_drops_rests() -> None:
-    windows, counts = cut_windows(0, session(), Settings(task="current", stride_s=1.0, frames=3))
+    windows, counts = cut_windows(0, session(), WindowSettings(task="current", stride_s=1.0, frames=3))
     assert [(w.at_ns // SECOND, w.answer) for w in windows] == [
         (5, "take mug"), (6, "take mug"), (9, "pour"), (10, "pour"),
     ]  # fmt: skip
     assert all(w.answer_start_ns <= w.at_ns for w in windows)
     assert counts.dropped["unlabelled"] == 8
-
-
-def test_split_keeps_groups_whole() -> None:
-    sessions = [session(name=f"s{i}", person=f"p{i // 2}", scene="misleading" if i > 5 else "bench") for i in range(8)]
-    for seed in range(5):
-        split = split_sessions(sessions, Settings(split_by="person", validation=0.25, test=0.25, seed=seed))
-        assert sorted(split.training + split.validation + split.test) == list(range(8))
-        people = [{sessions[i].person for i in part} for part in (split.training, split.validation, split.test)]
-        assert [len(group) for group in people] == [2, 1, 1]
-        assert not people[0] & people[1] | people[0] & people[2] | people[1] & people[2]
-    by_scene = split_sessions(sessions, Settings(split_by="scene", validation=0.0, test=("mis*",)))
-    assert by_scene.test == (6, 7)
-    assert by_scene.validation == ()
-
-
-def test_two_recordings_with_one_name_are_one_group() -> None:
-    split = split_sessions([session(name="a"), session(name="a"), session(name="b")], Settings(validation=("a",)))
-    assert split.validation == (0, 1)
-
-
-@pytest.mark.parametrize(
-    ("changes", "line"),
-    [
-        ({"validation": ("s9",)}, "validation asks for session 's9', and there are only: s0, s1"),
-        ({"validation": ("s0",), "test": ("s*",)}, "session 's0' is asked for by test and validation"),
-        ({"validation": 0.5, "test": 0.5}, "no session is left to train on: 2 in all, 2 of them"),
-    ],
-)
-def test_impossible_splits_are_one_line(changes: dict[str, Any], line: str) -> None:
-    with pytest.raises(BadSplit, match=line):
-        split_sessions([session(name="s0"), session(name="s1")], Settings(**changes))

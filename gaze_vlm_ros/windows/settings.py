@@ -1,0 +1,97 @@
+"""Settings that define a window: its question, frames, answer and gaze. training/settings.py adds those of a fit."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.windows.settings_values import read_settings_mapping, settings_from_values
+
+
+class BadSettings(GazeVlmError):
+    """A settings file or an override cannot be used."""
+
+
+# Settings of a fit that do not change its windows. A fit's YAML file may hold them too: `bag check --config` accepts
+# these names and refuses all others. test/windows compares them with training/settings.py.
+OTHER_FIT_SETTINGS = frozenset(
+    (
+        "model", "model_options", "device", "dtype", "train", "lora_rank", "lora_alpha", "lora_dropout",
+        "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test", "gaze",
+        "gaze_as", "gaze_samples", "gaze_sigma", "gaze_error", "gaze_flow", "kl_weight", "kl_schedule",
+        "kl_until", "kl_warmup", "kl_layers", "kl_direction", "kl_heads", "kl_rows", "kl_per_frame",
+        "windows", "steps", "batch_size", "accumulate", "balance", "learning_rate", "minimum_rate", "warmup",
+        "weight_decay", "gradient_clip", "seed", "check_every", "keep", "loader_workers",
+    )
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WindowSettings:
+    """What one window shows, where windows are cut, and which gaze counts. Times in seconds."""
+
+    # What a window shows, and which action is its answer
+    task: str = "future"  # future: the action that starts within the horizon; current: the action that goes on
+    horizon_s: float = 2.0  # the action starts at most this long after the last frame
+    observation_s: float = 3.0  # before the last frame
+    frames: int = 4  # per observation, evenly spread
+
+    # Where windows are cut
+    stride_s: float = 0.0  # one window every so many seconds; 0 = none on a stride
+    # and one this long before each action starts (task: future). Leads that are observation_s / frames apart, as here,
+    # show the same frames, and each frame is converted once
+    leads_s: tuple[float, ...] = (0.25, 1.0, 1.75)
+
+    # Which gaze counts for a frame
+    gaze_window_s: float = 0.2  # samples at most this long before the frame
+    gaze_min_confidence: float = 0.6  # samples below it do not count; samples without a confidence do
+
+    def __post_init__(self) -> None:
+        if self.task not in ("future", "current"):
+            raise BadSettings(f"setting task is {self.task!r}, expected one of future, current")
+        require_above_zero(self, ["horizon_s", "observation_s", "frames", "gaze_window_s"])
+        require_not_negative(self, ["stride_s", "gaze_min_confidence"])
+        if self.task == "future" and any(not 0 < lead <= self.horizon_s for lead in self.leads_s):
+            raise BadSettings(f"setting leads_s is {list(self.leads_s)}, expected above 0 to {self.horizon_s}")
+        if not self.stride_s and (self.task == "current" or not self.leads_s):
+            raise BadSettings("setting stride_s is 0 and nothing else says where to cut windows; set it, e.g. to 0.5")
+
+    @property
+    def part_s(self) -> float:
+        """Length of each part of an observation, s. Each must hold a frame (video.frame_selection.pick_frames)."""
+        return self.observation_s / self.frames
+
+
+def require_above_zero(settings: WindowSettings, names: Iterable[str]) -> None:
+    """Raise BadSettings unless each of these numbers is above 0."""
+    for name in names:
+        if getattr(settings, name) <= 0:
+            raise BadSettings(f"setting {name} is {getattr(settings, name)}, expected a number above 0")
+
+
+def require_not_negative(settings: WindowSettings, names: Iterable[str]) -> None:
+    """Raise BadSettings unless each of these numbers is 0 or more."""
+    for name in names:
+        if getattr(settings, name) < 0:
+            raise BadSettings(f"setting {name} is {getattr(settings, name)}, expected 0 or more")
+
+
+def load_window_settings(path: Path | None) -> WindowSettings:
+    """Return the window settings in a fit's YAML file; the defaults for None.
+
+    The file may hold any setting of a fit. Values of the others are not checked here: the fit checks them.
+    Raises BadSettings for an unreadable file, a name that no fit has, and a value of the wrong type or out of range.
+    """
+    if path is None:
+        return WindowSettings()
+    values = read_settings_mapping(path, error=BadSettings, example="config/fit_demo.yaml")
+    own = {field.name for field in dataclasses.fields(WindowSettings)}
+    if unknown := sorted(str(name) for name in values.keys() - own - OTHER_FIT_SETTINGS):
+        known = ", ".join(sorted(own | OTHER_FIT_SETTINGS))
+        raise BadSettings(f"{path}: unknown setting {', '.join(unknown)}; known are {known}")
+    return settings_from_values(
+        WindowSettings, {name: value for name, value in values.items() if name in own}, str(path), error=BadSettings
+    )
