@@ -12,20 +12,20 @@ import numpy as np
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labels.actions import Action, label_track
+from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.labels.label_file import (
     Label,
     LabelFile,
     LabelsExist,
-    actions_of,
     bag_identity,
-    fitted_between,
     label_file_path,
     new_source,
     now_text,
     read_label_file,
+    without_overlaps,
     write_label_file,
 )
+from gaze_vlm_ros.labels.track import actions_of, track_from_actions
 from gaze_vlm_ros.session.session import Session
 
 # A label that starts so soon after the last frame can still be what an observation before it is asked for.
@@ -113,8 +113,8 @@ def place(
     bag = bag_identity(session.metadata.get("session", ""), session.frames.stamps_ns)
     there = read_label_file(path, bag) if path.exists() else LabelFile(bag, ())
     kept = there.labels if add else ()
-    new = actions_of(label_track(within_bag(actions, session, left_out), left_out))
-    new = fitted_between(new, kept, left_out)
+    new = actions_of(track_from_actions(within_bag(actions, session, left_out), left_out))
+    new = without_overlaps(new, kept, left_out)
     if not new:
         told = ", ".join(f"{count} {what}" for what, count in left_out.items() if count)
         raise NoLabelsFound(f"there is no label to put beside {session.path}" + (f": {told}" if told else ""))

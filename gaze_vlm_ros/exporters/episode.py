@@ -14,7 +14,7 @@ from tqdm import tqdm
 from gaze_vlm_ros.exporters.grid import lay_grid
 from gaze_vlm_ros.gaze.distribution import scaled
 from gaze_vlm_ros.gaze.validity import usable_samples
-from gaze_vlm_ros.labels.label_set import current_label
+from gaze_vlm_ros.labels.track import current_label
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.session.timeline import latest_at_or_before

@@ -24,7 +24,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import Video, read_video, within_video
-from gaze_vlm_ros.labels.actions import Action, label_track
+from gaze_vlm_ros.labels.actions import Action
+from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.session.gaze_track import GazeTrack, points_to_px
 from gaze_vlm_ros.storage.tables import FileMissing, read_table, require_file, time_order
 
@@ -81,7 +82,7 @@ def read_ego4d(
             video.size,
         ),
         device_ns=np.zeros(count, np.int64),
-        labels=label_track(_with_video(actions, video, left_out, cut), left_out),
+        labels=track_from_actions(_with_video(actions, video, left_out, cut), left_out),
         left_out=left_out,
     )
 

@@ -23,7 +23,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_BLINK, EYE_FIXATION, EYE_SACCADE, EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import Video, read_video, within_video
-from gaze_vlm_ros.labels.actions import Action, label_track
+from gaze_vlm_ros.labels.actions import Action
+from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.storage.tables import BadRow, FileMissing, WrongColumns, read_table, require_file, time_order
 
@@ -80,7 +81,7 @@ def read_egtea(
             GAZE_SIZE,
         ),
         device_ns=samples.times_us[order] * 1000,
-        labels=label_track(actions, left_out),
+        labels=track_from_actions(actions, left_out),
         left_out=left_out,
     )
 

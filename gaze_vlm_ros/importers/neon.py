@@ -22,7 +22,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import WORN_NO, WORN_UNKNOWN, WORN_YES, Intervals, eye_states
 from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import BadVideo, read_video
-from gaze_vlm_ros.labels.actions import actions_from_events, label_track
+from gaze_vlm_ros.labels.actions import actions_from_events
+from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.neon import recording as neon_recording
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.storage.tables import OutOfOrder, time_order
@@ -89,7 +90,7 @@ def read_neon(folder: Path, events_as_labels: bool = False) -> ImportedSession:
             videos[0].video.size,
         ),
         device_ns=stamps_ns,
-        labels=label_track(actions, left_out),
+        labels=track_from_actions(actions, left_out),
         imu=native.imu if len(native.imu.stamps_ns) else None,
         camera=_camera(folder, vendor),
         left_out=left_out,

@@ -28,7 +28,8 @@ from gaze_vlm_ros.importers.eye_events import (
 )
 from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import LONGEST_TAIL_S, Video, read_video
-from gaze_vlm_ros.labels.actions import actions_from_events, label_track
+from gaze_vlm_ros.labels.actions import actions_from_events
+from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.neon.recording import ImuSamples
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack
@@ -83,7 +84,7 @@ def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = Fa
             videos[0].video.size,
         ),
         device_ns=stamps_ns,
-        labels=_labels(folder, left_out) if events_as_labels else label_track([], left_out),
+        labels=_labels(folder, left_out) if events_as_labels else track_from_actions([], left_out),
         imu=_imu(folder),
         camera=_camera(folder),
         left_out=left_out,
@@ -187,7 +188,7 @@ def _intervals(folder: Path, name: str) -> Intervals | None:
 
 def _labels(folder: Path, left_out: Counter[str]) -> LabelTrack:
     table = _read(folder, "events.csv", ints=(STAMP,), texts=("name",))
-    return label_track(actions_from_events(table.ints[STAMP].tolist(), table.texts["name"], left_out), left_out)
+    return track_from_actions(actions_from_events(table.ints[STAMP].tolist(), table.texts["name"], left_out), left_out)
 
 
 def _imu(folder: Path) -> ImuSamples | None:

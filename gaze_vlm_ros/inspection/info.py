@@ -24,7 +24,7 @@ from gaze_vlm_ros.inspection.summary import (
     TopicSummary,
 )
 from gaze_vlm_ros.labels.label_file import BadLabelFile, LabelFile, OtherBagsLabels, track_of
-from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.gaze_track import GazeTrack, UnclearGaze, read_gaze
 from gaze_vlm_ros.session.session import label_file_of, read_labels

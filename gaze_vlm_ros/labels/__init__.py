@@ -1,0 +1,45 @@
+"""Action labels: the actions of a person, label tracks, closed label sets, and the label file beside a bag."""
+
+from gaze_vlm_ros.labels.actions import Action, actions_from_events
+from gaze_vlm_ros.labels.label_file import (
+    BadLabelFile,
+    Label,
+    LabelFile,
+    LabelsChanged,
+    LabelsExist,
+    LabelsNotWritable,
+    OtherBagsLabels,
+    bag_identity,
+    label_file_path,
+    read_label_file,
+    track_of,
+    write_label_file,
+)
+from gaze_vlm_ros.labels.label_set import LabelSet, NoLabelTexts, collect_labels, label_set_id
+from gaze_vlm_ros.labels.track import LabelTrack, actions_of, current_label, next_label, track_from_actions
+
+__all__ = [
+    "Action",
+    "BadLabelFile",
+    "Label",
+    "LabelFile",
+    "LabelSet",
+    "LabelTrack",
+    "LabelsChanged",
+    "LabelsExist",
+    "LabelsNotWritable",
+    "NoLabelTexts",
+    "OtherBagsLabels",
+    "actions_from_events",
+    "actions_of",
+    "bag_identity",
+    "collect_labels",
+    "current_label",
+    "label_file_path",
+    "label_set_id",
+    "next_label",
+    "read_label_file",
+    "track_from_actions",
+    "track_of",
+    "write_label_file",
+]

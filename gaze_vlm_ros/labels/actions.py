@@ -1,23 +1,18 @@
-"""Actions with a start and an end, as labels that each hold until the next."""
+"""Actions: what a person does, with a start and an end, and how a recording's named events become actions."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import zip_longest
-
-import numpy as np
-
-from gaze_vlm_ros.labels.label_set import LabelTrack
 
 BEGIN, END = ".begin", ".end"
-RECORDING_BEGIN, RECORDING_END = "recording.begin", "recording.end"  # written by the Companion app itself
+RECORDING_BEGIN, RECORDING_END = "recording.begin", "recording.end"  # events that the Companion app writes itself
 
 
 @dataclass(frozen=True)
 class Action:
-    """What a person does from start_ns to end_ns. end_ns None = until the next action starts."""
+    """What a person does from start_ns to end_ns, ROS time. end_ns None = until the next action starts."""
 
     start_ns: int
     end_ns: int | None
@@ -26,44 +21,11 @@ class Action:
     object_class: str = ""
 
 
-def label_track(actions: Iterable[Action], left_out: Counter[str]) -> LabelTrack:
-    """Each action's label at its start, and an empty one at its end unless the next has started by then.
-
-    A label holds until the next, so an action that is still going on when another starts ends there. What cannot be
-    told so is counted in `left_out`, by reason.
-    """
-    kept: list[Action] = []
-    for action in sorted(actions, key=lambda action: action.start_ns):
-        if not action.text:
-            left_out["actions without a text"] += 1
-        elif action.end_ns is not None and action.end_ns <= action.start_ns:
-            left_out["actions that end before they have started"] += 1
-        elif kept and kept[-1].start_ns == action.start_ns:
-            left_out["actions that start together with another"] += 1
-        else:
-            kept.append(action)
-    labels: list[Action] = []
-    for action, following in zip_longest(kept, kept[1:]):
-        labels.append(action)
-        if action.end_ns is None:
-            continue
-        if following is None or following.start_ns > action.end_ns:
-            labels.append(Action(action.end_ns, None, ""))
-        elif following.start_ns < action.end_ns:
-            left_out["rests of actions during which another starts"] += 1
-    return LabelTrack(
-        np.array([label.start_ns for label in labels], np.int64),
-        [label.text for label in labels],
-        [label.verb for label in labels],
-        [label.object_class for label in labels],
-    )
-
-
 def actions_from_events(stamps_ns: Sequence[int], names: Sequence[str], left_out: Counter[str]) -> list[Action]:
-    """Actions of named moments, in time order.
+    """Return the actions that named events describe, in the order of time.
 
-    NAME.begin and NAME.end bound the action NAME; any other name is an action from there until the next one, or until
-    recording.end. An end without a beginning is counted in `left_out`.
+    NAME.begin and NAME.end bound the action NAME. Any other name starts an action that lasts until the next one, or
+    until recording.end. An end without a beginning is counted in `left_out`.
     """
     events = sorted(zip(stamps_ns, names, strict=True))
     actions: list[Action] = []
@@ -73,7 +35,7 @@ def actions_from_events(stamps_ns: Sequence[int], names: Sequence[str], left_out
             continue
         if name.endswith(END):
             if number not in ended:
-                left_out[f"events that end what has not begun (NAME{END})"] += 1
+                left_out[f"end events without a beginning (NAME{END})"] += 1
             continue
         text, end_ns = name.removesuffix(BEGIN), None
         if name.endswith(BEGIN):

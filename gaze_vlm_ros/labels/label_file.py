@@ -1,4 +1,4 @@
-"""labels.json, the labels that lie beside a bag: what holds from when to when, and where each of them comes from."""
+"""labels.json, the label file beside a bag: what the person does from when to when, and where each label comes from."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labels.actions import Action, label_track
-from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.labels.actions import Action
+from gaze_vlm_ros.labels.track import LabelTrack, track_from_actions
 from gaze_vlm_ros.storage.atomic import write_text
 
 FORMAT = "gaze_vlm_labels 1"
@@ -28,7 +28,7 @@ _BAG_KEYS = {"session": str, "frames": int, "first_frame_ns": int, "last_frame_n
 
 
 class BadLabelFile(GazeVlmError):
-    """The file beside the bag is no label file, or a damaged one."""
+    """The file beside the bag is not a label file, or is damaged."""
 
 
 class OtherBagsLabels(GazeVlmError):
@@ -36,11 +36,11 @@ class OtherBagsLabels(GazeVlmError):
 
 
 class LabelsExist(GazeVlmError):
-    """There are labels beside the bag already."""
+    """The bag has a label file already."""
 
 
 class LabelsChanged(GazeVlmError):
-    """Somebody else has changed the labels meanwhile."""
+    """The label file changed after it was read."""
 
 
 class LabelsNotWritable(GazeVlmError):
@@ -57,15 +57,15 @@ class Label:
     verb: str = ""
     object_class: str = ""
     source: str = ""  # key of LabelFile.sources
-    said: str = ""  # by the model, where `text` is the entry of a closed set that is nearest to it
-    similarity: float | None = None  # of `said` and `text`, cosine; None = not measured
-    reviewed_by: str = ""  # empty = nobody has looked at it
+    said: str = ""  # the model's own words, if `text` is the entry of a closed set nearest to them
+    similarity: float | None = None  # cosine similarity of `said` and `text`; None = not measured
+    reviewed_by: str = ""  # empty = not reviewed
     reviewed_at: str = ""  # UTC, ISO 8601
 
 
 @dataclass(frozen=True)
 class LabelFile:
-    """All labels of a bag in the order of time, none of them overlapping."""
+    """All labels of a bag in the order of time, without overlaps."""
 
     bag: Mapping[str, Any]  # `bag_identity` of the bag that they belong to
     labels: tuple[Label, ...]
@@ -73,21 +73,24 @@ class LabelFile:
     revision: int = 0  # how often it was written; 0 = never
 
     def origin(self) -> str:
-        """Where the labels come from, in one line for a person."""
+        """Return one line that says where the labels come from, such as "3 by import (a.csv); 1 reviewed"."""
         counts = Counter(label.source for label in self.labels)
-        told = [f"{count} by {_in_words(self.sources.get(key, {}))}" for key, count in counts.most_common()]
+        parts = [f"{count} by {_source_name(self.sources.get(key, {}))}" for key, count in counts.most_common()]
         reviewed = sum(bool(label.reviewed_by) for label in self.labels)
-        return ", ".join(told or ["none"]) + (f"; {reviewed} reviewed" if reviewed else "")
+        return ", ".join(parts or ["none"]) + (f"; {reviewed} reviewed" if reviewed else "")
 
 
-def _in_words(source: Mapping[str, Any]) -> str:
+def _source_name(source: Mapping[str, Any]) -> str:
     kind = source.get("kind", "unknown")
     name = source.get("file") or source.get("model") or source.get("reviewer") or source.get("topic") or ""
     return f"{kind} ({name})" if name else str(kind)
 
 
 def bag_identity(session: str, frames_ns: NDArray[np.int64]) -> dict[str, Any]:
-    """By which a label file knows its bag. session: as the bag's record names it; frames_ns: (N,) stamps, ascending."""
+    """Return what identifies a bag in its label file.
+
+    session: the name in the bag's record. frames_ns: (N,) stamps, ascending.
+    """
     return {
         "session": session,
         "frames": len(frames_ns),
@@ -97,32 +100,19 @@ def bag_identity(session: str, frames_ns: NDArray[np.int64]) -> dict[str, Any]:
 
 
 def label_file_path(bag: Path) -> Path:
-    """Where the labels of a bag lie: `labels.json` in its folder, or `NAME.labels.json` beside an .mcap file."""
+    """Return the label file of a bag: `labels.json` in its folder, or `NAME.labels.json` beside an .mcap file."""
     return bag / FILE_NAME if bag.is_dir() else bag.with_suffix(".labels.json")
 
 
-def actions_of(track: LabelTrack) -> list[Action]:
-    """The actions of a track, each with its end; the last one's is None where no empty label ends it."""
-    actions: list[Action] = []
-    starts: list[int] = track.starts_ns.tolist()
-    ends = [*starts[1:], None] if starts else []
-    for start_ns, end_ns, text, verb, noun in zip(
-        starts, ends, track.texts, track.verbs, track.object_classes, strict=True
-    ):
-        if text and start_ns != end_ns:  # of two at one time the second holds
-            actions.append(Action(start_ns, end_ns, text, verb, noun))
-    return actions
-
-
 def track_of(labels: Sequence[Label]) -> LabelTrack:
-    """The same labels, each holding until the next; gaps between them become empty ones."""
-    return label_track((Action(x.start_ns, x.end_ns, x.text, x.verb, x.object_class) for x in labels), Counter())
+    """Return the labels as a track; gaps between them become empty labels."""
+    return track_from_actions((Action(x.start_ns, x.end_ns, x.text, x.verb, x.object_class) for x in labels), Counter())
 
 
 def read_label_file(path: Path, bag: Mapping[str, Any] | None = None) -> LabelFile:
-    """Read and check a label file. bag: the identity of the bag that it lies beside; None = do not compare.
+    """Read and check a label file.
 
-    Raises BadLabelFile, OtherBagsLabels.
+    bag: `bag_identity` of the bag beside it; None = do not compare. Raises BadLabelFile, OtherBagsLabels.
     """
     try:
         content = json.loads(path.read_bytes())
@@ -142,7 +132,7 @@ def read_label_file(path: Path, bag: Mapping[str, Any] | None = None) -> LabelFi
 
 def _bad(path: Path, reason: str) -> BadLabelFile:
     return BadLabelFile(
-        f"{path} holds no labels that can be read: {reason}; mend it (docs/labels.md), or move it away to use the "
+        f"{path} is not a valid label file: {reason}; correct it (docs/labels.md), or move it away to use the "
         "labels in the bag itself"
     )
 
@@ -153,7 +143,7 @@ def _parsed(content: Any) -> LabelFile:
                          f"expected {FORMAT!r}")  # fmt: skip
     bag, sources, labels, revision = content["bag"], content["sources"], content["labels"], content["revision"]
     if not isinstance(bag, dict) or not isinstance(sources, dict) or not isinstance(labels, list):
-        raise ValueError("bag and sources are expected to be objects, labels a list")
+        raise ValueError("bag and sources must be objects, labels a list")
     if type(revision) is not int or revision < 0:
         raise ValueError(f"its revision is {revision!r}, expected a whole number")
     for key, kind in _BAG_KEYS.items():
@@ -168,7 +158,7 @@ def _parsed(content: Any) -> LabelFile:
 
 
 def label_from(entry: Any, which: str) -> Label:
-    """A label of plain JSON values. which: names it in errors. Raises ValueError."""
+    """Return a label from plain JSON values. which: its name in errors. Raises ValueError."""
     if not isinstance(entry, dict):
         raise ValueError(f"{which} is {entry!r}, expected an object")
     names = {each.name for each in fields(Label)}
@@ -190,12 +180,12 @@ def label_from(entry: Any, which: str) -> Label:
     if label.end_ns is not None and label.end_ns <= label.start_ns:
         raise ValueError(f"{which} ({label.text!r:.60}) ends at {label.end_ns}, not after its start {label.start_ns}")
     if not label.text.strip():
-        raise ValueError(f"{which} has no text; a time in which nothing is done has no label")
+        raise ValueError(f"{which} has no text; leave the time without a label where nothing is done")
     return label
 
 
 def require_disjoint(labels: Sequence[Label]) -> None:
-    """Raises ValueError unless labels are in the order of time, and each ends before the next starts."""
+    """Raise ValueError unless labels are in the order of time and each ends before the next starts."""
     for number, (label, following) in enumerate(pairwise(labels), 1):
         if following.start_ns <= label.start_ns or (label.end_ns or 0) > following.start_ns:
             raise ValueError(
@@ -205,21 +195,21 @@ def require_disjoint(labels: Sequence[Label]) -> None:
 
 
 def _require_same_bag(path: Path, made_for: Mapping[str, Any], bag: Mapping[str, Any]) -> None:
-    """A bag that was recovered, and has lost its end, is still the same."""
+    """Compare sessions and time spans, not frame counts: a recovered bag that lost its end is still the same bag."""
     apart = made_for["first_frame_ns"] > bag["last_frame_ns"] or made_for["last_frame_ns"] < bag["first_frame_ns"]
     if made_for["session"] != bag["session"] or apart:
         raise OtherBagsLabels(
             f"{path} was made for session {made_for['session']!r} (frames {made_for['first_frame_ns']} to "
-            f"{made_for['last_frame_ns']} ns), and lies beside session {bag['session']!r} ({bag['first_frame_ns']} to "
+            f"{made_for['last_frame_ns']} ns), but lies beside session {bag['session']!r} ({bag['first_frame_ns']} to "
             f"{bag['last_frame_ns']} ns); move it to its own bag"
         )
 
 
 def write_label_file(path: Path, labels: LabelFile) -> LabelFile:
-    """Write atomically: a reader, or a machine that loses power, sees the old file or the new one, whole.
+    """Write the file atomically and durably: after a crash or loss of power it is the old one or the new one.
 
-    labels.revision is that of the file which these replace (0 = there is none); the one that is returned is higher.
-    Raises LabelsChanged when the file on the disk is not that one, LabelsNotWritable.
+    labels.revision is the revision of the file that these labels replace (0 = none); the returned one is one higher.
+    Raises LabelsChanged if the file on the disk has another revision, LabelsNotWritable.
     """
     labels = replace(labels, labels=tuple(sorted(labels.labels, key=lambda label: label.start_ns)))
     require_disjoint(labels.labels)
@@ -242,7 +232,7 @@ def write_label_file(path: Path, labels: LabelFile) -> LabelFile:
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """One writer at a time; the lock ends with the process, and leaves no file behind."""
+    """Let one process at a time write in `folder`. The lock ends with the process and leaves no file."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
@@ -252,7 +242,7 @@ def _locked(folder: Path) -> Iterator[None]:
 
 
 def json_text(labels: LabelFile) -> str:
-    """As in the file: one label a line, what is empty left out, so that it is read, compared and mended with ease."""
+    """Return the content of the file: one label a line without empty fields, easy to read, compare and edit."""
     always = ("start_ns", "end_ns", "text")
     rows = []
     for label in labels.labels:
@@ -265,25 +255,25 @@ def json_text(labels: LabelFile) -> str:
 
 
 def now_text() -> str:
-    """UTC, to the second."""
+    """Return the time now, UTC, ISO 8601 to the second."""
     return datetime.now(timezone.utc).isoformat(timespec="seconds")
 
 
 def new_source(sources: Mapping[str, Any], kind: str) -> str:
-    """A key that is free: import-1, import-2, ..."""
+    """Return the first unused key of a source of this kind: import-1, import-2, ..."""
     return next(key for key in (f"{kind}-{n}" for n in range(1, len(sources) + 2)) if key not in sources)
 
 
-def fitted_between(new: Iterable[Action], there: Sequence[Label], left_out: Counter[str]) -> list[Action]:
-    """Of `new`, those that overlap none of the labels that are there; the others are counted."""
+def without_overlaps(new: Iterable[Action], existing: Sequence[Label], left_out: Counter[str]) -> list[Action]:
+    """Return the actions that overlap none of the existing labels; count the others in `left_out`."""
     kept = []
     for action in new:
         if any(
             (label.end_ns is None or label.end_ns > action.start_ns)
             and (action.end_ns is None or action.end_ns > label.start_ns)
-            for label in there
+            for label in existing
         ):
-            left_out["labels at times that have one already"] += 1
+            left_out["labels that overlap existing ones"] += 1
         else:
             kept.append(action)
     return kept

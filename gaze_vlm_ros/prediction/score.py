@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.labels.label_set import next_label
+from gaze_vlm_ros.labels.track import next_label
 from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
 
 STATUS_NAMES = ("OK", "ABSTAIN", "STALE_INPUT", "NO_INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*

@@ -14,7 +14,7 @@ from gaze_vlm_ros.bags.roles import CAMERA_TYPES, GAZE_TYPE, LABEL_TYPE, POINT_T
 from gaze_vlm_ros.bags.stamps import header_stamp_ns
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import LabelFile, bag_identity, label_file_path, read_label_file, track_of
-from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.gaze_track import GazeTrack, read_gaze
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from gaze_vlm_ros.labels.label_file import Label, actions_of
+from gaze_vlm_ros.labels.label_file import Label
+from gaze_vlm_ros.labels.track import actions_of
 from gaze_vlm_ros.session.session import Session, require_labels
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.gaze.distribution import scaled
 from gaze_vlm_ros.gaze.validity import sample_faults
-from gaze_vlm_ros.labels.label_set import current_label
+from gaze_vlm_ros.labels.track import current_label
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, Session
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labels.label_set import current_label, next_label
+from gaze_vlm_ros.labels.track import current_label, next_label
 from gaze_vlm_ros.session.session import Session, require_labels
 from gaze_vlm_ros.video.frame_selection import pick_frames
 from gaze_vlm_ros.windows.settings import WindowSettings

@@ -87,9 +87,9 @@ def test_what_does_not_fit_is_counted(bare: Path) -> None:
     assert placed.left_out == {
         "labels that end before the video begins": 1,
         "labels that start more than 5 s after the video": 1,
-        "rests of actions during which another starts": 1,
-        "actions that start together with another": 1,
-        "actions that end before they have started": 1,
+        "remainders of actions that the next one cuts short": 1,
+        "actions that start at the same time as another": 1,
+        "actions that end before they start": 1,
         "rows without a text": 1,
     }
     assert "1 rows without a text" in placed.table()
@@ -324,7 +324,7 @@ def test_labels_are_replaced_or_added_to_only_when_asked(bare: Path) -> None:
         imported(bare, "start,end,text\n3,4,stir\n")
     placed = imported(bare, "start,end,text\n0,1,take\n1.5,3,stir\n4,5,drink\n", name="b.csv", add=True)
     assert rows_of(bare) == [(0, 1, "take"), (1, 2, "pour"), (4, 5, "drink")]
-    assert placed.left_out == {"labels at times that have one already": 1}
+    assert placed.left_out == {"labels that overlap existing ones": 1}
     assert (placed.new, placed.labels) == (2, 3)
     file = load_session(bare).label_file
     assert file

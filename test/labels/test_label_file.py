@@ -20,13 +20,13 @@ from gaze_vlm_ros.labels.label_file import (
     LabelsChanged,
     LabelsNotWritable,
     OtherBagsLabels,
-    actions_of,
     bag_identity,
     label_file_path,
     read_label_file,
     track_of,
     write_label_file,
 )
+from gaze_vlm_ros.labels.track import actions_of
 from gaze_vlm_ros.session.session import NoLabels, load_session, require_labels, session_digest
 from gaze_vlm_ros.view.scene import summary_of
 from gaze_vlm_ros.windows.settings import WindowSettings

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.labels.track import LabelTrack
 from training.evaluation.label_statistics import mean_time_to_start, moments, other_share, time_to_start_error
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.labels.label_set import LabelTrack
+from gaze_vlm_ros.labels.track import LabelTrack
 
 GRID_S = 0.1  # far shorter than actions last
 
