@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
-.PHONY: setup test demo bench lint clean
+.PHONY: setup test demo bench lint docs clean
 
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
@@ -25,6 +25,16 @@ lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m mypy
+
+# The documentation site. A warning is an error: a broken link, a docstring that does not render, a page in no table of contents.
+docs: setup $(VENV)/docs.stamp
+	rm -rf docs/api/generated
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs build/docs
+	@echo build/docs/index.html
+
+$(VENV)/docs.stamp: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --group docs -c constraints.txt
+	@touch $@
 
 demo: setup
 	$(BIN)/gaze-vlm demo

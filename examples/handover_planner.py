@@ -35,7 +35,7 @@ class HandoverPlanner(Node):
     def __init__(self, robot: Robot) -> None:
         super().__init__("handover_planner")
         self._robot = robot
-        self._helps_with = set(self.declare_parameter("helps_with", [""]).value)
+        self._helps_with: set[str] = set(self.declare_parameter("helps_with", [""]).value)
         # What a wrong move costs against what a late one costs decides; 0.7 is a beginning.
         self._least = float(self.declare_parameter("least_probability", 0.7).value)
         self._doing: ActionPrediction | None = None  # what was begun on
