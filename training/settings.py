@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import types
-import typing
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from gaze_vlm_ros.storage.settings_file import load_settings_file, save_settings_file, settings_from_values
 from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, require_above_zero, require_not_negative
 
 
@@ -121,65 +117,19 @@ class Settings(WindowSettings):
 
 
 def load_settings(path: Path | None, overrides: Sequence[str] = ()) -> Settings:
-    """Settings from a YAML file (None = defaults) with `key=value` overrides, values in YAML.
+    """Return settings from a YAML file (None = defaults) with `key=value` overrides, values in YAML.
 
     Raises BadSettings for an unreadable file, an unknown key, a value of the wrong type or out of its range.
     """
-    values: dict[str, Any] = {}
-    if path is not None:
-        try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise BadSettings(f"no settings from {path}: {error.strerror}; config/fit_demo.yaml is a recipe") from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise BadSettings(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-        if not isinstance(loaded, dict | None):
-            raise BadSettings(f"{path} holds {type(loaded).__name__}, expected lines of key: value")
-        values = loaded or {}
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise BadSettings(f"--set {override}: expected key=value")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise BadSettings(f"--set {override}: the value is not YAML") from None
-    return settings_from(values, str(path) if path is not None else "--set")
+    paths = [] if path is None else [path]
+    return load_settings_file(Settings, paths, overrides, error=BadSettings, example="config/fit_demo.yaml")
 
 
-def settings_from(values: dict[str, Any], source: str) -> Settings:
-    """Settings from plain values, each checked against its field's type. `source` is named in errors."""
-    types_of = typing.get_type_hints(Settings)
-    if unknown := sorted(map(str, values.keys() - types_of.keys())):
-        raise BadSettings(f"{source}: unknown setting {', '.join(unknown)}; known are {', '.join(sorted(types_of))}")
-    return Settings(**{key: _fit_type(key, value, types_of[key], source) for key, value in values.items()})
+def settings_from(values: Mapping[str, Any], source: str) -> Settings:
+    """Return settings from plain values, each checked against its field's type. Raises BadSettings, naming `source`."""
+    return settings_from_values(Settings, values, source, error=BadSettings)
 
 
 def save_settings(settings: Settings, path: Path) -> None:
     """Write all settings, defaults included, as YAML that load_settings reads back to an equal object."""
-    plain = {
-        key: list(value) if isinstance(value, tuple) else value for key, value in dataclasses.asdict(settings).items()
-    }
-    path.write_text(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True), encoding="utf-8")
-
-
-def _fit_type(key: str, value: Any, wanted: Any, source: str) -> Any:
-    options = typing.get_args(wanted) if isinstance(wanted, types.UnionType) else (wanted,)
-    for option in options:
-        if option is float and isinstance(value, str):
-            # YAML 1.1 reads 1e-3, without a dot, as text.
-            try:
-                return float(value)
-            except ValueError:
-                continue
-        if option is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if option in (int, bool, str) and type(value) is option:
-            return value
-        if typing.get_origin(option) is dict and isinstance(value, dict):
-            return value
-        if typing.get_origin(option) is tuple and isinstance(value, list | tuple):
-            item = typing.get_args(option)[0]
-            return tuple(_fit_type(key, entry, item, source) for entry in value)
-    names = " or ".join("a list" if typing.get_origin(o) is tuple else getattr(o, "__name__", str(o)) for o in options)
-    raise BadSettings(f"{source}: setting {key} is {value!r}, expected {names}")
+    save_settings_file(settings, path)

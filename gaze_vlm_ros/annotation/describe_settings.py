@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.storage.settings_file import load_settings_file
 
 DEFAULTS = "config/describe.yaml"
 # What does not change an answer: these may differ when a run is taken up again.
@@ -50,6 +47,8 @@ class DescribeSettings:
     batch_size: int
 
     def __post_init__(self) -> None:
+        for name in ("nothing", "labels"):  # spaces and line breaks within an entry do not count
+            object.__setattr__(self, name, tuple(" ".join(entry.split()) for entry in getattr(self, name)))
         for name, allowed in {"answer": ("text", "json"), "match": ("exact", "nearest")}.items():
             if getattr(self, name) not in allowed:
                 raise BadDescribeSettings(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
@@ -80,40 +79,5 @@ def load_describe_settings(path: Path | None = None, overrides: Sequence[str] = 
 
     Raises BadDescribeSettings.
     """
-    values = _loaded(shared_file(DEFAULTS)) | (_loaded(path) if path is not None else {})
-    for override in overrides:
-        key, equals, text = override.partition("=")
-        if not equals:
-            raise BadDescribeSettings(f"--set {override}: expected key=value")
-        try:
-            values[key.strip()] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise BadDescribeSettings(f"--set {override}: the value is not YAML") from None
-    kinds = typing.get_type_hints(DescribeSettings)
-    if unknown := sorted(map(str, values.keys() - kinds.keys())):
-        raise BadDescribeSettings(f"unknown setting {', '.join(unknown)}; known are {', '.join(sorted(kinds))}")
-    return DescribeSettings(**{key: _fitting(key, value, kinds[key]) for key, value in values.items()})
-
-
-def _loaded(path: Path) -> dict[str, Any]:
-    try:
-        loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise BadDescribeSettings(f"no settings from {path}: {error.strerror}; {DEFAULTS} is an example") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise BadDescribeSettings(f"{path} is not YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(loaded, dict | None):
-        raise BadDescribeSettings(f"{path} holds {type(loaded).__name__}, expected lines of key: value")
-    return loaded or {}
-
-
-def _fitting(key: str, value: Any, kind: Any) -> Any:
-    if typing.get_origin(kind) is tuple:
-        if isinstance(value, list | tuple) and all(isinstance(entry, str) for entry in value):
-            return tuple(" ".join(entry.split()) for entry in value)
-        raise BadDescribeSettings(f"{key} is {value!r}, expected a list of texts")
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise BadDescribeSettings(f"{key} is {value!r}, expected {kind.__name__}")
-    return value
+    paths = [shared_file(DEFAULTS), *([path] if path is not None else [])]
+    return load_settings_file(DescribeSettings, paths, overrides, error=BadDescribeSettings, example=DEFAULTS)

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.roles import CAMERA_TYPES, LABEL_TYPE
@@ -34,6 +33,7 @@ from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.sim.neon_device.check import check_replay
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 HOST = "127.0.0.1"
@@ -89,7 +89,8 @@ def run_device_replay(folder: Path, out: Path, seed: int) -> int:
     recording = replayable(folder)
     if out.resolve() in (folder.resolve(), *folder.resolve().parents):
         raise RecordingInside(f"{out} holds the recording {folder}, and would be emptied; give another --out")
-    settings = ReplaySettings(**yaml.safe_load(shared_file("config/demo_replay.yaml").read_text()), seed=seed)
+    config = "config/demo_replay.yaml"
+    settings = replace(load_settings_file(ReplaySettings, [shared_file(config)], example=config), seed=seed)
     fresh_folder(out, asdict(settings) | {"recording": str(folder)})
     (out / "logs").mkdir()
     began = time.monotonic()

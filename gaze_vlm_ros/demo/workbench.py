@@ -9,7 +9,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from gaze_vlm_ros.nodes.child_processes import (
 )
 from gaze_vlm_ros.nodes.live_view import READY
 from gaze_vlm_ros.storage.package_files import shared_file
+from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 AT_ONCE = 2  # jobs side by side, one per core of a small machine
@@ -71,7 +72,7 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
     config: sizes of everything; None = config/demo.yaml.
     """
     config = config or shared_file("config/demo.yaml")
-    settings = DemoSettings(**yaml.safe_load(config.read_text()), seed=seed)
+    settings = replace(load_settings_file(DemoSettings, [config], example="config/demo.yaml"), seed=seed)
     fresh_folder(out, asdict(settings))
     began = time.monotonic()
     print(f"gaze_vlm_ros demo: a simulated person at a bench. Everything goes into {out}; logs into {out / 'logs'}.")

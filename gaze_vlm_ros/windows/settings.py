@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.windows.settings_values import read_settings_mapping, settings_from_values
+from gaze_vlm_ros.storage.settings_file import read_settings_mapping, settings_from_values
 
 
 class BadSettings(GazeVlmError):

@@ -32,14 +32,14 @@ def test_overrides_win_and_take_their_fields_type(tmp_path: Path) -> None:
     ("override", "line"),
     [
         ("stepz=9", "unknown setting stepz; known are accumulate"),
-        ("steps=many", "setting steps is 'many', expected int"),
+        ("steps=many", "setting steps is 'many', expected a whole number"),
         ("steps=0", "setting steps is 0, expected a number above 0"),
         ("steps", "expected key=value"),
         ("leads_s=[3]", r"expected above 0 to 2\.0"),
         ("gaze=fake", "setting gaze is 'fake', expected one of real, none, shuffled"),
         ("task=current", "set it, e.g. to 0.5"),
         ("validation=1.5", "expected a share from 0"),
-        ("validation=some", "expected float or a list"),
+        ("validation=some", "expected a number or a list of texts"),
     ],
 )
 def test_bad_overrides_are_one_line(override: str, line: str) -> None:

@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.settings_file import load_settings_file
 
 
 class BadAblation(GazeVlmError):
@@ -22,12 +21,6 @@ class Sweep:
     values: list[Any] | dict[Any, dict[str, Any]]  # of `setting`; without one, name -> settings
     arms: list[str]
     setting: str = ""
-
-    def __post_init__(self) -> None:
-        if not isinstance(self.values, list if self.setting else dict):
-            raise TypeError(
-                "a sweep needs a setting and a list of values, or no setting and values: {name: {settings}}"
-            )
 
     def changes(self) -> list[tuple[Any, dict[str, Any]]]:
         """(value, settings that make it) of each."""
@@ -68,15 +61,14 @@ class Run:
 
 
 def load_ablation(path: Path) -> Ablation:
-    """Raises BadAblation with the entry that is wrong."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        values["sweeps"] = {name: Sweep(**sweep) for name, sweep in values.get("sweeps", {}).items()}
-        ablation = Ablation(**values)
-    except OSError as error:
-        raise BadAblation(f"no configuration {path}: {error.strerror}; config/ablate_workbench.yaml is one") from None
-    except (yaml.YAMLError, TypeError, AttributeError, KeyError) as error:
-        raise BadAblation(f"{path} is no ablation ({error}); see config/ablate_workbench.yaml") from None
+    """Return the configuration in a YAML file. Raises BadAblation, which names the entry that is wrong."""
+    ablation = load_settings_file(Ablation, [path], error=BadAblation, example="config/ablate_workbench.yaml")
+    for name, sweep in ablation.sweeps.items():
+        if not isinstance(sweep.values, list if sweep.setting else dict):
+            raise BadAblation(
+                f"{path}: sweep {name!r}: a sweep needs a setting and a list of values, or no setting and values: "
+                "{name: {settings}}"
+            )
     named = [(f"sweep {name!r}", arm) for name, sweep in ablation.sweeps.items() for arm in sweep.arms]
     for place, arm in [("baseline", ablation.baseline), *named]:
         if arm not in ablation.arms:

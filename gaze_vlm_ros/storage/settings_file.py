@@ -39,7 +39,7 @@ def load_settings_file(
     Raises `error`, in one line, for a file that cannot be read or is not a YAML mapping, an unknown name, a value of
     the wrong type, and a missing value for a field without a default.
     """
-    layers = [(str(path), read_settings_mapping(path, error, example)) for path in paths]
+    layers = [(str(path), read_settings_mapping(path, error=error, example=example)) for path in paths]
     layers.append(("--set", _parse_overrides(overrides, error)))
     values: dict[str, Any] = {}
     for source, layer in layers:
@@ -58,20 +58,14 @@ def settings_from_values(
 
 
 def save_settings_file(settings: Any, path: Path) -> None:
-    """Write every field of a dataclass, defaults included, as YAML that reads back to an equal one."""
+    """Write all fields of a dataclass as YAML that load_settings_file reads back to an equal one, defaults included."""
     path.write_text(
         yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True), encoding="utf-8"
     )
 
 
-def _plain(value: Any) -> Any:
-    """Return `value` with tuples as lists: YAML knows no tuples."""
-    if isinstance(value, dict):
-        return {key: _plain(entry) for key, entry in value.items()}
-    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
-
-
-def read_settings_mapping(path: Path, error: type[GazeVlmError], example: str) -> dict[Any, Any]:
+def read_settings_mapping(path: Path, *, error: type[GazeVlmError] = BadSettingsFile, example: str) -> dict[Any, Any]:
+    """Return the plain values in a YAML file, names and types unchecked. Raises `error` as load_settings_file does."""
     try:
         loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as problem:
@@ -81,6 +75,13 @@ def read_settings_mapping(path: Path, error: type[GazeVlmError], example: str) -
     if not isinstance(loaded, dict | None):
         raise error(f"{path} holds {type(loaded).__name__}, expected lines of key: value")
     return loaded or {}
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with tuples as lists: YAML knows no tuples."""
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value
 
 
 def _parse_overrides(overrides: Sequence[str], error: type[GazeVlmError]) -> dict[str, Any]:
@@ -146,7 +147,7 @@ def _converted(kind: Any, value: Any, name: str, source: str, error: type[GazeVl
 
 
 def _same_shape(kind: Any, value: Any) -> bool:
-    """Return whether `value` is of `kind`, its entries aside. Text that reads as a float is one."""
+    """Return whether `value` is of `kind`, its entries aside. A bool is not a number; text such as "1e-3" is one."""
     if kind is float and isinstance(value, str):  # YAML 1.1 reads 1e-3, without a dot, as text
         try:
             float(value)
