@@ -18,8 +18,11 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+# One process more than cores, since many tests wait; tests of one file stay in one process (test/support/parallel.py).
+PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
+
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(PARALLEL)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,3 +1,4 @@
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -5,6 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 from neon_fixtures import neon_window, synthetic  # noqa: F401  # fixtures
+from parallel import deal_out
+from shared_builds import build_once
 from small_bags import write_small_bag
 
 # A model and a recipe that learn the small world in seconds.
@@ -13,6 +16,24 @@ SMALL = [
     "frames=2", "observation_s=1.0", "leads_s=[0.4, 1.0]", "gaze_flow=false", "steps=120", "batch_size=8",
     "learning_rate=3e-3", "check_every=40", "gaze_window_s=0.1", "validation=[s2]",
 ]  # fmt: skip
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if hasattr(config, "workerinput"):  # one of several processes, which have no more cores than there are
+        os.environ.setdefault("OMP_NUM_THREADS", "1")
+        torch.set_num_threads(1)
+
+
+@pytest.hookimpl(optionalhook=True)  # known only where pytest-xdist is installed
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the processes of `-n auto`: one more than cores, since many tests wait for nodes and sockets."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if hasattr(config, "workerinput"):
+        deal_out(items, Path(__file__).parent)
 
 
 @pytest.fixture
@@ -27,10 +48,12 @@ def one_thread() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def small_bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of four sessions: s0 to s2 for a fit, s3 of another kind of scene."""
-    folder = tmp_path_factory.mktemp("bags")
-    for seed in range(4):
-        write_small_bag(folder / f"s{seed}", seed, takes=12, scene="bench" if seed < 3 else "elsewhere")
-    return folder
+
+    def build(folder: Path) -> None:
+        for seed in range(4):
+            write_small_bag(folder / f"s{seed}", seed, takes=12, scene="bench" if seed < 3 else "elsewhere")
+
+    return build_once(tmp_path_factory, "small_bags", build)
 
 
 @pytest.fixture(scope="session")
@@ -41,20 +64,27 @@ def small_settings() -> list[str]:
 
 @pytest.fixture(scope="session")
 def small_checkpoint(small_bags: Path, small_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What fit.py made of s0 and s1, chosen by s2."""
-    from training.fit import main
+    """Checkpoint that fit.py trained on s0 and s1 and chose by s2."""
 
-    folder = tmp_path_factory.mktemp("runs")
-    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
-    assert main([*small_settings, "--out", str(folder / "real"), "--cache", str(folder / "cache"), *bags]) == 0
-    return folder / "real"
+    def build(folder: Path) -> None:
+        from training.fit import main
+
+        bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+        assert main([*small_settings, "--out", str(folder / "real"), "--cache", str(folder / "cache"), *bags]) == 0
+
+    return build_once(tmp_path_factory, "small_runs", build) / "real"
 
 
 @pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Bags of 24 s of video at 10 Hz, without labels and with 8 of them."""
-    folder = tmp_path_factory.mktemp("recorded")
-    return {labels: write_small_bag(folder / f"s{labels:d}", seed=1, labels=labels) for labels in (False, True)}
+
+    def build(folder: Path) -> None:
+        for labels in (False, True):
+            write_small_bag(folder / f"s{labels:d}", seed=1, labels=labels)
+
+    folder = build_once(tmp_path_factory, "recorded", build)
+    return {labels: folder / f"s{labels:d}" for labels in (False, True)}
 
 
 @pytest.fixture

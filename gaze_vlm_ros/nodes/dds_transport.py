@@ -1,10 +1,13 @@
 """DDS settings that images and gaze need; set before the first rclpy node of a process, or for its children."""
 
+import fcntl
 import os
 import random
 import re
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from gaze_vlm_ros.errors import GazeVlmError
@@ -14,6 +17,7 @@ SHARED_MEMORY = Path("/dev/shm")
 # RTPS 9.6.1.1: ports of domain d begin at 7400 + 250 d. 0 is where a user's own robot is, and above 101 Linux hands the
 # ports out to others.
 FIRST_PORT, PORTS_PER_DOMAIN, DOMAINS = 7400, 250, range(1, 102)
+RESERVED_S = 60.0  # starting a node takes 1 to 3 s, and many times that on a busy machine
 
 
 class NoFreeDomain(GazeVlmError):
@@ -35,17 +39,44 @@ def use_tested_transport(environment: MutableMapping[str, str] = os.environ) -> 
 
 
 def unused_domain() -> int:
-    """A ROS_DOMAIN_ID that no process of this machine uses, chosen at random. Raises NoFreeDomain.
+    """Choose a ROS_DOMAIN_ID at random that no process of this machine uses. Raises NoFreeDomain.
 
-    Nor one that a killed node was in: Fast DDS then leaves the lock of its port in shared memory, and the next node of
-    that domain may wait for it for ever (`fastdds shm clean` removes such locks).
+    A domain with leftovers of a killed node is not chosen either: Fast DDS leaves the lock of its port in shared
+    memory, and the next node of that domain may wait for it forever (`fastdds shm clean` removes such locks).
+    The choice is reserved for RESERVED_S, the time the caller needs to start its nodes: two programs that choose at the
+    same moment get different domains.
     """
-    ports = (re.search(r"fast(?:dds|rtps)_port(\d+)", path.name) for path in SHARED_MEMORY.glob("*fast*_port*"))
-    taken = {(int(match[1]) - FIRST_PORT) // PORTS_PER_DOMAIN for match in ports if match}
-    free = [domain for domain in DOMAINS if domain not in taken]
-    if not free:
-        raise NoFreeDomain(
-            f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} have Fast DDS ports in {SHARED_MEMORY}; stop the "
-            "nodes that run, and remove what killed ones left with `fastdds shm clean`"
-        )
-    return random.SystemRandom().choice(free)
+    with _reservations() as reserved:
+        ports = (re.search(r"fast(?:dds|rtps)_port(\d+)", path.name) for path in SHARED_MEMORY.glob("*fast*_port*"))
+        taken = {(int(match[1]) - FIRST_PORT) // PORTS_PER_DOMAIN for match in ports if match}
+        free = [domain for domain in DOMAINS if domain not in taken]
+        if not free:
+            raise NoFreeDomain(
+                f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} have Fast DDS ports in {SHARED_MEMORY}; stop the "
+                "nodes that run, and remove what killed ones left with `fastdds shm clean`"
+            )
+        unreserved = [domain for domain in free if domain not in reserved]
+        domain = random.SystemRandom().choice(unreserved or free)
+        reserved[domain] = time.time()
+        return domain
+
+
+@contextmanager
+def _reservations() -> Iterator[dict[int, float]]:
+    """Domains that were chosen within RESERVED_S, and when (Unix s); saved at the end, one process at a time."""
+    path = SHARED_MEMORY / f"gaze_vlm_ros_domains_{os.getuid()}"
+    try:
+        file = path.open("a+")
+    except OSError:  # no shared memory, as on macOS: nothing to agree by
+        yield {}
+        return
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        lines = (line.split() for line in file)
+        now_s = time.time()
+        reserved = {int(line[0]): float(line[1]) for line in lines if len(line) == 2}
+        reserved = {domain: at_s for domain, at_s in reserved.items() if abs(now_s - at_s) < RESERVED_S}
+        yield reserved
+        file.truncate(0)
+        file.writelines(f"{domain} {at_s}\n" for domain, at_s in reserved.items())

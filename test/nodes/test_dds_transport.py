@@ -1,3 +1,5 @@
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -17,3 +19,21 @@ def test_a_domain_with_leftovers_is_not_chosen(tmp_path: Path, monkeypatch: pyte
     (tmp_path / f"fastrtps_port{7400 + 250 * 70 + 249}").touch()
     with pytest.raises(NoFreeDomain, match="all ROS domains from 1 to 101 have Fast DDS ports in"):
         unused_domain()
+
+
+def test_two_that_choose_at_the_same_time_get_different_domains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transport, "SHARED_MEMORY", tmp_path)
+    with ThreadPoolExecutor(8) as pool:
+        chosen = list(pool.map(lambda _: unused_domain(), range(101)))
+    assert sorted(chosen) == list(range(1, 102))
+    assert unused_domain() in chosen  # all are reserved, none is in use: better one of these than none
+    now_s = time.time()
+    monkeypatch.setattr(transport.time, "time", lambda: now_s + 61)
+    assert len({unused_domain() for _ in range(101)}) == 101  # reservations end
+
+
+def test_without_shared_memory_a_domain_is_still_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "SHARED_MEMORY", tmp_path / "none")
+    assert unused_domain() in range(1, 102)
