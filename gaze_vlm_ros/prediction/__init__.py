@@ -1,0 +1,106 @@
+"""From camera frames to published predictions: observations, answers, smoothing, checkpoints and scores. No torch here."""
+
+from typing import TYPE_CHECKING
+
+from gaze_vlm_ros.faces import lazy_face
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.prediction.attention_map import attention_map
+    from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
+    from gaze_vlm_ros.prediction.checkpoint import (
+        METADATA_NAME,
+        SCORE_KINDS,
+        TASKS,
+        CheckpointMetadata,
+        NotACheckpoint,
+        abstain_threshold,
+        read_checkpoint_metadata,
+        weights_revision,
+        write_checkpoint_metadata,
+    )
+    from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+    from gaze_vlm_ros.prediction.pacing import next_due
+    from gaze_vlm_ros.prediction.published import Published, read_published
+    from gaze_vlm_ros.prediction.score import (
+        HORIZONS_S,
+        ReceivedPrediction,
+        StartedAction,
+        next_texts,
+        outcome_of,
+        score,
+        summarize,
+    )
+    from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
+    from gaze_vlm_ros.prediction.types import (
+        Answer,
+        Backend,
+        FrameAttention,
+        NoAnswer,
+        Observation,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "gaze_vlm_ros.prediction.attention_map": ["attention_map"],
+            "gaze_vlm_ros.prediction.calibration": ["calibration_error", "reliability"],
+            "gaze_vlm_ros.prediction.checkpoint": [
+                "CheckpointMetadata",
+                "METADATA_NAME",
+                "NotACheckpoint",
+                "SCORE_KINDS",
+                "TASKS",
+                "abstain_threshold",
+                "read_checkpoint_metadata",
+                "weights_revision",
+                "write_checkpoint_metadata",
+            ],
+            "gaze_vlm_ros.prediction.frame_buffer": ["FrameBuffer"],
+            "gaze_vlm_ros.prediction.pacing": ["next_due"],
+            "gaze_vlm_ros.prediction.published": ["Published", "read_published"],
+            "gaze_vlm_ros.prediction.score": [
+                "HORIZONS_S",
+                "ReceivedPrediction",
+                "StartedAction",
+                "next_texts",
+                "outcome_of",
+                "score",
+                "summarize",
+            ],
+            "gaze_vlm_ros.prediction.smoothing": ["PredictionSmoother", "Smoothed"],
+            "gaze_vlm_ros.prediction.types": ["Answer", "Backend", "FrameAttention", "NoAnswer", "Observation"],
+        },
+    )
+
+__all__ = [
+    "HORIZONS_S",
+    "METADATA_NAME",
+    "SCORE_KINDS",
+    "TASKS",
+    "Answer",
+    "Backend",
+    "CheckpointMetadata",
+    "FrameAttention",
+    "FrameBuffer",
+    "NoAnswer",
+    "NotACheckpoint",
+    "Observation",
+    "PredictionSmoother",
+    "Published",
+    "ReceivedPrediction",
+    "Smoothed",
+    "StartedAction",
+    "abstain_threshold",
+    "attention_map",
+    "calibration_error",
+    "next_due",
+    "next_texts",
+    "outcome_of",
+    "read_checkpoint_metadata",
+    "read_published",
+    "reliability",
+    "score",
+    "summarize",
+    "weights_revision",
+    "write_checkpoint_metadata",
+]

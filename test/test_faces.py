@@ -1,0 +1,55 @@
+"""Faces: the public names of each package, the same for Python and for type checkers."""
+
+import ast
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from gaze_vlm_ros.faces import lazy_face
+
+ROOT = Path(__file__).resolve().parents[1]
+FACES = [
+    ".".join(path.parent.relative_to(ROOT).parts)
+    for package in ("gaze_vlm_ros", "training")
+    for path in sorted((ROOT / package).glob("*/**/__init__.py"))
+]
+WITH_NAMES = [name for name in FACES if "__all__" in (ROOT / name.replace(".", "/") / "__init__.py").read_text()]
+
+
+def type_checked_names(package: str) -> dict[str, str]:
+    """Public names by the module that a face imports them from, at run time or for type checkers only."""
+    tree = ast.parse((ROOT / package.replace(".", "/") / "__init__.py").read_text(encoding="utf-8"))
+    return {
+        alias.asname or alias.name: node.module or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(package + ".")
+        for alias in node.names
+    }
+
+
+@pytest.mark.parametrize("package", WITH_NAMES)
+def test_each_public_name_is_there_and_comes_from_the_place_that_type_checkers_see(package: str) -> None:
+    face = import_module(package)
+    seen = type_checked_names(package)
+    assert list(face.__all__) == sorted(face.__all__), "sort __all__"
+    for name in face.__all__:
+        assert getattr(face, name) is getattr(import_module(seen[name]), name)
+    assert set(face.__all__) <= set(dir(face))
+
+
+@pytest.mark.parametrize("package", WITH_NAMES)
+def test_each_package_says_what_it_is(package: str) -> None:
+    assert (import_module(package).__doc__ or "").strip().endswith((".", "`")), f"{package} has no docstring"
+
+
+def test_a_name_is_loaded_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "slow_room.py").write_text("thing = object()\nother = 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    get, names = lazy_face("room", {"slow_room": ["thing"]})
+    assert "slow_room" not in sys.modules
+    assert get("thing") is import_module("slow_room").thing
+    assert names() == ["thing"]
+    with pytest.raises(AttributeError, match="'room' has no attribute 'other'"):
+        get("other")
