@@ -1,11 +1,10 @@
-"""From camera frames to published predictions: observations, answers, smoothing, checkpoints and scores. No torch here."""
+"""From camera frames to published predictions: observations, answers, smoothing, checkpoints, scores. No torch here."""
 
 from typing import TYPE_CHECKING
 
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
-    from gaze_vlm_ros.prediction.attention_map import attention_map
     from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
     from gaze_vlm_ros.prediction.checkpoint import (
         METADATA_NAME,
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
         StartedAction,
         next_texts,
         outcome_of,
-        score,
         summarize,
     )
     from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
@@ -42,7 +40,6 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "gaze_vlm_ros.prediction.attention_map": ["attention_map"],
             "gaze_vlm_ros.prediction.calibration": ["calibration_error", "reliability"],
             "gaze_vlm_ros.prediction.checkpoint": [
                 "CheckpointMetadata",
@@ -64,7 +61,6 @@ else:
                 "StartedAction",
                 "next_texts",
                 "outcome_of",
-                "score",
                 "summarize",
             ],
             "gaze_vlm_ros.prediction.smoothing": ["PredictionSmoother", "Smoothed"],
@@ -91,7 +87,6 @@ __all__ = [
     "Smoothed",
     "StartedAction",
     "abstain_threshold",
-    "attention_map",
     "calibration_error",
     "next_due",
     "next_texts",
@@ -99,7 +94,6 @@ __all__ = [
     "read_checkpoint_metadata",
     "read_published",
     "reliability",
-    "score",
     "summarize",
     "weights_revision",
     "write_checkpoint_metadata",
