@@ -118,6 +118,10 @@ class NeonClient:
             opened = functools.partial(self._opened, name)
             self.states[name] = StreamState(NeonStream(name, self._clock_state, self._take, opened, self.hold_s))
 
+    def age_ns(self, device_ns: int) -> int:
+        """Return how long ago on this host's clock a moment of the phone's clock was."""
+        return self.now_ns() - self.clock.to_host_ns(device_ns)
+
     async def run(self) -> None:
         """Connect and follow the device. Raises DeviceUnreachable or ClockUnknown when the first connection fails."""
         async with Device(self.address.host, self.address.port) as device:

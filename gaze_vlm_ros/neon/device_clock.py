@@ -94,7 +94,7 @@ class DeviceClock:
     @property
     def drift_ppm(self) -> float:
         """How fast the device's clock runs against the host's; 0 until it is known."""
-        return -self._drift * 1e6
+        return 0.0 - self._drift * 1e6  # never -0.0
 
     def offset_ns(self, device_ns: int) -> int:
         """Host minus device at a time of the device's clock. Raises LookupError before the first estimate."""

@@ -42,7 +42,7 @@ class EyeStates:
             self._onsets.append(event)
         else:
             self._whole.append(event)
-        newest_ns = event.start_ns if event.end_ns is None else event.end_ns
+        newest_ns = event.known_ns
         for events in (self._whole, self._onsets):
             while events and events[0].start_ns < newest_ns - self.memory_ns:
                 events.popleft()

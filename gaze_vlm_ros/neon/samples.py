@@ -61,11 +61,16 @@ class Motion(NamedTuple):
 
 @dataclass(frozen=True)
 class EyeEvent:
-    """What began or ended, on the phone's clock; an onset has no end."""
+    """What the eyes began or finished, with times on the phone's clock. An onset has no end."""
 
     kind: int  # SACCADE to BLINK
     start_ns: int
     end_ns: int | None
+
+    @property
+    def known_ns(self) -> int:
+        """Time of the last gaze sample that the event depends on."""
+        return self.start_ns if self.end_ns is None else self.end_ns
 
 
 def read_gaze(payload: bytes) -> Any:

@@ -299,7 +299,7 @@ class NeonStream:
             self._take_event(content, packet.arrival_ns)
 
     def _take_event(self, event: EyeEvent, arrival_ns: int) -> None:
-        known_ns = self.state.clock.to_host_ns(event.start_ns if event.end_ns is None else event.end_ns)
+        known_ns = self.state.clock.to_host_ns(event.known_ns)
         if arrival_ns < self._settled_ns:
             self.untimed += 1
         elif known_ns > arrival_ns + self.guard.max_future_ns:
