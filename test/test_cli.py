@@ -168,3 +168,11 @@ def test_wrong_usage_names_the_commands() -> None:
     assert result.returncode == 2
     assert "usage: gaze-vlm bag" in result.stderr
     assert "demo" in gaze_vlm("--help").stdout
+
+
+def test_help_imports_no_library() -> None:
+    """Start-up stays fast because each command imports its own modules when it runs."""
+    program = "import sys; from gaze_vlm_ros import cli; cli._parser().format_help(); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.split())
+    assert not loaded & {"numpy", "yaml", "cv2", "av", "mcap", "rclpy", "torch", "transformers", "aiohttp", "httpx2"}

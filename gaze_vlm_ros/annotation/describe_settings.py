@@ -11,7 +11,7 @@ from gaze_vlm_ros.storage.package_files import shared_file
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 
 DEFAULTS = "config/describe.yaml"
-# What does not change an answer: these may differ when a run is taken up again.
+# Settings that do not change a model's answers: they may differ when a run is continued.
 NOT_OF_THE_ANSWER = (
     "timeout_s", "attempts", "backoff_s", "parallel", "batch_size", "merge", "nothing", "match", "embedding_model",
     "min_similarity", "answer",
@@ -19,12 +19,15 @@ NOT_OF_THE_ANSWER = (
 
 
 class BadDescribeSettings(GazeVlmError):
-    """Settings of a description that cannot be."""
+    """The settings of a description cannot be used."""
 
 
 @dataclass(frozen=True)
 class DescribeSettings:
-    """See config/describe.yaml, which says what each is for and holds the defaults."""
+    """Settings of a description. config/describe.yaml explains each and holds the defaults.
+
+    Raises BadDescribeSettings.
+    """
 
     window_s: float
     frames: int
@@ -62,20 +65,20 @@ class DescribeSettings:
         if not 1 <= self.jpeg_quality <= 100:
             raise BadDescribeSettings(f"jpeg_quality is {self.jpeg_quality}, expected 1 to 100")
         if not self.prompt.strip():
-            raise BadDescribeSettings("prompt is empty: say what the model is asked")
+            raise BadDescribeSettings("prompt is empty; write the question that the model should answer")
         if "{labels}" in self.prompt and not self.labels:
             raise BadDescribeSettings(
-                "the prompt holds {labels}, and labels is empty: list them, or give --labels FILE"
+                "the prompt contains {labels}, but labels is empty; list them, or give --labels FILE"
             )
 
     @property
     def question(self) -> str:
-        """The prompt as it is sent."""
+        """The prompt as it is sent: with the labels in place of {labels}."""
         return self.prompt.strip().replace("{labels}", "\n".join(self.labels))
 
 
 def load_describe_settings(path: Path | None = None, overrides: Sequence[str] = ()) -> DescribeSettings:
-    """config/describe.yaml with what `path` (YAML) and `overrides` (key=value, values in YAML) say otherwise.
+    """Return config/describe.yaml with the values of `path` (YAML) and `overrides` (key=value, values in YAML).
 
     Raises BadDescribeSettings.
     """

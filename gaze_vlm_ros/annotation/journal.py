@@ -1,4 +1,4 @@
-"""A run's answers, appended one line at a time: a kill at any moment costs the answers that were on their way."""
+"""The journal of a description: answers appended one line at a time, so that a kill costs only calls under way."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gaze_vlm_ros.errors import GazeVlmError
 
 
 class JournalInUse(GazeVlmError):
-    """Another process is writing it."""
+    """Another process is writing the journal."""
 
 
 class BadJournal(GazeVlmError):
-    """The file is no journal of this run, or its beginning is damaged."""
+    """The file is not a journal of this run, or is damaged."""
 
 
 class JournalNotWritable(GazeVlmError):
@@ -25,15 +25,15 @@ class JournalNotWritable(GazeVlmError):
 
 
 class Journal:
-    """JSON lines: the run itself, then an answer each. Use it as a context manager; one process at a time.
+    """JSON lines: the run itself, then one answer each. Use it as a context manager; one process at a time.
 
-    path: where it is, or will be made. run: what the answers depend on; a journal of another run is refused.
+    path: an existing or new file. run: what the answers depend on; a journal of another run is refused.
     Raises JournalInUse, BadJournal, JournalNotWritable.
     """
 
     def __init__(self, path: Path, run: Mapping[str, Any]) -> None:
         self.path = path
-        self.answers: dict[int, dict[str, Any]] = {}  # by number of the second
+        self.answers: dict[int, dict[str, Any]] = {}  # by number of the clip
         try:
             self._stream = path.open("a+b")
         except OSError as error:
@@ -60,15 +60,15 @@ class Journal:
                 raise ValueError("it is of another run")
             self.answers = {int(entry["second"]): entry for entry in entries[1:]}
         except (ValueError, KeyError, TypeError) as error:
-            raise BadJournal(f"{self.path} cannot be taken up: {error}; move it away to begin again") from None
+            raise BadJournal(f"{self.path} cannot be continued: {error}; move it away to start over") from None
         if not entries:
             self._append({"run": run})
 
-    def add(self, second: int, entry: Mapping[str, Any]) -> None:
-        """Append the answer about one second; on the disk when this returns. Raises JournalNotWritable."""
-        line = {"second": second, **entry}
+    def add(self, number: int, entry: Mapping[str, Any]) -> None:
+        """Append the answer about clip `number`; it is on the disk when this returns. Raises JournalNotWritable."""
+        line = {"second": number, **entry}
         self._append(line)
-        self.answers[second] = line
+        self.answers[number] = line
 
     def _append(self, entry: Mapping[str, Any]) -> None:
         try:

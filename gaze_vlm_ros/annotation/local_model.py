@@ -1,4 +1,4 @@
-"""Asks a vision-language model of transformers that is loaded here."""
+"""A vision-language model of transformers, loaded in this process, that answers questions about clips."""
 
 from __future__ import annotations
 
@@ -15,21 +15,27 @@ from gaze_vlm_ros.vlm.observation import encode
 
 
 class LocalModel:
-    """A model by folder, hub name or "tiny:..."; see vlm.loading. Greedy: `temperature` is for servers."""
+    """A model by folder, hub name or "tiny:..." (see vlm.loading). It decodes greedily: `temperature` is for servers.
+
+    device: "auto" = CUDA if there is one. Raises what load_vlm raises.
+    """
 
     def __init__(self, name: str, settings: DescribeSettings, device: str = "auto") -> None:
         self._device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         self._dtype = torch.float32 if self._device == "cpu" else torch.bfloat16
         self._settings = settings
-        texts = [settings.question, *settings.labels]  # for the tokenizer of tiny models
+        texts = [settings.question, *settings.labels]  # what the tokenizer of a tiny model is trained on
         self._model, self._processor = load_vlm(name, device=self._device, dtype=self._dtype, texts=texts)
 
     @torch.inference_mode()
-    def ask_all(self, seconds: Sequence[Sequence[NDArray[np.uint8]]]) -> list[dict[str, Any]]:
-        """{"reply": text}, with a "problem" where it is cut off, about each second's frames (RGB, oldest first)."""
-        encoded = [encode(self._processor, frames, self._settings.question).inputs for frames in seconds]
-        answers: list[dict[str, Any]] = [{} for _ in seconds]
-        # Only prompts of one length go together: nothing is padded, and a batch gives what single questions give.
+    def ask_all(self, clips: Sequence[Sequence[NDArray[np.uint8]]]) -> list[dict[str, Any]]:
+        """Return {"reply": text} for each clip, with a "problem" if the reply was cut off.
+
+        clips: for each, its frames (H, W, 3) RGB, oldest first.
+        """
+        encoded = [encode(self._processor, frames, self._settings.question).inputs for frames in clips]
+        answers: list[dict[str, Any]] = [{} for _ in clips]
+        # Batch prompts of equal length only: without padding, a batch gives the same replies as single questions.
         lengths = [inputs["input_ids"].shape[1] for inputs in encoded]
         for length in sorted(set(lengths)):
             rows = [row for row, found in enumerate(lengths) if found == length]

@@ -1,4 +1,4 @@
-"""From what a model said about each second to labels."""
+"""From a model's replies to labels: what a reply means, and which entry of a closed set it is."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ _FENCE = re.compile(r"^```\w*\s*|\s*```$")
 
 @dataclass(frozen=True)
 class Meaning:
-    """What a reply says that the person does; or why it says nothing that can be used."""
+    """The action that a reply names, or the reason why it cannot be used."""
 
     text: str = ""  # empty: no action
     verb: str = ""
     object_class: str = ""
-    said: str = ""  # where `text` is an entry of a closed set
+    said: str = ""  # the model's own words, if `text` is an entry of a closed set
     similarity: float | None = None
-    problem: str = ""  # why there is no label, though something may have been done
+    problem: str = ""  # why there is no label, though the person may have done something
 
 
 def meaning_of(reply: str, settings: DescribeSettings) -> Meaning:
-    """One reply, before it is matched with a closed set."""
+    """Parse one reply, before it is matched with a closed set."""
     text, verb, noun = reply, "", ""
     if settings.answer == "json":
         try:
-            told = json.loads(_FENCE.sub("", reply.strip()))
-            text, verb, noun = (told.get(key) or "" for key in ("text", "verb", "object"))
+            content = json.loads(_FENCE.sub("", reply.strip()))
+            text, verb, noun = (content.get(key) or "" for key in ("text", "verb", "object"))
             if not all(isinstance(value, str) for value in (text, verb, noun)):
                 raise TypeError
         except (ValueError, AttributeError, TypeError, RecursionError):
-            return Meaning(problem="replies that are not the JSON asked for")
+            return Meaning(problem="replies that are not the requested JSON")
         text = text or " ".join(filter(None, [verb, noun]))
     text, verb, noun = (" ".join(value.split()) for value in (text, verb, noun))
     text = text.strip("\"'").rstrip(".").strip()
@@ -49,23 +49,23 @@ def meaning_of(reply: str, settings: DescribeSettings) -> Meaning:
 
 
 def plain(text: str) -> str:
-    """Lower case, without punctuation and articles: what two spellings of one label have in common."""
+    """Return the text in lower case without punctuation and articles: what spellings of one label have in common."""
     return " ".join(word for word in _NOT_WORDS.sub(" ", text.casefold()).split() if word not in _ARTICLES)
 
 
 def matched(meanings: Sequence[Meaning], settings: DescribeSettings, embed: Embed | None) -> list[Meaning]:
-    """Each as an entry of the closed set settings.labels, or with a problem; unchanged where there is no set.
+    """Replace each text by its entry of the closed set settings.labels, or by a problem; no set: change nothing.
 
-    embed: needed for settings.match nearest. A reply that is an entry, but for its spelling, is never compared.
+    embed: needed if settings.match is "nearest". A reply that equals an entry, apart from spelling, is not embedded.
     """
     if not settings.labels:
         return list(meanings)
     by_plain = {plain(label): label for label in settings.labels}
-    far = [m.text for m in meanings if m.text and plain(m.text) not in by_plain]
+    unknown = [m.text for m in meanings if m.text and plain(m.text) not in by_plain]
     nearest: dict[str, tuple[str, float]] = {}
-    if settings.match == "nearest" and far:
+    if settings.match == "nearest" and unknown:
         assert embed is not None
-        texts = list(dict.fromkeys(far))
+        texts = list(dict.fromkeys(unknown))
         cosines = embed(texts) @ embed(settings.labels).T
         nearest = {
             text: (settings.labels[int(row.argmax())], float(row.max()))

@@ -1,4 +1,4 @@
-"""`gaze-vlm export`: what it takes, and where each format is written."""
+"""`gaze-vlm export`: its arguments, and the exporter of each format."""
 
 from __future__ import annotations
 
@@ -7,15 +7,16 @@ from pathlib import Path
 
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add one command per format, with its arguments."""
     formats = parser.add_subparsers(dest="format", required=True, metavar="FORMAT")
-    lerobot = formats.add_parser("lerobot", help="a LeRobot data set, version 3.0: one episode a bag")
+    lerobot = formats.add_parser("lerobot", help="LeRobot data set, version 3.0, one episode per bag")
     lerobot.add_argument("bag", type=Path, nargs="+", help="bag folder or .mcap file with a camera and labels")
-    lerobot.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="the new data set")
-    lerobot.add_argument("--fps", type=int, metavar="N", help="frames a second (default: the fastest camera's)")
+    lerobot.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new data set")
+    lerobot.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the fastest camera's)")
 
 
 def run_export(arguments: argparse.Namespace) -> int:
-    """Raises what the export raises; the exit code is 0."""
+    """Export, print a summary and return the exit code, 0. Raises what export_lerobot raises."""
     from gaze_vlm_ros.exporters.lerobot import export_lerobot
 
     print(export_lerobot(arguments.bag, arguments.out, arguments.fps))

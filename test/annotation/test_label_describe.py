@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 from chat_endpoint import ChatEndpoint, colour_of, completion
 
-from gaze_vlm_ros.annotation.describe import NoModel, describe_bag, seconds_of
+from gaze_vlm_ros.annotation.clips import clips_of
 from gaze_vlm_ros.annotation.describe_settings import BadDescribeSettings, DescribeSettings, load_describe_settings
+from gaze_vlm_ros.annotation.description import NoModel, describe_bag
 from gaze_vlm_ros.annotation.journal import BadJournal, Journal, JournalInUse
 from gaze_vlm_ros.annotation.replies import Meaning, matched, meaning_of, plain
 from gaze_vlm_ros.errors import GazeVlmError
@@ -33,7 +34,7 @@ def settings(*overrides: str) -> DescribeSettings:
 
 def described(bag: Path, endpoint: ChatEndpoint, *overrides: str, **options: Any):
     told: list[str] = []
-    placed = describe_bag(bag, settings(*overrides), server=endpoint.url, model_name="m", tell=told.append, **options)
+    placed = describe_bag(bag, settings(*overrides), server=endpoint.url, model_name="m", report=told.append, **options)
     return placed, told
 
 
@@ -117,7 +118,7 @@ def test_a_server_that_does_not_answer_ends_the_run_in_one_line(bare: Path, repl
 
 def test_no_server_there_and_one_that_is_silent(bare: Path) -> None:
     with pytest.raises(ServerFails, match="ConnectError"):
-        describe_bag(bare, settings(), server="http://127.0.0.1:9/v1", model_name="m", tell=lambda _: None)
+        describe_bag(bare, settings(), server="http://127.0.0.1:9/v1", model_name="m", report=lambda _: None)
     with (
         ChatEndpoint(honest, pause_s=1.0) as endpoint,
         pytest.raises(ServerFails, match=r"no answer within 0\.05 s"),
@@ -198,7 +199,7 @@ def test_json_answers(bare: Path) -> None:
     labels = require_labels(load_session(bare))
     assert (labels.texts[0], labels.verbs[0], labels.object_classes[0]) == ("take it", "take", "disc")
     assert placed
-    assert placed.left_out == {"replies that are not the JSON asked for": 1}
+    assert placed.left_out == {"replies that are not the requested JSON": 1}
 
 
 def test_a_closed_set(bare: Path) -> None:
@@ -256,7 +257,7 @@ def test_a_local_model_says_the_same_in_batches(bare: Path, model: str) -> None:
 
     chosen = settings("max_tokens=4", "prompt=What?")
     session = load_session(bare)
-    pictures = [[session.frames.rgb(index) for index in second.frames] for second in seconds_of(session, chosen)[:4]]
+    pictures = [[session.frames.rgb(index) for index in second.frames] for second in clips_of(session, chosen)[:4]]
     pictures[1] = pictures[1][:2]  # a prompt of another length
     local = LocalModel(model, chosen)
     together = local.ask_all(pictures)
@@ -275,7 +276,7 @@ def test_a_local_model_describes_a_bag(bare: Path, monkeypatch: pytest.MonkeyPat
         lambda self, seconds: [{"reply": f"act {answer['reply']!r}"} for answer in ask_all(self, seconds)],
     )
     chosen = settings("max_tokens=2", "prompt=What?", "window_s=4.0", "frames=1")
-    placed = describe_bag(bare, chosen, model="tiny:smolvlm", tell=lambda _: None)
+    placed = describe_bag(bare, chosen, model="tiny:smolvlm", report=lambda _: None)
     assert placed
     file = load_session(bare).label_file
     assert file
@@ -285,14 +286,14 @@ def test_a_local_model_describes_a_bag(bare: Path, monkeypatch: pytest.MonkeyPat
 
 def test_seconds_hold_the_frames_of_their_time(bare: Path) -> None:
     session = load_session(bare)
-    seconds = seconds_of(session, settings("window_s=0.5", "frames=3"))
+    seconds = clips_of(session, settings("window_s=0.5", "frames=3"))
     assert len(seconds) == 48
     for second in seconds:
         stamps_ns = session.frames.stamps_ns[list(second.frames)]
         assert len(set(second.frames)) == 3
         assert np.all((stamps_ns >= second.start_ns) & (stamps_ns < second.end_ns))
-    assert seconds_of(session, settings("frames=1"))[0].frames == (5,)
-    assert len(seconds_of(session, settings("window_s=0.1", "frames=3"))[0].frames) == 1
+    assert clips_of(session, settings("frames=1"))[0].frames == (5,)
+    assert len(clips_of(session, settings("window_s=0.1", "frames=3"))[0].frames) == 1
 
 
 @pytest.mark.parametrize(
@@ -341,7 +342,7 @@ def test_which_model_must_be_said(bare: Path) -> None:
         with pytest.raises(NoModel, match="--model FOLDER_OR_HUB, or --server URL"):
             describe_bag(bare, settings(), **options)
     with pytest.raises(GazeVlmError, match=r"expected http://HOST:PORT/v1"):
-        describe_bag(bare, settings(), server="localhost:8000", model_name="m", tell=lambda _: None)
+        describe_bag(bare, settings(), server="localhost:8000", model_name="m", report=lambda _: None)
 
 
 def test_urls_are_recorded_without_secrets() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.annotation.export_labels import ExportExists, UnknownExport, export_labels
-from gaze_vlm_ros.annotation.import_labels import columns_from, import_labels
-from gaze_vlm_ros.annotation.place import Placed
+from gaze_vlm_ros.annotation.label_export import ExportExists, UnknownExport, export_labels
+from gaze_vlm_ros.annotation.label_import import columns_from, import_labels
+from gaze_vlm_ros.annotation.placement import PlacementSummary
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import LabelsExist
 from gaze_vlm_ros.session.session import load_session, require_labels
@@ -19,7 +19,7 @@ from gaze_vlm_ros.session.session import load_session, require_labels
 Row = tuple[float, float | None, str]
 
 
-def imported(bag: Path, content: str | bytes, name: str = "labels.csv", **options) -> Placed:
+def imported(bag: Path, content: str | bytes, name: str = "labels.csv", **options) -> PlacementSummary:
     file = bag.parent / name
     file.write_bytes(content.encode() if isinstance(content, str) else content)
     return import_labels(bag, file, **options)
@@ -85,7 +85,7 @@ def test_what_does_not_fit_is_counted(bare: Path) -> None:
     )
     assert rows_of(bare) == [(-1, 1, "on the edge"), (2, 4, "long"), (4, 6, "next"), (25, 26, "just after")]
     assert placed.left_out == {
-        "labels that end before the video begins": 1,
+        "labels that end before the video starts": 1,
         "labels that start more than 5 s after the video": 1,
         "remainders of actions that the next one cuts short": 1,
         "actions that start at the same time as another": 1,
@@ -122,7 +122,7 @@ def test_a_start_alone_holds_until_the_next(bare: Path) -> None:
         (b"start,text\n1,caf\xe9\n", {"encoding": "latin-99"}, "there is no encoding 'latin-99'"),
         ("start,text\n1,a\n".encode("utf-16-le"), {}, "NUL characters"),
         ("start,text\n100,a\n200,b\n", {}, "none of the 2 labels is in the 23.9 s"),
-        ("start,text\n1,\n", {}, "there is no label to put beside"),
+        ("start,text\n1,\n", {}, "no label to write beside"),
         ("start,text\n1,a\n", {"tier": "x"}, "csv takes no --tier"),
         ("start,text\n1,a\n", {"unit": "hours"}, "--unit hours: expected one of s, ms"),
         ("start_frame,duration_frames,text\n1,3,a\n", {}, "durations in frames"),
@@ -142,7 +142,7 @@ def test_an_encoding_that_is_said_is_taken(bare: Path) -> None:
 
 
 def test_files_of_unknown_names(bare: Path) -> None:
-    with pytest.raises(GazeVlmError, match=r"say --format csv\|webvtt"):
+    with pytest.raises(GazeVlmError, match=r"give --format csv\|webvtt"):
         imported(bare, "start,text\n1,a\n", name="labels.doc")
     assert imported(bare, "start,text\n1,a\n", name="labels.doc", format="csv").new == 1
     with pytest.raises(GazeVlmError, match="is missing"):

@@ -12,28 +12,29 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import Label
 from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.session.stored_labels import labels_of_session
+from gaze_vlm_ros.storage.atomic import write_text
 
 COLUMNS = ("start_s", "end_s", "text", "verb", "object_class", "source", "reviewed_by")
 SUFFIXES = (".csv", ".vtt", ".srt")
 
 
 class UnknownExport(GazeVlmError):
-    """Labels are not written in this format."""
+    """The file name has no known extension."""
 
 
 class ExportExists(GazeVlmError):
-    """Something is already where the export should be written."""
+    """A file of that name exists already."""
 
 
 class ExportNotWritable(GazeVlmError):
-    """The place cannot be written to."""
+    """The file cannot be written."""
 
 
 def export_labels(bag: Path, out: Path) -> int:
-    """Write the labels that training would use; how many. The format is as `out` is called: .csv, .vtt or .srt.
+    """Write the labels that training would use and return their number. The extension gives the format: SUFFIXES.
 
-    Times are seconds after the bag's first frame; an open end is the last frame, or 1 s later than its start.
-    Raises UnknownExport, ExportExists, ExportNotWritable, NoLabels, and what load_session raises.
+    Times are seconds after the bag's first frame. A label without an end ends at the last frame, at least 1 s after its
+    start. Raises UnknownExport, ExportExists, ExportNotWritable, NoLabels, and what load_session raises.
     """
     if out.suffix.lower() not in SUFFIXES:
         raise UnknownExport(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}")
@@ -43,13 +44,13 @@ def export_labels(bag: Path, out: Path) -> int:
         raise ExportExists(f"{out} exists already, and nothing is overwritten; give another name")
     text = _table(session, labels) if out.suffix.lower() == ".csv" else _subtitles(session, labels, out.suffix.lower())
     try:
-        out.write_text(text, encoding="utf-8", newline="")
+        write_text(out, text)
     except OSError as error:
         raise ExportNotWritable(f"cannot write {out}: {error.strerror}; give another place") from None
     return len(labels)
 
 
-def _edges_s(session: Session, label: Label) -> tuple[float, float]:
+def _span_s(session: Session, label: Label) -> tuple[float, float]:
     first_ns, last_ns = int(session.frames.stamps_ns[0]), int(session.frames.stamps_ns[-1])
     end_ns = label.end_ns if label.end_ns is not None else max(last_ns, label.start_ns + 10**9)
     return (label.start_ns - first_ns) / 1e9, (end_ns - first_ns) / 1e9
@@ -60,7 +61,7 @@ def _table(session: Session, labels: Sequence[Label]) -> str:
     rows = csv.writer(out)
     rows.writerow(COLUMNS)
     for label in labels:
-        start_s, end_s = _edges_s(session, label)
+        start_s, end_s = _span_s(session, label)
         rows.writerow(
             [f"{start_s:.9f}", f"{end_s:.9f}", label.text, label.verb, label.object_class, label.source,
              label.reviewed_by]
@@ -72,9 +73,9 @@ def _subtitles(session: Session, labels: Sequence[Label], suffix: str) -> str:
     comma = "," if suffix == ".srt" else "."
     blocks = ["WEBVTT"] if suffix == ".vtt" else []
     for number, label in enumerate(labels, 1):
-        edges = [_clock(max(at, 0.0), comma) for at in _edges_s(session, label)]
+        span = [_clock(max(at, 0.0), comma) for at in _span_s(session, label)]
         text = label.text if suffix == ".srt" else label.text.replace("&", "&amp;").replace("<", "&lt;")
-        blocks.append(f"{number}\n{edges[0]} --> {edges[1]}\n{text.replace('-->', '->')}")
+        blocks.append(f"{number}\n{span[0]} --> {span[1]}\n{text.replace('-->', '->')}")
     return "\n\n".join(blocks) + "\n"
 
 

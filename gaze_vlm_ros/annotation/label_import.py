@@ -1,4 +1,4 @@
-"""`gaze-vlm label import`: labels from an annotation file of another program."""
+"""`gaze-vlm label import`: labels from another program's annotation file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.annotation.formats.times import UNITS, VideoTimes
-from gaze_vlm_ros.annotation.place import Placed, place, require_room
+from gaze_vlm_ros.annotation.placement import PlacementSummary, place_labels, require_no_labels
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.session.session import load_session
@@ -19,7 +19,7 @@ _BY_SUFFIX = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".vtt": "webvtt", ".srt": "srt", ".eaf": "elan", ".json": "ego4d",
 }  # fmt: skip
 FORMATS = ("csv", "webvtt", "srt", "elan", "ego4d")
-# What each takes besides the file; the rest of them are for others.
+# Options of each format; any other is refused.
 _OPTIONS = {
     "csv": ("columns", "unit", "frame_rate_hz", "first_frame_number", "delimiter", "encoding"),
     "webvtt": ("encoding",),
@@ -30,38 +30,41 @@ _OPTIONS = {
 
 
 class UnknownFormat(GazeVlmError):
-    """The file's name does not tell what it is."""
+    """The format of the file is neither given nor known from its name."""
 
 
 class OptionOfAnotherFormat(GazeVlmError):
-    """The format has no use for an option."""
+    """The format does not have this option."""
 
 
 class BadOption(GazeVlmError):
-    """An option that cannot be."""
+    """An option has an impossible value."""
 
 
 def import_labels(
     bag: Path,
     file: Path,
     *,
-    format: str = "",  # one of FORMATS; "" = as the file's name says
-    offset_s: float = 0.0,  # added to every time: where the video that was annotated began later than the bag
+    format: str = "",  # one of FORMATS; "" = by the file's extension
+    offset_s: float = 0.0,  # added to every time: for an annotated video that started later than the bag
     replace: bool = False,
     add: bool = False,
-    **options: Any,  # those of the format; what is empty was not given
-) -> Placed:
-    """Put the labels of `file` beside the bag. Raises what the format's reader and `place` raise, and the above."""
+    **options: Any,  # of the format; empty values count as not given
+) -> PlacementSummary:
+    """Write the labels of `file` beside the bag.
+
+    Raises UnknownFormat, OptionOfAnotherFormat, BadOption, and what the format's reader and `place_labels` raise.
+    """
     form = format or _BY_SUFFIX.get(file.suffix.lower(), "")
     if form not in FORMATS:
-        raise UnknownFormat(f"{file}: its name does not tell what it is; say --format {'|'.join(FORMATS)}")
+        raise UnknownFormat(f"{file}: unknown extension; give --format {'|'.join(FORMATS)}")
     given = {key: value for key, value in options.items() if value}
-    if useless := sorted(given.keys() - _OPTIONS[form]):
-        raise OptionOfAnotherFormat(f"{form} takes no --{useless[0].replace('_', '-')}; leave it out")
+    if foreign := sorted(given.keys() - _OPTIONS[form]):
+        raise OptionOfAnotherFormat(f"{form} takes no --{foreign[0].replace('_', '-')}; leave it out")
     if given.get("unit") and given["unit"] not in UNITS:
         raise BadOption(f"--unit {given['unit']}: expected one of {', '.join(UNITS)}")
     require_file(file, "an annotation file")
-    require_room(bag, replace, add)
+    require_no_labels(bag, replace, add)
     session = load_session(bag, labels_from="nowhere")
     times = VideoTimes(
         session.frames.stamps_ns,
@@ -80,13 +83,13 @@ def import_labels(
         "options": {key: value for key, value in options.items() if value},
         "used": used,
     }
-    return place(session, actions, source, left_out, used=used, replace=replace, add=add)
+    return place_labels(session, actions, source, left_out, used=used, replace=replace, add=add)
 
 
 def _read(
     form: str, file: Path, times: VideoTimes, session: str, left_out: Counter[str], options: Mapping[str, Any]
 ) -> tuple[list[Action], dict[str, str]]:
-    # Each imports its own part only.
+    # Import only the reader that is needed.
     if form == "csv":
         from gaze_vlm_ros.annotation.formats.csv_file import read_csv
 
@@ -105,7 +108,7 @@ def _read(
 
 
 def columns_from(arguments: Sequence[str]) -> dict[str, str]:
-    """{"start": "Begin"} of ["start=Begin"]. Raises BadOption."""
+    """Return {"start": "Begin"} for ["start=Begin"]. Raises BadOption."""
     columns = {}
     for argument in arguments:
         role, equals, name = argument.partition("=")

@@ -1,0 +1,43 @@
+"""`gaze-vlm import`: its arguments, and the call that they become."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def add_import_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments of `gaze-vlm import`."""
+    parser.add_argument("kind", choices=("neon", "neon-cloud", "ego4d", "egtea"), help="format of the recording")
+    parser.add_argument("source", type=Path, help="recording: a folder (neon, neon-cloud) or a video (ego4d, egtea)")
+    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new bag")
+    parser.add_argument(
+        "--gaze", type=Path, metavar="FILE", help="gaze file of ego4d and egtea (default: where the data set has it)"
+    )
+    parser.add_argument(
+        "--labels", type=Path, metavar="FILE", help="annotation file of ego4d and egtea (default: no labels)"
+    )
+    parser.add_argument(
+        "--events-as-labels", action="store_true", help="use the events of neon and neon-cloud recordings as labels"
+    )
+    parser.add_argument(
+        "--cut", action="store_true", help="leave out gaze and labels beyond the end of the video instead of refusing"
+    )
+    for name in ("session", "person", "task", "scene"):
+        parser.add_argument(f"--{name}", default="", help=f"{name} to store in the bag (default: the recording's own)")
+    parser.add_argument(
+        "--max-rate-hz", type=float, default=0.0, help="highest frame rate to keep (default: all frames)"
+    )
+    parser.add_argument("--size", metavar="WxH", help="shrink frames to this size, px (default: original size)")
+
+
+def run_import(arguments: argparse.Namespace) -> int:
+    """Import the recording, print a summary and return the exit code, 0. Raises what import_recording raises."""
+    from gaze_vlm_ros.importers.importing import import_recording, parse_size
+
+    options = {
+        key: value for key, value in vars(arguments).items() if key not in ("command", "run", "kind", "source", "out")
+    }
+    options["size"] = parse_size(arguments.size) if arguments.size else None
+    print(import_recording(arguments.kind, arguments.source, arguments.out, **options).table())
+    return 0
