@@ -1,18 +1,40 @@
-"""QoS profiles, as rosbag2 writes them."""
+"""Quality of service: what a recording subscribes with, and profiles as rosbag2 writes them."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from rclpy.qos import QoSProfile
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
-from gaze_vlm_ros.bags.stamps import split_ns
+from gaze_vlm_ros.bags.roles import CAMERA_TYPES
+
+# Messages that DDS keeps for a recording while Python is busy. Images are large; 200 Hz gaze fills 2000 in 10 s.
+IMAGE_DEPTH = 100
+SAMPLE_DEPTH = 2000
+
+
+def recording_qos(type_name: str, offered: Sequence[QoSProfile]) -> QoSProfile:
+    """Return the strongest profile that every publisher offers; a stronger one would not match the weaker publishers.
+
+    offered: the publishers' profiles; where there are none, reliable and volatile.
+    """
+    reliable = all(qos.reliability == ReliabilityPolicy.RELIABLE for qos in offered)
+    latched = bool(offered) and all(qos.durability == DurabilityPolicy.TRANSIENT_LOCAL for qos in offered)
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST,
+        depth=IMAGE_DEPTH if type_name in CAMERA_TYPES else SAMPLE_DEPTH,
+        reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
+        durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
+    )
 
 
 def rosbag2_qos(qos: QoSProfile) -> dict[str, Any]:
+    """Return the profile as rosbag2 writes it into a bag's `offered_qos_profiles`."""
+
     def duration(value: Any) -> dict[str, int]:
-        whole, rest_ns = split_ns(value.nanoseconds)
-        return {"sec": whole, "nsec": rest_ns}
+        seconds, nanoseconds = divmod(value.nanoseconds, 1_000_000_000)
+        return {"sec": seconds, "nsec": nanoseconds}
 
     return {
         "history": qos.history.name.lower(),

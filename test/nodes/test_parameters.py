@@ -9,16 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from gaze_vlm_ros.nodes.eye_tracker_parameters import read_parameters
+from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters
 from gaze_vlm_ros.nodes.overlay import OverlayNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, declared_like, listed, read
 from gaze_vlm_ros.nodes.predictor import PredictorNode
-from gaze_vlm_ros.nodes.recorder import Recorder
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARE: dict[str, Callable[[Any], object]] = {
-    "recorder": Recorder._declare_parameters,
-    "eye_tracker": read_parameters,
+    "recorder": recorder_parameters.declare_parameters,
+    "eye_tracker": eye_tracker_parameters.read_parameters,
     "predictor": PredictorNode._declare_parameters,
     "overlay": OverlayNode._declare_parameters,
 }

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start, start_node, stop, wait_for_bytes
+from recorder_runs import wait_for_gaze
+from ros_processes import finish, isolated_environment, start, start_node, stop
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.session.session import load_session
@@ -50,7 +51,7 @@ def test_a_signal_closes_the_bag(tmp_path: Path, signal_number: int) -> None:
     folder = tmp_path / "bag"
     recorder = start_node("recorder", {"bag": str(folder)}, environment, tmp_path)
     source = start([sys.executable, SOURCE, "30"], environment)
-    wait_for_bytes(folder / "bag_0.mcap", 3_000_000)
+    wait_for_gaze(recorder, 20)
     recorder.send_signal(signal_number)
     code, output = finish(recorder)
     stop(source)

@@ -4,7 +4,6 @@ import contextlib
 import fcntl
 import os
 import random
-import re
 import shutil
 import signal
 import struct
@@ -19,6 +18,7 @@ import pytest
 from mcap.exceptions import McapError
 from mcap.records import Channel, Message
 from mcap.stream_reader import StreamReader
+from recorder_runs import reported_written
 from ros_processes import finish, isolated_environment, remove_leftovers, start, start_node, stop, wait_for_bytes
 
 from gaze_vlm_ros.bags.reader import open_bag
@@ -32,12 +32,6 @@ def gaze_numbers(bag: Path) -> np.ndarray:
     gaze = load_session(bag).gaze
     assert gaze is not None
     return gaze.xy[:, 0].astype(int)
-
-
-def reported_written(line: str) -> int:
-    """Gaze samples that the recorder's live line calls written, 0 where it has none yet."""
-    match = re.search(r"/gaze (\d+) written", line)
-    return int(match[1]) if match else 0
 
 
 def found_by_mcap(file: Path) -> int:

@@ -1,0 +1,174 @@
+"""Bags of one run: a single one, or one per episode; read back from the disk."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gaze_vlm_ros.bags.message_types import UnknownMessageType
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists
+from gaze_vlm_ros.recorder.bag_session import BagSession, BagSettings
+from gaze_vlm_ros.recorder.disk import DiskFull
+
+TEXT = "std_msgs/msg/String"
+TYPES = {"/words": TEXT, "/label": TEXT}
+DATA = b"\0\1\0\0\1\0\0\0\0"  # an empty text
+
+
+class Run:
+    """A session with what it printed."""
+
+    def __init__(self, folder: Path, in_episodes: bool = False, **changed: Any) -> None:
+        self.said: list[str] = []
+        self.errors: list[str] = []
+        settings: dict[str, Any] = {
+            "metadata": {"session": "", "task": "sort"}, "label_topic": "/label", "queue_bytes": 1_000_000,
+            "flush_s": 0.2, "sync_s": 0.0, "min_free_bytes": 0.0,
+        }  # fmt: skip
+        settings = BagSettings(folder, in_episodes, **{**settings, **changed})
+        self.session = BagSession(settings, self.offered_qos, self.said.append, self.errors.append)
+
+    def offered_qos(self, topic: str) -> list[dict[str, Any]]:
+        return [{**DEFAULT_QOS, "depth": 3}] if topic == "/words" else []
+
+    def write(self, *sequences: int) -> None:
+        for sequence in sequences:
+            self.session.write("/words", DATA, 1000 + sequence, 500 + sequence, sequence, b"p")
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Iterator[Run]:
+    run = Run(tmp_path / "day", in_episodes=True)
+    yield run
+    run.session.finish([])
+
+
+def test_one_bag_from_beginning_to_end(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag")
+    assert (run.session.is_ready, run.session.is_recording) == (False, False)
+    run.session.begin(TYPES)
+    assert (run.session.is_ready, run.session.is_recording, run.session.episode_id) == (True, True, "")
+    assert run.session.doing.startswith("recording for ")
+    run.write(1, 2, 3)
+    assert run.session.add_label("stir", DATA, 2000).done
+    assert run.session.finish(["/words"])
+    assert not run.session.is_recording
+    assert run.errors == []
+    assert run.said[0] == "label: stir"
+    assert "MB waited for the disk; the longest write took" in run.said[1]
+    assert run.said[2] == f"closed {tmp_path / 'bag'}"
+    with open_bag(tmp_path / "bag") as bag:
+        assert bag.totals["/words"].written == 3
+        assert bag.totals["/label"].written == 1
+        assert list(bag.log_times_ns("/words")) == [1001, 1002, 1003]
+        assert (bag.metadata["session"], bag.metadata["task"]) == ("bag", "sort")
+
+
+def test_what_is_lost_makes_the_run_incomplete(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag")
+    run.session.begin(TYPES)
+    run.write(1, 4)
+    assert not run.session.finish(["/words"])
+    assert run.errors == ["2 messages were lost, see the table"]
+
+
+def test_a_required_topic_without_a_message_makes_the_run_incomplete(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag")
+    run.session.begin(TYPES)
+    assert not run.session.finish(["/words", "/label"])
+    assert run.errors == ["no message came on /words, /label"]
+
+
+def test_nothing_is_overwritten(tmp_path: Path) -> None:
+    bag = tmp_path / "bag"
+    bag.mkdir()
+    Run(bag, in_episodes=True)  # an empty folder may take episodes
+    with pytest.raises(BagExists, match="exists already, and bags are never overwritten"):
+        Run(bag)
+    (bag / "bag_0.mcap").write_text("data")
+    with pytest.raises(BagExists, match="is a bag, expected a folder for the bags of episodes"):
+        Run(bag, in_episodes=True)
+
+
+def test_what_can_be_refused_is_refused_before_there_is_a_bag(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag")
+    with pytest.raises(UnknownMessageType):
+        run.session.begin({"/words": "no_such_msgs/msg/Type"})
+    run = Run(tmp_path / "bag", min_free_bytes=1e18)
+    with pytest.raises(DiskFull, match=r"expected at least 1000000000000 \(min_free_mb\)"):
+        run.session.begin(TYPES)
+    assert not (tmp_path / "bag").exists()
+    assert run.session.finish(["/words"])  # nothing was recorded, so nothing is missing
+    assert run.said == run.errors == []
+
+
+def test_episodes_are_bags_of_their_own(run: Run, tmp_path: Path) -> None:
+    session = run.session
+    assert session.start_episode().message == (
+        "still waiting for topics; start an episode when the recorder says it is ready"
+    )
+    session.begin(TYPES)
+    run.write(1)  # before the first episode: dropped
+    assert session.add_label("stir", DATA, 2000).message == "nothing is being recorded"
+    assert session.stop_episode(keep=True) == (False, "no episode is being recorded", "")
+    assert session.doing == "between episodes"
+    assert session.start_episode("pour", "fill a glass") == (True, "", "pour")
+    assert session.episode_id == "pour"
+    assert session.start_episode() == (False, "episode pour is being recorded; stop it first", "pour")
+    run.write(2, 3)
+    assert session.stop_episode(keep=True) == (True, "", "pour")
+    assert session.episode_id == ""
+    assert session.start_episode("pour").message.startswith("there is an episode")
+    assert session.start_episode() == (True, "", "episode_0000")
+    run.write(5, 7)
+    assert session.stop_episode(keep=True) == (True, "1 messages were lost", "episode_0000")
+    assert session.start_episode().episode_id == "episode_0001"
+    assert session.stop_episode(keep=False) == (True, "", "episode_0001")
+    assert sorted(path.name for path in (tmp_path / "day").iterdir()) == [
+        "episode_0000", "episode_0001_discarded", "pour"
+    ]  # fmt: skip
+    with open_bag(tmp_path / "day/pour") as bag:
+        assert (bag.metadata["session"], bag.metadata["task"]) == ("pour", "fill a glass")
+        assert bag.totals["/words"].received == 2
+    with open_bag(tmp_path / "day/episode_0000") as bag:
+        assert (bag.metadata["session"], bag.metadata["task"]) == ("episode_0000", "sort")
+    assert session.lost == 1
+    assert not session.finish(["/words"])  # losses of every episode count
+    assert run.errors == ["1 messages were lost, see the table"]
+
+
+def test_labels_without_their_topic(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag", label_topic="")
+    run.session.begin({"/words": TEXT})
+    assert run.session.add_label("stir", DATA, 1).message == "labels are not recorded: parameter label_topic is empty"
+    run.session.finish([])
+
+
+def test_the_bag_has_what_publishers_offer(tmp_path: Path) -> None:
+    run = Run(tmp_path / "bag")
+    run.session.begin(TYPES)
+    run.session.finish([])
+    text = (tmp_path / "bag/metadata.yaml").read_text()
+    assert text.count("depth: 3") == 1
+    assert text.count("depth: 10") == 1
+
+
+def test_an_end_that_the_disk_does_not_take_is_reported(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = run.session
+    session.begin(TYPES)
+    session.start_episode()
+    assert session._bag is not None
+    close = session._bag.close
+
+    def full() -> None:
+        close()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(session._bag, "close", full)
+    outcome = session.stop_episode(keep=True)
+    text = "the end of episode episode_0000 was not written: No space left on device"
+    assert outcome == (False, text, "episode_0000")
+    assert run.errors == [text]
+    assert not session.is_recording

@@ -1,0 +1,40 @@
+"""Counts of one topic: losses from publishers' sequence numbers, gaps from stamps."""
+
+import struct
+
+from gaze_vlm_ros.recorder.tally import TopicTally
+
+
+def stamped(stamp_ns: int, encapsulation: bytes = b"\0\1\0\0") -> bytes:
+    return encapsulation + struct.pack("<iI", *divmod(stamp_ns, 1_000_000_000)) + b"rest"
+
+
+def test_numbers_that_are_missing_are_lost_for_each_publisher_by_itself() -> None:
+    tally = TopicTally("a/msg/A", stamped=False)
+    for sequence in (1, 2, 5):
+        tally.count(b"", sequence, b"first")
+    for sequence in (100, 101, 103):
+        tally.count(b"", sequence, b"second")
+    assert (tally.received, tally.missed, tally.lost) == (6, 3, 3)
+
+
+def test_a_publisher_that_restarts_has_lost_nothing_that_is_known() -> None:
+    tally = TopicTally("a/msg/A", stamped=False)
+    for sequence in (7, 8, 1, 2, 0, 0):  # 0 = the middleware gives no number
+        tally.count(b"", sequence)
+    assert tally.lost == 0
+
+
+def test_the_longest_gap_is_that_of_the_stamps() -> None:
+    tally = TopicTally("a/msg/A", stamped=True)
+    for number, stamp_ms in enumerate((1_999_900, 2_000_100, 2_000_150)):
+        tally.count(stamped(stamp_ms * 1_000_000), number)
+    assert tally.max_gap_s == 0.2
+    tally.count(stamped(9_000_000_000_000, b"\0\0\0\0"), 3)  # big endian: not read
+    tally.count(b"\0\1\0\0", 4)  # too short
+    assert tally.max_gap_s == 0.2
+
+
+def test_totals_are_what_the_bag_stores() -> None:
+    tally = TopicTally("a/msg/A", stamped=False, received=9, written=5, overflowed=2, missed=1)
+    assert (tally.totals().received, tally.totals().written, tally.totals().lost) == (9, 5, 3)
