@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.gaze.distribution import BLINK, SACCADE, WORN_NO
+from gaze_vlm_ros.gaze.validity import MOVING_EYE, sample_faults
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 
 MIN_CONFIDENCE = 0.6  # as gaze.aggregate, so that the share is that of the samples which a trainer would use
@@ -34,20 +33,15 @@ def gaze_summary(
 
     image_size: (width, height) px of the camera image, for a track that does not name its own; None = unknown.
     """
-    size = gaze.image_size if gaze.image_size[0] else image_size or (math.inf, math.inf)
-    with np.errstate(invalid="ignore"):
-        on_image = np.all((gaze.xy >= 0) & (gaze.xy < size), axis=1)
-        unsure = gaze.confidence < min_confidence  # NaN, not given, is not unsure
-    not_worn = gaze.worn == WORN_NO
-    unsteady = np.isin(gaze.eye_state, (SACCADE, BLINK))
+    faults = sample_faults(gaze, image_size, min_confidence)
     return GazeSummary(
         samples=len(gaze),
-        valid=_count(on_image & ~unsure & ~not_worn & ~unsteady),
-        not_worn=_count(not_worn),
-        unsure=_count(unsure),
-        off_image=_count(~on_image),
-        no_estimate=int(np.count_nonzero(~np.isfinite(gaze.xy).all(axis=1))),
-        blink_or_saccade=_count(unsteady),
+        valid=_count(~np.logical_or.reduce(list(faults.values()))),
+        not_worn=_count(faults["not worn"]),
+        unsure=_count(faults["unsure"]),
+        off_image=_count(faults["off the image"] | faults["no estimate"]),
+        no_estimate=_count(faults["no estimate"]),
+        blink_or_saccade=_count(faults[MOVING_EYE]),
     )
 
 

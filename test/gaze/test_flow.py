@@ -102,3 +102,8 @@ def test_small_frames_are_not_enlarged():
     moved, trusted = carry(np.array([[80.0, 60.0]]), small, later, FlowSettings())
     assert trusted.all()
     np.testing.assert_allclose(moved, [[83, 60]], atol=0.3)
+
+
+def test_the_limits_of_trust_are_those_of_the_paper() -> None:
+    """arXiv 2510.21356: a point within 20 px, a frame of which at most 0.6 disagrees."""
+    assert (FlowSettings().max_disagreement_px, FlowSettings().max_bad_share) == (20.0, 0.6)
