@@ -1,6 +1,7 @@
 """Faces: the public names of each package, the same for Python and for type checkers."""
 
 import ast
+import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -53,3 +54,13 @@ def test_a_name_is_loaded_on_first_use(tmp_path: Path, monkeypatch: pytest.Monke
     assert names() == ["thing"]
     with pytest.raises(AttributeError, match="'room' has no attribute 'other'"):
         get("other")
+
+
+@pytest.mark.parametrize(
+    "room", ["annotation", "annotation.formats", "annotation.review", "exporters", "importers", "labels", "storage",
+             "terminal", "view"],
+)  # fmt: skip
+def test_a_light_face_loads_no_optional_library(room: str) -> None:
+    code = f"import sys, gaze_vlm_ros.{room}\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert not {"rerun", "av", "aiohttp", "httpx2", "torch", "rclpy"} & set(done.stdout.split())

@@ -20,7 +20,7 @@ if __name__ == "__main__":
 from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
-from gaze_vlm_ros.exporters.export_folder import export_folder, require_absent
+from gaze_vlm_ros.exporters.output_folder import export_folder, require_absent
 from gaze_vlm_ros.windows.cutting import NoWindows, reasons_text
 from training.data.recordings import find_bags, load_recordings
 from training.data.split import split_sessions

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.exporters.episode import GAZE_MAX_AGE_S, Episode, write_episode
-from gaze_vlm_ros.exporters.export_folder import export_folder, require_absent
 from gaze_vlm_ros.exporters.grid import usual_rate_hz
+from gaze_vlm_ros.exporters.output_folder import export_folder, require_absent
 from gaze_vlm_ros.exporters.statistics import Statistics, column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session.session import Session, load_session, require_labels, session_digest
 

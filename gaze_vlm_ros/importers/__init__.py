@@ -1,1 +1,59 @@
-"""Other people's recordings as training bags, one module a format. No ROS needed."""
+"""Importers: recordings of other programs and data sets as training bags, one module per format. No ROS."""
+
+from typing import TYPE_CHECKING
+
+from gaze_vlm_ros.faces import lazy_face
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.importers.ego4d import read_ego4d
+    from gaze_vlm_ros.importers.egtea import read_egtea
+    from gaze_vlm_ros.importers.importing import OptionNotTaken, UnknownKind, import_recording, parse_size
+    from gaze_vlm_ros.importers.neon import read_neon
+    from gaze_vlm_ros.importers.neon_cloud import read_neon_cloud
+    from gaze_vlm_ros.importers.session_writer import (
+        CameraModel,
+        ImportedSession,
+        ImportSummary,
+        TimedVideo,
+        write_session,
+    )
+    from gaze_vlm_ros.importers.video import BadVideo, Video, VideoTooShort, read_video
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "gaze_vlm_ros.importers.ego4d": ["read_ego4d"],
+            "gaze_vlm_ros.importers.egtea": ["read_egtea"],
+            "gaze_vlm_ros.importers.importing": ["OptionNotTaken", "UnknownKind", "import_recording", "parse_size"],
+            "gaze_vlm_ros.importers.neon": ["read_neon"],
+            "gaze_vlm_ros.importers.neon_cloud": ["read_neon_cloud"],
+            "gaze_vlm_ros.importers.session_writer": [
+                "CameraModel",
+                "ImportSummary",
+                "ImportedSession",
+                "TimedVideo",
+                "write_session",
+            ],
+            "gaze_vlm_ros.importers.video": ["BadVideo", "Video", "VideoTooShort", "read_video"],
+        },
+    )
+
+__all__ = [
+    "BadVideo",
+    "CameraModel",
+    "ImportSummary",
+    "ImportedSession",
+    "OptionNotTaken",
+    "TimedVideo",
+    "UnknownKind",
+    "Video",
+    "VideoTooShort",
+    "import_recording",
+    "parse_size",
+    "read_ego4d",
+    "read_egtea",
+    "read_neon",
+    "read_neon_cloud",
+    "read_video",
+    "write_session",
+]

@@ -1,0 +1,70 @@
+"""Files: atomic writes, delimited tables, settings files, and the package's own data files."""
+
+from typing import TYPE_CHECKING
+
+from gaze_vlm_ros.faces import lazy_face
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.storage.atomic import new_folder, replacing, write_bytes, write_text
+    from gaze_vlm_ros.storage.package_files import SharedFileMissing, shared_file
+    from gaze_vlm_ros.storage.settings_file import (
+        BadSettingsFile,
+        load_settings_file,
+        save_settings_file,
+        settings_from_values,
+    )
+    from gaze_vlm_ros.storage.tables import (
+        BadRow,
+        FileMissing,
+        OutOfOrder,
+        Table,
+        WrongColumns,
+        read_table,
+        require_file,
+        time_order,
+    )
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "gaze_vlm_ros.storage.atomic": ["new_folder", "replacing", "write_bytes", "write_text"],
+            "gaze_vlm_ros.storage.package_files": ["SharedFileMissing", "shared_file"],
+            "gaze_vlm_ros.storage.settings_file": [
+                "BadSettingsFile",
+                "load_settings_file",
+                "save_settings_file",
+                "settings_from_values",
+            ],
+            "gaze_vlm_ros.storage.tables": [
+                "BadRow",
+                "FileMissing",
+                "OutOfOrder",
+                "Table",
+                "WrongColumns",
+                "read_table",
+                "require_file",
+                "time_order",
+            ],
+        },
+    )
+
+__all__ = [
+    "BadRow",
+    "BadSettingsFile",
+    "FileMissing",
+    "OutOfOrder",
+    "SharedFileMissing",
+    "Table",
+    "WrongColumns",
+    "load_settings_file",
+    "new_folder",
+    "read_table",
+    "replacing",
+    "require_file",
+    "save_settings_file",
+    "settings_from_values",
+    "shared_file",
+    "time_order",
+    "write_bytes",
+    "write_text",
+]

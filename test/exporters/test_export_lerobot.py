@@ -17,9 +17,9 @@ from small_bags import FRAME_NS, HEIGHT, START_NS, WIDTH, header, write_small_ba
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.exporters.episode import gaze_at, write_episode
-from gaze_vlm_ros.exporters.export_folder import ExportExists
 from gaze_vlm_ros.exporters.grid import lay_grid
 from gaze_vlm_ros.exporters.lerobot import CAMERA, GAZE, CannotExport, export_lerobot
+from gaze_vlm_ros.exporters.output_folder import ExportExists
 from gaze_vlm_ros.exporters.statistics import column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import NoLabels, load_session

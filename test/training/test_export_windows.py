@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from small_bags import HEIGHT, WIDTH
 
-from gaze_vlm_ros.exporters.export_folder import ExportExists, ExportNotWritable
+from gaze_vlm_ros.exporters.output_folder import ExportExists, ExportNotWritable
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.gaze_targets import frame_gaze
