@@ -29,11 +29,11 @@ from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.neon.recording import read_recording
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, simulate, write_bag
-from gaze_vlm_ros.video import stream as video_stream
 from gaze_vlm_ros.video.frame_selection import pick_frames
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import RGB, encode_jpeg
+from gaze_vlm_ros.video.picture_cache import SHARED_BYTES, PictureCache
 
 NEON = Path(__file__).resolve().parents[2] / "shared/data/neon_window"
 CAMERA, STILLS, RAW = "/camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image"
@@ -94,15 +94,14 @@ def write(folder: Path, type_name: str, camera: Iterable[tuple[int, Any]], other
             for topic, info in bag.topics.items():
                 if topic != CAMERA:
                     writer.add_topic(topic, info.type_name)
-                    for index, log_ns in enumerate(bag.log_times_ns(topic).tolist()):
-                        writer.write(topic, bytes(bag.raw(topic, index)), log_ns, sequence=index)
+                    for index, log_ns in enumerate(bag.read(topic).arrivals_ns.tolist()):
+                        writer.write(topic, bytes(bag.read(topic).raw(index)), log_ns, sequence=index)
     writer.close()
 
 
-def open_stream(folder: Path) -> FrameStream:
-    """Afresh, with nothing kept of what was decoded before."""
-    video_stream._KEPT = video_stream._KeptFrames(video_stream.KEPT_BYTES)
-    return FrameStream(open_bag(folder), CAMERA)
+def open_stream(folder: Path, kept_bytes: int = SHARED_BYTES) -> FrameStream:
+    """Open the camera's frames with an empty cache of their own."""
+    return FrameStream(open_bag(folder).read(CAMERA), PictureCache(kept_bytes))
 
 
 def psnr_db(raw_bag: FrameStream, stream: FrameStream) -> float:
@@ -125,7 +124,6 @@ def read_in_order(stream: FrameStream) -> int:
 
 
 def read_at_random(stream: FrameStream) -> int:
-    video_stream._KEPT.limit_bytes = 0
     for index in np.random.default_rng(0).integers(0, len(stream), RANDOM_READS).tolist():
         touch(stream, index)
     return RANDOM_READS
@@ -153,11 +151,11 @@ def compare(bags: dict[str, Path]) -> None:
     for _ in range(ROUNDS):
         for name, read in READS.items():
             for form, folder in bags.items():
-                stream = open_stream(folder)
+                stream = open_stream(folder, 0 if read is read_at_random else SHARED_BYTES)
                 began = time.perf_counter()
                 count = read(stream)
                 took.setdefault((form, name), []).append((time.perf_counter() - began) / count * 1e3)
-    raw_bag = FrameStream(open_bag(bags["raw rgb8"]), CAMERA)
+    raw_bag = FrameStream(open_bag(bags["raw rgb8"]).read(CAMERA))
     median = {key: float(np.median(values)) for key, values in took.items()}
     print(f"{'camera':<24}{'MB/min':>9}{'PSNR dB':>9}{'open s':>8}", end="")
     print("".join(f"{name + ' ms':>14}{'/ JPEG':>8}" for name in READS))
@@ -179,7 +177,7 @@ def write_forms(
     """A bag of each form; those that are there already in `more`."""
     bags = {"raw rgb8": folder / "raw", "JPEG, quality 90": folder / "jpeg"}
     write(bags["raw rgb8"], RAW, ((stamp_ns, raw(stamp_ns, picture)) for stamp_ns, picture in shown), others)
-    raw_bag = FrameStream(open_bag(bags["raw rgb8"]), CAMERA)
+    raw_bag = FrameStream(open_bag(bags["raw rgb8"]).read(CAMERA))
     if not bags["JPEG, quality 90"].exists():
         jpegs = ((stamp_ns, still(stamp_ns, "jpeg", encode_jpeg(picture))) for stamp_ns, picture in pictures(raw_bag))
         write(bags["JPEG, quality 90"], STILLS, jpegs, others)
@@ -225,7 +223,7 @@ def neon(folder: Path, recording: Path, crf: int) -> None:
     write(own, STILLS, ((stamp_ns, still(stamp_ns, "h264", data)) for stamp_ns, data in packets()), None)
     stamps_ns = part.stamps_ns
     rate_hz = 1e9 / float(np.median(np.diff(stamps_ns)))
-    size = FrameStream(open_bag(own), CAMERA).size
+    size = FrameStream(open_bag(own).read(CAMERA)).size
     print(f"\nNeon scene video, {size[0]}x{size[1]}, {rate_hz:.0f} Hz, {len(stamps_ns)} frames, the camera alone")
     compare(write_forms(folder, shown(), rate_hz, crf, None, **{"H.264 of the glasses": own}))
 

@@ -99,10 +99,10 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     with open_bag(bag) as opened:
         counts, lost = [], []
         for topic in ("/" + TOPICS[kind], "/gaze"):
-            sequences = np.array([opened.sequence(topic, i) for i in range(opened.topics[topic].count)])
+            sequences = np.array([opened.read(topic).sequence(i) for i in range(opened.topics[topic].count)])
             counts.append(len(sequences))
             lost.append(missing(sequences))
-        times_ns = opened.log_times_ns("/" + TOPICS[kind])
+        times_ns = opened.read("/" + TOPICS[kind]).arrivals_ns
         rate = opened.size_bytes / 1e6 / ((times_ns[-1] - times_ns[0]) / 1e9)
     shutil.rmtree(bag)
     published = said[0].split()[0]

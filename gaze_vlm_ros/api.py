@@ -21,8 +21,7 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.prediction.backends.factory import open_backend
     from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
     from gaze_vlm_ros.prediction.types import Answer, Backend, Observation
-    from gaze_vlm_ros.session.session import Session
-    from gaze_vlm_ros.session.session import load_session as open_session
+    from gaze_vlm_ros.session.session import Session, open_session
     from gaze_vlm_ros.video.frame_selection import pick_frames
     from gaze_vlm_ros.video.images import encode_jpeg
     from gaze_vlm_ros.vlm.token_boxes import visual_tokens
@@ -65,7 +64,7 @@ _SOURCES = {
     "message_class": ("gaze_vlm_ros.bags.message_types", "message_class"),
     "open_backend": ("gaze_vlm_ros.prediction.backends.factory", "open_backend"),
     "open_bag": ("gaze_vlm_ros.bags.reader", "open_bag"),
-    "open_session": ("gaze_vlm_ros.session.session", "load_session"),
+    "open_session": ("gaze_vlm_ros.session.session", "open_session"),
     "patch_distribution": ("gaze_vlm_ros.gaze.distribution", "patch_distribution"),
     "pick_frames": ("gaze_vlm_ros.video.frame_selection", "pick_frames"),
     "read_checkpoint_metadata": ("gaze_vlm_ros.prediction.checkpoint", "read_checkpoint_metadata"),

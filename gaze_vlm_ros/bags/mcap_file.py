@@ -1,46 +1,45 @@
-"""One MCAP file, read by memory map and message index."""
+"""One indexed MCAP file: open it, check its index, and find any message by it. https://mcap.dev/spec"""
 
 from __future__ import annotations
 
 import mmap
 import struct
 import zlib
-from collections.abc import Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-import lz4.frame
 import numpy as np
-import zstandard
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
-from mcap.records import ChunkIndex, Schema
+from mcap.records import Channel, ChunkIndex, Schema
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.bags.chunks import RECORD_HEADER_BYTES, ChunkReader
+from gaze_vlm_ros.bags.errors import RECOVER_HINT, NotABag, cut_off, damaged_index, not_mcap, sqlite_bag
 
 MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\0"
-# Sizes of MCAP records, https://mcap.dev/spec: opcode and length; a chunk's fields before its compression's name; a
-# message's before its data.
-_RECORD_HEADER = 9
-_CHUNK_FIELDS = 28
-_MESSAGE_FIELDS = 22
-_FOOTER = struct.Struct("<BQQQI")  # opcode, length, where the summary begins, where its offsets begin, CRC-32
+_FOOTER = struct.Struct("<BQQQI")  # opcode, length, start of the summary, start of its offsets, CRC-32
 _MESSAGE = struct.Struct("<BQHIQQ")  # opcode, length, channel, sequence number, log time, publish time
+_MESSAGE_FIELDS_BYTES = 22  # of a message, before its data
 _MESSAGE_OPCODE, _MESSAGE_INDEX_OPCODE = 5, 7
 
 
-class NotABag(GazeVlmError):
-    """It is there, and it is not a bag that can be read."""
+class IndexedMessages(NamedTuple):
+    """Messages of one topic in one chunk."""
 
-
-class BagDamaged(GazeVlmError):
-    """The bag was cut off, or its bytes changed."""
+    topic: str
+    chunk: int  # number of the chunk
+    log_ns: NDArray[np.int64]  # (N,)
+    offsets: NDArray[np.int64]  # (N,) in the uncompressed chunk, bytes
 
 
 class McapFile:
-    """One indexed MCAP file, mapped into memory; pages that are not in use belong to the operating system."""
+    """One indexed MCAP file, mapped into memory: the operating system may drop pages that are not in use.
+
+    Raises NotABag for a file that is no MCAP file or has no index, BagDamaged for one that was cut off or changed.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -51,14 +50,14 @@ class McapFile:
         with stream:
             begin = stream.read(len(SQLITE_MAGIC))
             if begin == SQLITE_MAGIC:
-                raise NotABag(sqlite_text(path))
+                raise sqlite_bag(path)
             if begin[: len(MAGIC)] != MAGIC[: len(begin)]:
-                raise NotABag(f"{path} is not an MCAP file: it does not begin with MCAP's magic bytes")
+                raise not_mcap(path)
             if path.stat().st_size < 2 * len(MAGIC) + _FOOTER.size:
-                raise BagDamaged(_cut_off(path))
-            self.data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
-            if self.data[-len(MAGIC) :] != MAGIC:
-                raise BagDamaged(_cut_off(path))
+                raise cut_off(path)
+            self._data = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            if self._data[-len(MAGIC) :] != MAGIC:
+                raise cut_off(path)
             self._verify_summary()
             stream.seek(0)
             reader = make_reader(stream)
@@ -66,103 +65,76 @@ class McapFile:
                 summary = reader.get_summary()
                 self.records = [(record.name, record.metadata) for record in reader.iter_metadata()]
             except (McapError, struct.error, ValueError, EOFError) as error:
-                raise self._damaged_index(f"{type(error).__name__}: {error}") from None
+                raise damaged_index(path, f"{type(error).__name__}: {error}") from None
         if summary is None or (not summary.chunk_indexes and summary.statistics and summary.statistics.message_count):
             raise NotABag(f"{path} has no index; {RECOVER_HINT} writes one")
-        self.message_count = summary.statistics.message_count if summary.statistics else None
-        self.channels = summary.channels
+        self.channels: dict[int, Channel] = summary.channels
         self.schemas: dict[int, Schema] = summary.schemas
-        self.chunks: Sequence[ChunkIndex] = summary.chunk_indexes
-        self._verified: set[int] = set()
-        self._decompressed = lru_cache(maxsize=4)(self._decompress)  # neighbours are read together
+        self._message_count = summary.statistics.message_count if summary.statistics else None
+        self._chunk_indexes: Sequence[ChunkIndex] = summary.chunk_indexes
+        self._chunks = ChunkReader(path, self._data, summary.chunk_indexes)
 
-    def message_index(self, chunk: ChunkIndex, channel_id: int) -> NDArray[np.uint64]:
-        """(N, 2): log time and offset in the chunk."""
-        start = chunk.message_index_offsets[channel_id]
-        try:
-            opcode, length, channel, size = struct.unpack_from("<BQHI", self.data, start)
-            if (opcode, length, channel, size % 16) != (_MESSAGE_INDEX_OPCODE, size + 6, channel_id, 0):
-                raise ValueError
-            return np.frombuffer(self.data, "<u8", size // 8, start + _RECORD_HEADER + 6).reshape(-1, 2)
-        except (struct.error, ValueError):
-            raise self._damaged_index(f"no message index at byte {start}") from None
+    def topics(self) -> dict[str, str]:
+        """Return the type of each topic; "" where its channel has no schema, which MCAP allows and ROS never writes."""
+        found = {}
+        for channel in self.channels.values():
+            schema = self.schemas.get(channel.schema_id)
+            found[channel.topic] = schema.name if schema else ""
+        return found
+
+    def index(self) -> Iterator[IndexedMessages]:
+        """Yield where messages are, by chunk and topic. Raises BagDamaged where the index is not complete."""
+        indexed = 0
+        for number, chunk in enumerate(self._chunk_indexes):
+            for channel_id in chunk.message_index_offsets:
+                rows = self._message_index(chunk, channel_id).astype(np.int64)
+                topic = self._topic_of(channel_id)
+                if topic is None:
+                    raise damaged_index(self.path, f"no channel {channel_id}")
+                yield IndexedMessages(topic, number, rows[:, 0], rows[:, 1])
+                indexed += len(rows)
+        if self._message_count is not None and indexed != self._message_count:
+            raise damaged_index(self.path, f"it names {indexed} of {self._message_count} messages")
 
     def message(self, chunk_number: int, offset: int, topic: str, log_ns: int) -> tuple[int, int, memoryview]:
-        """(sequence, publish time ns, serialized message). Raises BagDamaged where it is not what the index says."""
-        chunk = self._chunk(chunk_number)
+        """Return (sequence number, publish time ns, serialized message).
+
+        Raises BagDamaged where the chunk holds no message of this topic and log time at `offset`.
+        """
+        chunk = self._chunks.read(chunk_number)
         try:
             opcode, length, channel, sequence, found_ns, publish_ns = _MESSAGE.unpack_from(chunk, offset)
         except struct.error:
             opcode = length = channel = sequence = found_ns = publish_ns = 0
-        # Checksums protect chunks, and not the message indexes behind them.
-        if opcode != _MESSAGE_OPCODE or found_ns != log_ns or self.topic_of(channel) != topic:
-            raise self._damaged_index(f"no message of {topic} at byte {offset} of chunk {chunk_number}")
-        start = offset + _RECORD_HEADER
-        return sequence, publish_ns, chunk[start + _MESSAGE_FIELDS : start + length]
+        # A chunk's checksum does not cover the message indexes that follow it.
+        if opcode != _MESSAGE_OPCODE or found_ns != log_ns or self._topic_of(channel) != topic:
+            raise damaged_index(self.path, f"no message of {topic} at byte {offset} of chunk {chunk_number}")
+        start = offset + RECORD_HEADER_BYTES
+        return sequence, publish_ns, chunk[start + _MESSAGE_FIELDS_BYTES : start + length]
 
-    def topic_of(self, channel_id: int) -> str | None:
+    def close(self) -> None:
+        """Free decompressed chunks. The map itself goes with the last message that points into it."""
+        self._chunks.clear()
+
+    def _message_index(self, chunk: ChunkIndex, channel_id: int) -> NDArray[np.uint64]:
+        """Return (N, 2): log time ns and offset in the chunk."""
+        start = chunk.message_index_offsets[channel_id]
+        try:
+            opcode, length, channel, size = struct.unpack_from("<BQHI", self._data, start)
+            if (opcode, length, channel, size % 16) != (_MESSAGE_INDEX_OPCODE, size + 6, channel_id, 0):
+                raise ValueError
+            return np.frombuffer(self._data, "<u8", size // 8, start + RECORD_HEADER_BYTES + 6).reshape(-1, 2)
+        except (struct.error, ValueError):
+            raise damaged_index(self.path, f"no message index at byte {start}") from None
+
+    def _topic_of(self, channel_id: int) -> str | None:
         channel = self.channels.get(channel_id)
         return channel.topic if channel else None
 
     def _verify_summary(self) -> None:
-        """Raises BagDamaged unless the checksum of schemas, channels and indexes is right, or was left out."""
-        footer = len(self.data) - len(MAGIC) - _FOOTER.size
-        _, _, start, _, expected = _FOOTER.unpack_from(self.data, footer)
-        summed = self.data[start or footer : footer + _FOOTER.size - 4]
+        """Raise BagDamaged unless the checksum of schemas, channels and indexes is right, or was left out."""
+        footer = len(self._data) - len(MAGIC) - _FOOTER.size
+        _, _, start, _, expected = _FOOTER.unpack_from(self._data, footer)
+        summed = self._data[start or footer : footer + _FOOTER.size - 4]
         if expected and zlib.crc32(summed) != expected:
-            raise self._damaged_index("it fails its checksum")
-
-    def _damaged_index(self, how: str) -> BagDamaged:
-        return BagDamaged(f"{self.path}: its index is damaged ({how}); {RECOVER_HINT} writes a new one")
-
-    def _chunk(self, number: int) -> memoryview:
-        index = self.chunks[number]
-        if index.compression:
-            return self._decompressed(number)
-        view = self._stored(index)
-        if number not in self._verified:
-            self._verify(index, view)
-            self._verified.add(number)
-        return view
-
-    def _stored(self, index: ChunkIndex) -> memoryview:
-        start = index.chunk_start_offset + _RECORD_HEADER + _CHUNK_FIELDS + 4 + len(index.compression) + 8
-        return memoryview(self.data)[start : start + index.compressed_size]
-
-    def _decompress(self, number: int) -> memoryview:
-        index = self.chunks[number]
-        stored = self._stored(index)
-        try:
-            if index.compression == "zstd":
-                data = zstandard.decompress(stored, index.uncompressed_size)
-            elif index.compression == "lz4":
-                data = lz4.frame.decompress(stored)
-            else:
-                raise NotABag(f"{self.path}: chunks are compressed by {index.compression!r}, expected zstd or lz4")
-        except (zstandard.ZstdError, RuntimeError) as error:
-            raise BagDamaged(f"{self.path}: a chunk does not decompress ({error}); {RECOVER_HINT}") from None
-        view = memoryview(data)
-        self._verify(index, view)
-        return view
-
-    def _verify(self, index: ChunkIndex, view: memoryview) -> None:
-        (expected,) = struct.unpack_from("<I", self.data, index.chunk_start_offset + _RECORD_HEADER + 24)
-        if expected and zlib.crc32(view) != expected:
-            raise BagDamaged(
-                f"{self.path}: the chunk at byte {index.chunk_start_offset} fails its checksum; the file was changed "
-                f"after recording; copy it again from its source, or save the rest with {RECOVER_HINT}"
-            )
-
-
-RECOVER_HINT = "`gaze-vlm bag recover`"
-
-
-def _cut_off(path: Path) -> str:
-    return f"{path} was cut off while it was written: it has no end; {RECOVER_HINT} saves what is in it"
-
-
-def sqlite_text(path: Path) -> str:
-    return (
-        f"{path} is a SQLite bag, and only MCAP is read; convert it: `ros2 bag convert -i {path} -o out.yaml`, where "
-        "out.yaml says `output_bags: [{uri: NEW_FOLDER, storage_id: mcap, all_topics: true}]`"
-    )
+            raise damaged_index(self.path, "it fails its checksum")

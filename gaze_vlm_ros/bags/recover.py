@@ -14,22 +14,21 @@ from typing import Any, NamedTuple
 import yaml
 from mcap.records import Channel, Message, Schema
 
-from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC, NotABag, sqlite_text
+from gaze_vlm_ros.bags.errors import NotABag, sqlite_bag
+from gaze_vlm_ros.bags.files import bag_files
+from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC
 from gaze_vlm_ros.bags.mcap_records import RawFile
 from gaze_vlm_ros.bags.mcap_scan import Scan, contents, scan
 from gaze_vlm_ros.bags.message_types import TypeDescription
-from gaze_vlm_ros.bags.reader import bag_files, totals_of
-from gaze_vlm_ros.bags.writer import (
-    DEFAULT_QOS,
+from gaze_vlm_ros.bags.session_records import (
     METADATA_RECORD,
     RECOVERED_TOPIC_RECORD,
     RECOVERY_RECORD,
     TOTALS_RECORD,
-    BagExists,
-    BagNotWritable,
-    BagWriter,
     TopicTotals,
+    totals_of,
 )
+from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists, BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.terminal.text import instant_text
 
@@ -140,7 +139,7 @@ def _opened(path: Path) -> RawFile:
     file = RawFile(path)
     if file.read(0, len(SQLITE_MAGIC)) == SQLITE_MAGIC:
         file.close()
-        raise NotABag(sqlite_text(path))
+        raise sqlite_bag(path)
     return file
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,10 @@ from mcap.writer import CompressionType, Writer
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type, serialize
+from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_record
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.atomic import write_text
 
-METADATA_RECORD = "gaze_vlm"  # session, person, task, ...: known at the start, so that a cut bag has it too
-TOTALS_RECORD = "gaze_vlm_totals"  # per topic, written at the end: a bag without it was cut off
-RECOVERY_RECORD = "gaze_vlm_recovery"  # in a recovered bag: what it was made from, and what was unusable
-RECOVERED_TOPIC_RECORD = "gaze_vlm_recovered_topic"  # in a recovered bag, per topic: saved, lost
 ROSBAG2_VERSION = 9  # of metadata.yaml; since Jazzy
 CHUNK_BYTES = 1 << 20  # a reader loads whole chunks, a kill loses at most one: small, and still few index entries
 
@@ -47,15 +44,6 @@ class BagExists(GazeVlmError):
 
 class BagNotWritable(GazeVlmError):
     """The bag's place cannot be written to."""
-
-
-@dataclass(frozen=True)
-class TopicTotals:
-    """What became of one topic's messages."""
-
-    received: int  # reached the recorder
-    written: int  # are in the bag
-    lost: int  # published, counted by their sequence numbers, and never received; or dropped by a full queue
 
 
 @dataclass(frozen=True)
@@ -227,8 +215,7 @@ class BagWriter:
         # The last chunk goes first: totals are to be found only where all that they count is.
         self._writer.flush()
         for name, total in totals.items():
-            record = {"topic": name, **{key: str(value) for key, value in asdict(total).items()}}
-            self._writer.add_metadata(TOTALS_RECORD, record)
+            self._writer.add_metadata(TOTALS_RECORD, totals_record(name, total))
         self._close_file()
 
     def discard(self) -> None:

@@ -177,8 +177,7 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
             _stop(labels)
     with open_bag(out / BAG) as bag:
         totals = {topic: asdict(total) for topic, total in bag.totals.items()}
-        label_topic = bag.topics_of(LABEL_TYPE)
-        written_labels = bag.topics[label_topic[0]].count if label_topic else 0
+        written_labels = sum(map(len, bag.streams_of(LABEL_TYPE)))
     written, lost = (sum(topic[key] for topic in totals.values()) for key in ("written", "lost"))
     status.done(f"{written} messages in {out / BAG}, {lost} lost; {written_labels} scripted labels among them")
     return {

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.neon.recording import NativeRecording
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.session import Session, require_gaze
 from gaze_vlm_ros.session.timeline import nearest
 from gaze_vlm_ros.sim.neon_device.check import TOLERANCE_MS
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import RGB
 
 TOLERANCE_NS = round(TOLERANCE_MS * 1e6)

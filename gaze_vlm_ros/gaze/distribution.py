@@ -12,8 +12,8 @@ from gaze_vlm_ros.gaze.flow import FlowSettings, carry
 from gaze_vlm_ros.video.images import DamagedImage
 
 if TYPE_CHECKING:
-    from gaze_vlm_ros.session.frame_stream import FrameStream
     from gaze_vlm_ros.session.gaze_track import GazeTrack
+    from gaze_vlm_ros.video.frame_stream import FrameStream
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.bags.reader import Bag, open_bag
-from gaze_vlm_ros.bags.roles import CAMERA_TYPES
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.inspection.finding import SEVERITIES, Finding, Severity, graded, worse
 from gaze_vlm_ros.inspection.gaze_findings import (
@@ -22,15 +22,15 @@ from gaze_vlm_ros.inspection.gaze_findings import (
     gaze_image,
     gaze_validity,
 )
-from gaze_vlm_ros.inspection.info import gaze_of, labels_of, role_of
 from gaze_vlm_ros.inspection.label_findings import label_coverage, window_use
+from gaze_vlm_ros.inspection.roles import camera_of, gaze_of, labels_of
 from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, frame_quality, gaze_gaps, look_at_frames, order
 from gaze_vlm_ros.labels.label_file import label_file_path
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.terminal.text import printable
-from gaze_vlm_ros.video.images import UnknownEncoding
 from gaze_vlm_ros.windows.settings import WindowSettings, load_window_settings
+
+NO_CAMERA_LIMIT = "error: nothing to train on without frames"
 
 
 @dataclass(frozen=True)
@@ -78,30 +78,25 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
     Memory: a few frames, and some tens of bytes for each frame and sample.
     """
     with open_bag(path) as bag:
-        camera_role = role_of(bag, "camera_topic", *CAMERA_TYPES)
-        gaze_role, gaze = gaze_of(bag, camera_role.topic)
+        camera_role, camera, stream = camera_of(bag)
+        gaze_role, samples, gaze = gaze_of(bag, stream)
         findings: list[Finding] = []
-        stream, frames, problem = None, None, camera_role.reason
-        if camera_role.topic is not None:
-            try:
-                stream = FrameStream(bag, camera_role.topic)
-                problem = "" if len(stream) else f"{camera_role.topic} holds no picture"
-            except UnknownEncoding as error:
-                problem = str(error)
-        if problem or stream is None or camera_role.topic is None:
-            findings.append(Finding("camera", "error", problem, "error: nothing to train on without frames"))
+        frames = None
+        if camera is None or stream is None:
+            findings.append(Finding("camera", "error", camera_role.reason, NO_CAMERA_LIMIT))
+        elif not len(stream):
+            findings.append(Finding("camera", "error", f"{camera.topic} holds no picture", NO_CAMERA_LIMIT))
         else:
             frames = look_at_frames(stream)
             findings.append(camera_gaps(frames.stamps_ns, settings))
-            findings += _stamp_findings(bag, "camera", camera_role.topic)
+            findings += _stamp_findings("camera", camera)
             findings.append(frame_quality(frames))
-        if gaze is None:
+        if samples is None or gaze is None:
             limit = "warning: a fit on it needs `gaze: none`, and has nothing to lead attention by"
             findings.append(Finding("gaze", "warning", gaze_role.reason, limit))
         else:
-            assert gaze_role.topic is not None
             findings.append(gaze_gaps(gaze.stamps_ns, settings))
-            findings += _stamp_findings(bag, "gaze", gaze_role.topic)
+            findings += _stamp_findings("gaze", samples)
             findings.append(gaze_validity(gaze, frames.size if frames else None, settings))
             findings.append(blinks(gaze))
         covered = None
@@ -110,7 +105,7 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
             covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, settings)
             findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, settings))
             findings.append(camera_gaze_lag(frames, gaze))
-        label_role, labels, label_file = labels_of(bag, stream)
+        label_role, own_labels, labels, label_file = labels_of(bag, stream)
         if labels is None:
             limit = "warning: training needs what the person does"
             findings.append(Finding("labels", "warning", label_role.reason, limit))
@@ -120,8 +115,8 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
                 text += f"; the bag's own, on {printable(label_role.topic)}, are not used" if label_role.topic else ""
                 limit = "never worse: labels beside the bag take the place of those in it"
                 findings.append(Finding("label source", "ok", text, limit))
-            elif label_role.topic is not None:
-                findings.append(order("labels", bag.stamps_ns(label_role.topic)))
+            elif own_labels is not None:
+                findings.append(order("labels", own_labels.stamps_ns))
             if frames and stream:
                 findings.append(label_coverage(labels, frames.stamps_ns))
                 session = Session(Path(path), dict(bag.metadata), stream, gaze, labels)
@@ -130,9 +125,8 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
         return BagCheck(str(path), findings)
 
 
-def _stamp_findings(bag: Bag, stream: str, topic: str) -> list[Finding]:
-    stamps_ns = bag.stamps_ns(topic)
-    return [order(stream, stamps_ns), clock(stream, stamps_ns, bag.log_times_ns(topic))]
+def _stamp_findings(name: str, stream: TopicStream) -> list[Finding]:
+    return [order(name, stream.stamps_ns), clock(name, stream.stamps_ns, stream.arrivals_ns)]
 
 
 def losses(bag: Bag) -> Finding:
@@ -140,7 +134,7 @@ def losses(bag: Bag) -> Finding:
     limit = "note: anything lost, or not known; warning: above 1 % of a topic, or totals that disagree with the bag"
     unknown = [name for name in bag.topics if name not in bag.totals]
     lost = {name: bag.totals[name].lost for name in bag.topics if name in bag.totals and bag.totals[name].lost}
-    differing = [n for n, info in bag.topics.items() if n in bag.totals and bag.totals[n].written != info.count]
+    differing = [n for n, stream in bag.topics.items() if n in bag.totals and bag.totals[n].written != len(stream)]
     shares = [count / (count + bag.totals[name].received) for name, count in lost.items()]
     text = ", ".join(f"{count} of {printable(name)}" for name, count in lost.items()) or "nothing known to be lost"
     if unknown:

@@ -6,28 +6,18 @@ import json
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
-from gaze_vlm_ros.bags.reader import Bag, open_bag
-from gaze_vlm_ros.bags.roles import CAMERA_TYPES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE, UnclearRole, topic_of_role
-from gaze_vlm_ros.bags.writer import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.session_records import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD, TopicTotals
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.gaze.summary import gaze_summary
 from gaze_vlm_ros.inspection.info_text import summary_text
-from gaze_vlm_ros.inspection.summary import (
-    FRAMES_TRIED,
-    BagSummary,
-    CameraSummary,
-    LabelSummary,
-    RoleSummary,
-    TopicSummary,
-)
-from gaze_vlm_ros.labels.label_file import BadLabelFile, LabelFile, OtherBagsLabels, track_of
+from gaze_vlm_ros.inspection.roles import camera_of, gaze_of, labels_of
+from gaze_vlm_ros.inspection.summary import FRAMES_TRIED, BagSummary, CameraSummary, LabelSummary, TopicSummary
 from gaze_vlm_ros.labels.track import LabelTrack
-from gaze_vlm_ros.session.frame_stream import FrameStream
-from gaze_vlm_ros.session.gaze_track import GazeTrack, UnclearGaze, read_gaze
-from gaze_vlm_ros.session.session import label_file_of, read_labels
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding
 
 LABELS_SHOWN = 10  # most frequent first; a vocabulary has tens
@@ -44,21 +34,16 @@ def describe_as_json(path: Path | str) -> str:
 
 
 def summarize(path: Path | str) -> BagSummary:
-    """Read every message of a bag once, checksums included. Raises BagNotFound, NotABag, BagDamaged."""
+    """Read every message of a bag once, which verifies its checksums. Raises BagNotFound, NotABag, BagDamaged."""
     with open_bag(path) as bag:
-        topics = [_topic_summary(bag, name) for name in bag.topics]
-        camera_role = role_of(bag, "camera_topic", *CAMERA_TYPES)
-        frames = None
-        try:
-            frames = FrameStream(bag, camera_role.topic) if camera_role.topic else None
-        except UnknownEncoding as error:
-            camera_role = RoleSummary(None, str(error))
-        gaze_role, gaze = gaze_of(bag, camera_role.topic)
+        topics = [_topic_summary(stream, bag.totals.get(name)) for name, stream in bag.topics.items()]
+        camera_role, _, frames = camera_of(bag)
+        gaze_role, _, gaze = gaze_of(bag, frames)
         camera = _camera_summary(frames) if frames else None
-        label_role, labels, label_file = labels_of(bag, frames)
-        filled = [info for info in bag.topics.values() if info.count]
-        start_ns = min((info.first_ns for info in filled), default=None)
-        stop_ns = max((info.last_ns for info in filled), default=0)
+        label_role, _, labels, label_file = labels_of(bag, frames)
+        filled = [stream.arrivals_ns for stream in bag.topics.values() if stream]
+        start_ns = min((int(arrivals_ns[0]) for arrivals_ns in filled), default=None)
+        stop_ns = max((int(arrivals_ns[-1]) for arrivals_ns in filled), default=0)
         recovery = [record for name, record in bag.records if name == RECOVERY_RECORD]
         recovered = [record for name, record in bag.records if name == RECOVERED_TOPIC_RECORD]
         return BagSummary(
@@ -87,23 +72,19 @@ def summarize(path: Path | str) -> BagSummary:
         )
 
 
-def _topic_summary(bag: Bag, name: str) -> TopicSummary:
-    info = bag.topics[name]
-    stamped = bag.is_stamped(name)
-    if stamped:
-        times_ns = np.sort(bag.stamps_ns(name))
+def _topic_summary(stream: TopicStream, totals: TopicTotals | None) -> TopicSummary:
+    if stream.is_stamped:
+        times_ns = np.sort(stream.stamps_ns)
     else:
-        times_ns = bag.log_times_ns(name)
-        for index in range(info.count):
-            bag.raw(name, index)  # reads what the checksum is of
+        times_ns = stream.arrivals_ns
+        stream.verify()
     intervals_ns = np.diff(times_ns)
     median_ns = float(np.median(intervals_ns)) if len(intervals_ns) else 0.0
-    totals = bag.totals.get(name)
     return TopicSummary(
-        name=name,
-        type_name=info.type_name,
-        messages=info.count,
-        stamped=stamped,
+        name=stream.topic,
+        type_name=stream.type_name,
+        messages=len(stream),
+        stamped=stream.is_stamped,
         rate_hz=1e9 / median_ns if median_ns > 0 else None,
         first_ns=int(times_ns[0]) if len(times_ns) else None,
         last_ns=int(times_ns[-1]) if len(times_ns) else None,
@@ -112,49 +93,6 @@ def _topic_summary(bag: Bag, name: str) -> TopicSummary:
         written=totals.written if totals else None,
         lost=totals.lost if totals else None,
     )
-
-
-def role_of(bag: Bag, role: str, *type_names: str) -> RoleSummary:
-    try:
-        topic = topic_of_role(bag, role, *type_names)
-    except UnclearRole as error:
-        return RoleSummary(None, str(error))
-    if topic is None:
-        return RoleSummary(None, f"no topic carries {' or '.join(type_names)}")
-    if not bag.topics[topic].count:
-        return RoleSummary(None, f"{topic} has no message")
-    return RoleSummary(topic, "")
-
-
-def gaze_of(bag: Bag, camera: str | None) -> tuple[RoleSummary, GazeTrack | None]:
-    """As `load_session`, and with the reason in place of an error."""
-    named = bag.metadata.get("gaze_topic", "")
-    points = named in bag.topics and bag.topics[named].type_name == POINT_TYPE and bag.topics[named].count > 0
-    role = RoleSummary(named, "") if points else role_of(bag, "gaze_topic", GAZE_TYPE)
-    if role.topic is None:
-        return role, None
-    if points and camera is None:
-        return RoleSummary(None, f"the points of {named} are of an image, and the bag has no camera"), None
-    try:
-        # Points alone need the frames' size.
-        frames = cast(FrameStream, FrameStream(bag, camera) if points and camera else None)
-        return role, read_gaze(bag, role.topic, frames)
-    except UnclearGaze as error:
-        return RoleSummary(None, str(error)), None
-    except (DamagedImage, UnknownEncoding) as error:
-        return RoleSummary(None, f"the points of {named} are of an image, and the first one is bad: {error}"), None
-
-
-def labels_of(bag: Bag, frames: FrameStream | None) -> tuple[RoleSummary, LabelTrack | None, LabelFile | None]:
-    """As `load_session`, and with the reason in place of an error. The role is that of the bag's own labels."""
-    role = role_of(bag, "label_topic", LABEL_TYPE)
-    try:
-        label_file = label_file_of(bag, frames) if frames is not None else None
-    except (BadLabelFile, OtherBagsLabels) as error:
-        return RoleSummary(None, str(error)), None, None
-    if label_file:
-        return role, track_of(label_file.labels), label_file
-    return role, read_labels(bag, role.topic) if role.topic else None, None
 
 
 def _camera_summary(frames: FrameStream) -> CameraSummary | None:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.inspection.arrival_delay import MIN_SPAN_S, STEP_S, delay_trend
 from gaze_vlm_ros.inspection.camera_gaze_lag import WIDTH_PX, picture_motion
 from gaze_vlm_ros.inspection.finding import Finding, graded, worse
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.terminal.text import instant_text
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, small_grey
 from gaze_vlm_ros.windows.settings import WindowSettings
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gaze_vlm_ros.gaze.summary import GazeSummary
+from gaze_vlm_ros.inspection.roles import RoleSummary
 
 DESCRIBED = ("session", "person", "task", "scene", "tracker")
 
@@ -47,14 +48,6 @@ class LabelSummary:
     unlabelled: int  # without: "from here on nothing is labelled"
     distinct: int
     most_frequent: list[tuple[str, int]]
-
-
-@dataclass(frozen=True)
-class RoleSummary:
-    """What a trainer would take for the camera, the gaze or the labels: a topic, or else why there is none."""
-
-    topic: str | None
-    reason: str
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
 from gaze_vlm_ros.bags.reader import open_bag
-from gaze_vlm_ros.bags.roles import CAMERA_TYPES, topic_of_role
+from gaze_vlm_ros.bags.roles import camera_stream
 from gaze_vlm_ros.bags.stamps import header_stamp_ns, nanoseconds
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
@@ -30,9 +30,9 @@ from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.prediction.pacing import next_due
 from gaze_vlm_ros.prediction.published import MODEL, PREDICTIONS
-from gaze_vlm_ros.session.frame_stream import FrameStream
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage
-from gaze_vlm_ros.video.stream import is_video
+from gaze_vlm_ros.video.video_stream import is_video
 
 CAMERA = "camera/image_raw"  # the predictor's default
 # A message about a frame by these statuses is the predictor's last word about it.
@@ -54,11 +54,11 @@ class Player(Node):
     def __init__(self, bag_path: Path, out: Path, rate_hz: float) -> None:
         super().__init__("replay")
         bag = open_bag(bag_path)
-        topic = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
-        assert topic is not None  # as the one who starts this has seen
-        self._frames = FrameStream(bag, topic)
-        self._decodes = is_video(bag, topic)  # the predictor takes pictures alone
-        is_compressed = not self._decodes and bag.topics[topic].type_name == "sensor_msgs/msg/CompressedImage"
+        camera = camera_stream(bag)
+        assert camera is not None  # as the one who starts this has seen
+        self._frames = FrameStream(camera)
+        self._decodes = is_video(camera)  # the predictor takes pictures alone
+        is_compressed = not self._decodes and camera.type_name == "sensor_msgs/msg/CompressedImage"
         self._period_s, self._due = 1.0 / rate_hz, -math.inf
         self._knows_model = False
         self._next = 0  # frame

@@ -38,9 +38,9 @@ class Published:
 def read_published(bag_path: Path) -> Published:
     """What the player kept. Raises NothingSaid where that is nothing, and NotTheNextAction."""
     with open_bag(bag_path) as bag:
-        received_ns = bag.log_times_ns(PREDICTIONS)
-        messages = [bag.message(PREDICTIONS, index) for index in range(len(received_ns))]
-        info = bag.message(MODEL, 0) if bag.topics[MODEL].count else None
+        predictions, models = bag.read(PREDICTIONS), bag.read(MODEL)
+        received_ns, messages = predictions.arrivals_ns, list(predictions.messages())
+        info = models.message(0) if models else None
     if not messages:
         raise NothingSaid("the predictor was asked nothing: no frame of the bag could be shown")
     if any(message.current_action for message in messages):

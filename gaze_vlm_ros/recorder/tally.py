@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from gaze_vlm_ros.bags.session_records import TopicTotals
 from gaze_vlm_ros.bags.stamps import leading_stamp_ns
-from gaze_vlm_ros.bags.writer import TopicTotals
 
 
 @dataclass

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.bags.roles import GAZE_COORDINATES, POINT_TYPE
 from gaze_vlm_ros.bags.stamps import header_stamp_ns
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.session.frame_stream import FrameStream
+from gaze_vlm_ros.video.frame_stream import FrameStream
 
 
 class UnclearGaze(GazeVlmError):
@@ -22,27 +22,31 @@ class UnclearGaze(GazeVlmError):
 class GazeTrack:
     """Gaze samples in the order of their acquisition. `worn` and `eye_state` as in gaze_vlm_msgs/GazeStamped."""
 
-    stamps_ns: NDArray[np.int64]  # (N,)
-    xy: NDArray[np.float64]  # (N, 2) px in the scene image, y down; NaN = no estimate
+    stamps_ns: NDArray[np.int64]  # (N,) ascending
+    xy: NDArray[np.float64]  # (N, 2) px in the scene image, origin top left, y down; NaN = no estimate
     confidence: NDArray[np.float64]  # (N,) 0 to 1; NaN = the tracker gives none
     worn: NDArray[np.uint8]  # (N,)
     eye_state: NDArray[np.uint8]  # (N,)
-    image_size: tuple[int, int]  # (width, height) px that xy refers to; (0, 0) = unknown
+    image_size: tuple[int, int]  # (width, height) px of the image that xy refers to; (0, 0) = unknown
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
 
-def read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
-    """All samples of a gaze topic. frames: whose size normalized points refer to. Raises UnclearGaze."""
-    if bag.topics[topic].type_name == POINT_TYPE:
-        return _read_points(bag, topic, frames.size)
-    count = bag.topics[topic].count
+def read_gaze(stream: TopicStream, coordinates: str = "", frames: FrameStream | None = None) -> GazeTrack:
+    """Return all samples of a topic of GazeStamped or PointStamped messages.
+
+    coordinates: what points mean, one of GAZE_COORDINATES. frames: whose size points refer to. GazeStamped messages
+    need neither.
+    Raises UnclearGaze for points where one of these is missing, DamagedImage where no frame decodes, BagDamaged.
+    """
+    if stream.type_name == POINT_TYPE:
+        return _read_points(stream, coordinates, frames)
+    count = len(stream)
     stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
     worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
     image_size = (0, 0)
-    for index in range(count):
-        message = bag.message(topic, index)
+    for index, message in enumerate(stream.messages()):
         stamps_ns[index] = header_stamp_ns(message)
         xy[index] = message.x, message.y
         confidence[index], worn[index], eye_state[index] = message.confidence, message.worn, message.eye_state
@@ -52,14 +56,18 @@ def read_gaze(bag: Bag, topic: str, frames: FrameStream) -> GazeTrack:
     return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
 
 
-def _read_points(bag: Bag, topic: str, image_size: tuple[int, int]) -> GazeTrack:
-    coordinates = bag.metadata.get("gaze_coordinates", "")
+def _read_points(stream: TopicStream, coordinates: str, frames: FrameStream | None) -> GazeTrack:
+    if frames is None:
+        raise UnclearGaze(
+            f"{stream.bag_path}: the points of {stream.topic} are of an image, and the bag has no camera images"
+        )
+    image_size = frames.size
     if coordinates not in GAZE_COORDINATES:
         raise UnclearGaze(
-            f"{bag.path}: {topic} holds points ({POINT_TYPE}), and the bag's gaze_coordinates is {coordinates!r}, "
-            f"expected one of {', '.join(GAZE_COORDINATES)}; record with that parameter set"
+            f"{stream.bag_path}: {stream.topic} holds points ({POINT_TYPE}), and the bag's gaze_coordinates is "
+            f"{coordinates!r}, expected one of {', '.join(GAZE_COORDINATES)}; record with that parameter set"
         )
-    messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
+    messages = list(stream.messages())
     stamps_ns = np.array([header_stamp_ns(message) for message in messages], np.int64)
     xy = points_to_px(np.array([(message.point.x, message.point.y) for message in messages]), coordinates, image_size)
     order = np.argsort(stamps_ns, kind="stable")
@@ -68,7 +76,10 @@ def _read_points(bag: Bag, topic: str, image_size: tuple[int, int]) -> GazeTrack
 
 
 def points_to_px(points: NDArray[np.float64], coordinates: str, image_size: tuple[int, int]) -> NDArray[np.float64]:
-    """(N, 2) px from the top left, y down, of points (N, 2) in one of GAZE_COORDINATES on an image (width, height)."""
+    """Return (N, 2) px, origin top left, y down, of points (N, 2) in one of GAZE_COORDINATES.
+
+    image_size: (width, height) px of the image that the points are on.
+    """
     unit, _, origin = coordinates.partition("_")
     px = points * image_size if unit == "normalized" else points.copy()
     if origin == "bottom_left":

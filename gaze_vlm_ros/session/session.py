@@ -1,4 +1,4 @@
-"""One recorded session as a trainer sees it: frames, gaze and labels, each by acquisition time. No ROS needed."""
+"""One recorded session: frames, gaze and labels, each by acquisition time. No ROS needed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from typing import Literal
 import numpy as np
 
 from gaze_vlm_ros.bags.reader import Bag, open_bag
-from gaze_vlm_ros.bags.roles import CAMERA_TYPES, GAZE_TYPE, LABEL_TYPE, POINT_TYPE, topic_of_role
-from gaze_vlm_ros.bags.stamps import header_stamp_ns
+from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE, camera_stream, gaze_stream, label_stream
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labels.label_file import LabelFile, bag_identity, label_file_path, read_label_file, track_of
+from gaze_vlm_ros.labels.label_file import LabelFile, track_of
 from gaze_vlm_ros.labels.track import LabelTrack
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.gaze_track import GazeTrack, read_gaze
+from gaze_vlm_ros.session.label_reading import label_file_of, read_labels
+from gaze_vlm_ros.video.frame_stream import FrameStream
 
-DIGESTED_FRAMES = 8  # evenly spread: reading all of an hour's would take longer than training's first steps
+DIGESTED_FRAMES = 8  # evenly spread: reading every frame of an hour would take longer than the first training steps
 
 
 class NoFrames(GazeVlmError):
@@ -35,68 +35,81 @@ class NoLabels(GazeVlmError):
 
 @dataclass(frozen=True)
 class Session:
-    """One bag. `frames`, `gaze` and `labels` are None where the bag has no such topic, or nothing on it."""
+    """One recorded session. `gaze` and `labels` are None where the bag has no such topic, or nothing on it."""
 
-    path: Path
-    metadata: dict[str, str]
+    path: Path  # of the bag
+    metadata: dict[str, str]  # the bag's own record
     frames: FrameStream
     gaze: GazeTrack | None
     labels: LabelTrack | None
-    label_file: LabelFile | None = None  # labels.json beside the bag, where `labels` come from it
+    label_file: LabelFile | None = None  # labels.json beside the bag, if `labels` come from it
 
     @property
     def name(self) -> str:
+        """Name of the session; that of the bag where it has none."""
         return self.metadata.get("session") or self.path.stem
 
     @property
     def person(self) -> str:
+        """Who wore the glasses; "" = not given."""
         return self.metadata.get("person", "")
 
     @property
     def task(self) -> str:
+        """What the person was to do; "" = not given."""
         return self.metadata.get("task", "")
 
     @property
     def scene(self) -> str:
+        """Where it was recorded; "" = not given."""
         return self.metadata.get("scene", "")
 
 
-def load_session(path: Path | str, labels_from: Literal["either", "bag", "nowhere"] = "either") -> Session:
-    """Open a bag for training. The topics are those that the bag's own record names, or else the only one of a type.
+def open_session(path: Path | str, labels_from: Literal["either", "bag", "nowhere"] = "either") -> Session:
+    """Open a bag and return its frames, gaze and labels.
 
-    Labels that lie beside the bag (labelling.label_file) take the place of those in it, all of them; labels_from: look
-    in the bag alone, or for none. The gaze track and the labels are read at once (a few bytes a sample), frames when
-    they are asked for.
-    Raises what `open_bag`, FrameStream and `read_label_file` raise, NoFrames, UnclearGaze and UnclearRole.
+    A topic plays a role if the bag's own record names it, or if it is the only one of a fitting type. Gaze and labels
+    are read at once (a few bytes a sample), frames when they are used.
+
+    labels_from: either = from the label file beside the bag, which replaces all labels in the bag, else from the bag;
+    bag = from the bag only; nowhere = no labels.
+    Raises what open_bag, FrameStream, read_gaze and read_label_file raise, NoFrames and UnclearRole.
     """
     bag = open_bag(path)
-    camera = topic_of_role(bag, "camera_topic", *CAMERA_TYPES)
-    if camera is None or not bag.topics[camera].count:
-        found = ", ".join(f"{name} ({info.type_name}, {info.count} messages)" for name, info in bag.topics.items())
-        raise NoFrames(f"{path} has no camera images; it has {found or 'no topic at all'}; leave the bag out")
-    gaze = topic_of_role(bag, "gaze_topic", GAZE_TYPE)
-    named = bag.metadata.get("gaze_topic", "")
-    if named in bag.topics and bag.topics[named].type_name == POINT_TYPE:
-        gaze = named  # only where the bag says so: points on a robot are mostly something else
-    frames = FrameStream(bag, camera)
-    label_file = label_file_of(bag, frames) if labels_from == "either" else None
-    # Where its own ones are not wanted, they need not be clear.
-    labels = topic_of_role(bag, "label_topic", LABEL_TYPE) if not label_file and labels_from != "nowhere" else None
-    own = read_labels(bag, labels) if labels and bag.topics[labels].count else None
+    camera = camera_stream(bag)
+    if camera is None or not len(camera):
+        raise _no_frames(bag)
+    frames = FrameStream(camera)
+    gaze = gaze_stream(bag)
+    label_file = label_file_of(bag.path, bag.metadata.get("session", ""), frames) if labels_from == "either" else None
+    if label_file:
+        labels = track_of(label_file.labels) if label_file.labels else None
+    else:
+        stream = label_stream(bag) if labels_from != "nowhere" else None  # may be unclear, so only if it is used
+        labels = read_labels(stream) if stream else None
     return Session(
         path=Path(path),
         metadata=dict(bag.metadata),
         frames=frames,
-        gaze=read_gaze(bag, gaze, frames) if gaze and bag.topics[gaze].count else None,
-        labels=(track_of(label_file.labels) if label_file.labels else None) if label_file else own,
+        gaze=read_gaze(gaze, bag.metadata.get("gaze_coordinates", ""), frames) if gaze else None,
+        labels=labels,
         label_file=label_file,
     )
 
 
-def session_digest(session: Session) -> str:
-    """16 hex digits that name the recording by its content; the same wherever the bag lies.
+load_session = open_session  # its former name
 
-    Stamps, labels and gaze, and of the pictures some: a copy that was encoded anew has another name.
+
+def _no_frames(bag: Bag) -> NoFrames:
+    topics = [f"{name} ({stream.type_name}, {len(stream)} messages)" for name, stream in bag.topics.items()]
+    found = ", ".join(topics) or "no topic at all"
+    return NoFrames(f"{bag.path} has no camera images; it has {found}; leave the bag out")
+
+
+def session_digest(session: Session) -> str:
+    """Return 16 hex digits that identify the recording by its content, wherever the bag is.
+
+    Content is all stamps, labels and gaze, and DIGESTED_FRAMES of the frames: re-encoding changes the digest.
     """
     digest = hashlib.sha256()
     digest.update(np.ascontiguousarray(session.frames.stamps_ns, dtype=np.int64).tobytes())
@@ -112,42 +125,22 @@ def session_digest(session: Session) -> str:
     return digest.hexdigest()[:16]
 
 
-def label_file_of(bag: Bag, frames: FrameStream) -> LabelFile | None:
-    """The labels beside a bag; None where there are none. Raises BadLabelFile, OtherBagsLabels."""
-    path = label_file_path(bag.path)
-    if not path.exists() or not len(frames):
-        return None
-    return read_label_file(path, bag_identity(bag.metadata.get("session", ""), frames.stamps_ns))
-
-
 def require_gaze(session: Session) -> GazeTrack:
-    """The session's gaze. Raises NoGaze where there is none."""
+    """Return the session's gaze. Raises NoGaze where there is none."""
     if session.gaze is None:
         raise no_gaze(session.path)
     return session.gaze
 
 
 def no_gaze(bag: Path) -> NoGaze:
-    """The error that says that a bag has none."""
+    """Return the error for a bag without gaze."""
     return NoGaze(f"{bag} has no gaze ({GAZE_TYPE}); train without it (gaze: none) or leave the bag out")
 
 
 def require_labels(session: Session) -> LabelTrack:
-    """The session's labels. Raises NoLabels where there is none."""
+    """Return the session's labels. Raises NoLabels where there are none."""
     if session.labels is None:
         raise NoLabels(
             f"{session.path} has no labels ({LABEL_TYPE}); give it some (`gaze-vlm label`), or leave the bag out"
         )
     return session.labels
-
-
-def read_labels(bag: Bag, topic: str) -> LabelTrack:
-    """All labels of a topic."""
-    messages = [bag.message(topic, index) for index in range(bag.topics[topic].count)]
-    messages.sort(key=header_stamp_ns)
-    return LabelTrack(
-        np.array([header_stamp_ns(message) for message in messages], np.int64),
-        [message.text for message in messages],
-        [message.verb for message in messages],
-        [message.object_class for message in messages],
-    )

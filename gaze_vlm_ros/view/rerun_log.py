@@ -10,8 +10,9 @@ import rerun.blueprint as rrb
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.reader import Bag
-from gaze_vlm_ros.session.frame_stream import FrameStream
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.session.session import LabelTrack, Session
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
 from gaze_vlm_ros.view.scene import GazeOnPicture, PredictionTrack, gaze_on_picture
 
@@ -39,8 +40,9 @@ def log_session(
         _log_gaze(out, gaze, start_ns, radius_px=session.frames.size[0] / 40)
     if session.labels is not None:
         _log_labels(out, session.labels, start_ns)
-    for topic in (name for name, info in bag.topics.items() if info.count and bag.is_stamped(name)):
-        _log_delay(out, bag, topic, start_ns)
+    for stream in bag.topics.values():
+        if stream.is_stamped and len(stream):
+            _log_delay(out, stream, start_ns)
     for track in tracks:
         _log_predictions(out, track, start_ns, radius_px=session.frames.size[0] / 80)
     damaged = 0
@@ -114,12 +116,12 @@ def _log_labels(out: rr.RecordingStream, labels: LabelTrack, start_ns: int) -> N
     out.send_columns(LABEL, _times(labels.starts_ns, start_ns), rr.StateChange.columns(state=labels.texts))
 
 
-def _log_delay(out: rr.RecordingStream, bag: Bag, topic: str, start_ns: int) -> None:
-    stamps_ns = bag.stamps_ns(topic)
+def _log_delay(out: rr.RecordingStream, stream: TopicStream, start_ns: int) -> None:
+    stamps_ns = stream.stamps_ns
     order = np.argsort(stamps_ns, kind="stable")
-    delays_ms = (bag.log_times_ns(topic) - stamps_ns)[order] / 1e6
-    place = f"{DELAY}{topic}"
-    out.log(place, rr.SeriesLines(names=topic), static=True)
+    delays_ms = (stream.arrivals_ns - stamps_ns)[order] / 1e6
+    place = f"{DELAY}{stream.topic}"
+    out.log(place, rr.SeriesLines(names=stream.topic), static=True)
     out.send_columns(place, _times(stamps_ns[order], start_ns), rr.Scalars.columns(scalars=delays_ms))
 
 

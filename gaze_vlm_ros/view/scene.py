@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.gaze.distribution import scaled
 from gaze_vlm_ros.gaze.validity import sample_faults
 from gaze_vlm_ros.labels.track import current_label
@@ -74,14 +75,14 @@ class PredictionTrack:
 
 def prediction_tracks(bag: Bag) -> list[PredictionTrack]:
     """Of every topic that carries predictions, and has one with a stamp."""
-    tracks = (_read_predictions(bag, topic) for topic in bag.topics_of(PREDICTION_TYPE))
+    tracks = map(_read_predictions, bag.streams_of(PREDICTION_TYPE))
     return [track for track in tracks if len(track.stamps_ns)]
 
 
-def _read_predictions(bag: Bag, topic: str) -> PredictionTrack:
-    stamps_ns = bag.stamps_ns(topic)
+def _read_predictions(stream: TopicStream) -> PredictionTrack:
+    stamps_ns = stream.stamps_ns
     order = [int(row) for row in np.argsort(stamps_ns, kind="stable") if stamps_ns[row] > 0]
-    messages = [bag.message(topic, row) for row in order]
+    messages = [stream.message(row) for row in order]
     names = sorted({candidate.text for message in messages for candidate in message.candidates})
     probabilities = {name: np.full(len(messages), np.nan) for name in names}
     for row, message in enumerate(messages):
@@ -89,7 +90,7 @@ def _read_predictions(bag: Bag, topic: str) -> PredictionTrack:
             probabilities[candidate.text][row] = candidate.probability
     answers = [(message.status, message.candidates[0].text if message.candidates else "") for message in messages]
     return PredictionTrack(
-        topic,
+        stream.topic,
         stamps_ns[order],
         probabilities,
         np.array([message.other_probability if message.candidates else np.nan for message in messages], float),

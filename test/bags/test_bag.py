@@ -12,11 +12,12 @@ from rosbags.highlevel import AnyReader
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
-from gaze_vlm_ros.bags.mcap_file import BagDamaged, NotABag
+from gaze_vlm_ros.bags.errors import BagDamaged, BagNotFound, NotABag
 from gaze_vlm_ros.bags.message_types import UnknownMessageType, describe_type, known_types, message_class
-from gaze_vlm_ros.bags.reader import BagNotFound, open_bag
+from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.session_records import TopicTotals
 from gaze_vlm_ros.bags.stamps import split_ns
-from gaze_vlm_ros.bags.writer import BagExists, BagWriter, Split, TopicTotals
+from gaze_vlm_ros.bags.writer import BagExists, BagWriter, Split
 
 GAZE = "gaze_vlm_msgs/msg/GazeStamped"
 LABEL = "gaze_vlm_msgs/msg/ActionLabel"
@@ -57,10 +58,10 @@ def test_what_was_written_is_read_back(bag_folder: Path) -> None:
         assert bag.metadata["person"] == "p1"
         assert bag.totals["/gaze"] == TopicTotals(503, 500, 3)
         assert bag.topics["/gaze"].count == 500
-        np.testing.assert_array_equal(bag.stamps_ns("/gaze"), START_NS + np.arange(500) * 5_000_000)
-        np.testing.assert_array_equal(bag.log_times_ns("/gaze"), START_NS + np.arange(500) * 5_000_000 + 1_000_000)
-        assert bag.message("/gaze", 321).y == 642.0
-        assert bag.sequence("/gaze", 321) == 321
+        np.testing.assert_array_equal(bag.read("/gaze").stamps_ns, START_NS + np.arange(500) * 5_000_000)
+        np.testing.assert_array_equal(bag.read("/gaze").arrivals_ns, START_NS + np.arange(500) * 5_000_000 + 1_000_000)
+        assert bag.read("/gaze").message(321).y == 642.0
+        assert bag.read("/gaze").sequence(321) == 321
         in_order = [(topic, log_ns) for topic, _, log_ns in bag.messages()]
         assert len(in_order) == 505
         assert [log_ns for _, log_ns in in_order] == sorted(log_ns for _, log_ns in in_order)
@@ -115,7 +116,7 @@ def test_a_bag_of_rosbags_is_read(tmp_path: Path, compressed: bool) -> None:
             data = known_types().serialize_cdr(gaze(START_NS + i, float(i)), GAZE)
             writer.write(connection, START_NS + i, data)
     with open_bag(folder) as bag:
-        assert [bag.message("/gaze", i).x for i in range(50)] == [float(i) for i in range(50)]
+        assert [bag.read("/gaze").message(i).x for i in range(50)] == [float(i) for i in range(50)]
         assert bag.metadata == {}
 
 
@@ -190,7 +191,7 @@ def test_a_split_bag_is_read_as_one(tmp_path: Path, split: Split) -> None:
     files = sorted(folder.glob("*.mcap"), key=lambda path: int(path.stem.rpartition("_")[2]))
     assert len(files) >= 3
     with open_bag(folder) as bag:
-        assert [int(m.data[2000:]) for m in (bag.message("/noise", index) for index in range(400))] == list(range(400))
+        assert [int(message.data[2000:]) for message in bag.read("/noise").messages()] == list(range(400))
         assert bag.totals["/noise"] == TopicTotals(400, 400, 0)
         assert bag.metadata["person"] == "ada"
     described = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]

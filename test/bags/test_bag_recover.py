@@ -21,20 +21,13 @@ from mcap.reader import make_reader
 from mcap.writer import CompressionType, IndexType, Writer
 from rosbags.highlevel import AnyReader
 
-from gaze_vlm_ros.bags.mcap_file import NotABag
+from gaze_vlm_ros.bags.errors import BagNotFound, NotABag
 from gaze_vlm_ros.bags.message_types import describe_type, message_class, serialize
-from gaze_vlm_ros.bags.reader import BagNotFound, open_bag
+from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.recover import BagIsWhole, NothingToSave, Recovery, recover, recovery_text
+from gaze_vlm_ros.bags.session_records import METADATA_RECORD, RECOVERED_TOPIC_RECORD, RECOVERY_RECORD, TopicTotals
 from gaze_vlm_ros.bags.stamps import split_ns
-from gaze_vlm_ros.bags.writer import (
-    METADATA_RECORD,
-    RECOVERED_TOPIC_RECORD,
-    RECOVERY_RECORD,
-    BagExists,
-    BagWriter,
-    Split,
-    TopicTotals,
-)
+from gaze_vlm_ros.bags.writer import BagExists, BagWriter, Split
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.video.images import encode_jpeg
 
@@ -177,7 +170,7 @@ def try_to_recover(
     with open_bag(recovery.folder) as bag:  # our own reader sees the same
         for name in recovery.saved:
             of_topic = [message for message in saved if message.topic == name]
-            assert [bytes(bag.raw(name, i)) for i in range(bag.topics[name].count)] == [m.data for m in of_topic]
+            assert [bytes(bag.read(name).raw(i)) for i in range(bag.topics[name].count)] == [m.data for m in of_topic]
     return recovery, saved
 
 
@@ -274,7 +267,7 @@ def assert_nothing_wrong_and_the_rest_saved(
         with open_bag(tmp_path / "bag") as bag:
             counts = {name: info.count for name, info in bag.topics.items()}
             assert counts == Counter(message.topic for message in everything), what
-            found = [(name, bytes(bag.raw(name, i))) for name, count in counts.items() for i in range(count)]
+            found = [(name, bytes(bag.read(name).raw(i))) for name, count in counts.items() for i in range(count)]
             assert Counter(found) == Counter((message.topic, message.data) for message in everything), what
         return False
     assert not Counter(saved) - Counter(everything), f"{what}: wrong data"

@@ -41,9 +41,9 @@ def test_all_parts_with_the_gap_between_them(synthetic: Synthetic, tmp_path: Pat
     assert summary.gaze_without_video > 0
     assert summary.left_out == {}
     with open_bag(tmp_path / "bag") as bag:
-        assert bag.stamps_ns("/imu").tolist() == synthetic.imu_ns.tolist()
-        first, later = bag.message("/imu", 0), bag.message("/imu", 59)
-        info = bag.message("/camera/camera_info", 0)
+        assert bag.read("/imu").stamps_ns.tolist() == synthetic.imu_ns.tolist()
+        first, later = bag.read("/imu").message(0), bag.read("/imu").message(59)
+        info = bag.read("/camera/camera_info").message(0)
     assert first.orientation_covariance[0] == -1
     assert later.orientation_covariance[0] == 0
     assert later.angular_velocity.x == pytest.approx(np.pi / 2)

@@ -49,9 +49,9 @@ def test_all_of_a_download(folder: Path, tmp_path: Path) -> None:
 def test_imu_and_calibration_are_in_the_units_of_ros(folder: Path, tmp_path: Path) -> None:
     import_recording("neon-cloud", folder, tmp_path / "bag", progress=False)
     with open_bag(tmp_path / "bag") as bag:
-        imu = bag.message("/imu", 3)
-        info = bag.message("/camera/camera_info", 0)
-        assert bag.stamps_ns("/imu")[3] == UTC_NS + 27_000_000
+        imu = bag.read("/imu").message(3)
+        info = bag.read("/camera/camera_info").message(0)
+        assert bag.read("/imu").stamps_ns[3] == UTC_NS + 27_000_000
     assert imu.angular_velocity.x == pytest.approx(np.pi / 2)
     assert imu.linear_acceleration.z == pytest.approx(9.80665)
     assert [imu.orientation.w, imu.orientation.x, imu.orientation.z] == pytest.approx([0.6, 0.0, 0.8])

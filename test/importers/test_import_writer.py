@@ -63,8 +63,8 @@ def test_messages_are_what_was_read(session: ImportedSession, tmp_path: Path) ->
             "/gaze": ("gaze_vlm_msgs/msg/GazeStamped", 3),
             "/label": ("gaze_vlm_msgs/msg/ActionLabel", 2),
         }
-        assert bag.stamps_ns("/gaze").tolist() == session.gaze.stamps_ns.tolist()
-        gaze = [bag.message("/gaze", i) for i in range(3)]
+        assert bag.read("/gaze").stamps_ns.tolist() == session.gaze.stamps_ns.tolist()
+        gaze = [bag.read("/gaze").message(i) for i in range(3)]
         assert [(m.x, m.y) for m in gaze[:2]] == [(1.5, 2.5), (-3.0, 4.0)]
         assert np.isnan([gaze[0].confidence, gaze[2].x, gaze[2].y]).all()
         assert [m.confidence for m in gaze[1:]] == pytest.approx([0.9, 0.1])
@@ -73,7 +73,7 @@ def test_messages_are_what_was_read(session: ImportedSession, tmp_path: Path) ->
         ]  # fmt: skip
         stamp = gaze[1].device_stamp
         assert stamp.sec * 10**9 + stamp.nanosec == UTC_NS + 100_000_000 - 7
-        info = bag.message("/camera/camera_info", 0)
+        info = bag.read("/camera/camera_info").message(0)
         assert (info.width, info.height, info.distortion_model) == (64, 48, "rational_polynomial")
         assert info.k.tolist() == [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1]
         assert info.d.tolist() == (np.arange(8) / 100).tolist()
@@ -95,7 +95,7 @@ def test_shrunk_frames_keep_their_calibration_and_gaze_its_image(session: Import
     summary = write_session(session, tmp_path / "bag", size=(32, 12), progress=False)
     assert summary.size == (32, 12)
     with open_bag(tmp_path / "bag") as bag:
-        info = bag.message("/camera/camera_info", 0)
+        info = bag.read("/camera/camera_info").message(0)
     # The principal point was the image's centre, half a pixel before the middle of 64x48, and stays there.
     assert info.k.tolist() == [30, 0, 15.5, 0, 15.25, 5.5, 0, 0, 1]
     loaded = load_session(tmp_path / "bag")

@@ -17,11 +17,12 @@ import pytest
 from video_bags import encode, pictures, write_video_bag
 
 from gaze_vlm_ros import cli
-from gaze_vlm_ros.bags.mcap_file import NotABag
+from gaze_vlm_ros.bags.errors import NotABag
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.session_records import TopicTotals
 from gaze_vlm_ros.bags.stamps import header_stamp_ns, split_ns
-from gaze_vlm_ros.bags.writer import BagWriter, TopicTotals
+from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
 from gaze_vlm_ros.gaze.flow import FlowSettings

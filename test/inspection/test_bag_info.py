@@ -15,11 +15,12 @@ from mcap.writer import Writer
 from rosbags.rosbag2 import StoragePlugin
 from rosbags.rosbag2 import Writer as RosbagsWriter
 
-from gaze_vlm_ros.bags.mcap_file import BagDamaged, NotABag
+from gaze_vlm_ros.bags.errors import BagDamaged, NotABag
 from gaze_vlm_ros.bags.message_types import describe_type, known_types, message_class
 from gaze_vlm_ros.bags.recover import recover
+from gaze_vlm_ros.bags.session_records import TopicTotals
 from gaze_vlm_ros.bags.stamps import split_ns
-from gaze_vlm_ros.bags.writer import BagWriter, TopicTotals
+from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
 from gaze_vlm_ros.gaze.summary import MIN_CONFIDENCE, GazeSummary

@@ -82,7 +82,7 @@ def main() -> None:
                 stamp = node.get_clock().now()
                 header = Header(stamp=stamp.to_msg(), frame_id="head_camera")
                 if phase == "show":
-                    message = bag.message("/" + TOPIC, shown)
+                    message = bag.read("/" + TOPIC).message(shown)
                     camera.publish(CompressedImage(header=header, format="jpeg", data=message.data.tobytes()))
                     record["frames"][stamp.nanoseconds] = shown
                     shown += 1

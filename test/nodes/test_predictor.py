@@ -70,7 +70,7 @@ def test_predictions_from_the_camera_alone(small_checkpoint: Path, small_bags: P
     buffer, expected = FrameBuffer(metadata.observation_s, metadata.frames), {}
     with open_bag(bag) as opened:
         for stamp, index in noted["frames"].items():
-            buffer.add(int(stamp), opened.message(BAG_TOPIC, index))
+            buffer.add(int(stamp), opened.read(BAG_TOPIC).message(index))
             if (observation := buffer.observation()) is not None:
                 expected[int(stamp)] = observation.start_ns, offline.predict(observation)
     assert len({p["stamp_ns"] for p in answered}) > 5

@@ -68,7 +68,7 @@ class Robot:
         if self.shows and time.monotonic() >= self._due_s:
             self._due_s = time.monotonic() + PERIOD_S
             stamp_ns = self.node.get_clock().now().nanoseconds + self.shift_ns
-            picture = self.bag.message(f"/{TOPIC}", self._shown % 300)
+            picture = self.bag.read(f"/{TOPIC}").message(self._shown % 300)
             self._shown += 1
             header = Header(stamp=Time(sec=stamp_ns // 10**9, nanosec=stamp_ns % 10**9), frame_id="head")
             data = self.data if self.data is not None else picture.data.tobytes()

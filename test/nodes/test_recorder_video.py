@@ -42,7 +42,7 @@ def test_video_is_recorded_undecoded_and_read_back(tmp_path: Path, install: Path
     assert code == 0, output
     with open_bag(tmp_path / "bag") as bag:
         assert bag.topics["/camera/video"].type_name == VIDEO
-        assert [bag.message("/camera/video", i).data.tobytes() for i in range(60)] == packets
+        assert [bag.read("/camera/video").message(i).data.tobytes() for i in range(60)] == packets
         assert bag.totals["/camera/video"].lost == 0
     session = load_session(tmp_path / "bag")
     np.testing.assert_array_equal(session.frames.stamps_ns, 1_700_000_000_000_000_000 + np.arange(60) * 33_000_000)

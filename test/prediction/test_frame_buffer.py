@@ -169,8 +169,8 @@ def test_the_predictor_sees_and_answers_as_evaluation_does(small_checkpoint: Pat
     compared = 0
     with open_bag(small_bags / "s3") as bag:
         topic = "/camera/image_raw/compressed"
-        for index, stamp_ns in enumerate(bag.stamps_ns(topic).tolist()):
-            buffer.add(stamp_ns, bag.message(topic, index))
+        for index, stamp_ns in enumerate(bag.read(topic).stamps_ns.tolist()):
+            buffer.add(stamp_ns, bag.read(topic).message(index))
             row = windows.get(stamp_ns)
             if row is None:
                 continue

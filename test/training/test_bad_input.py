@@ -12,7 +12,7 @@ import pytest
 import small_bags
 from small_bags import write_small_bag
 
-from gaze_vlm_ros.bags.mcap_file import BagDamaged
+from gaze_vlm_ros.bags.errors import BagDamaged
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session.session import NoFrames

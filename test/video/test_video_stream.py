@@ -29,12 +29,12 @@ from gaze_vlm_ros.bags.reader import Bag, open_bag
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.inspection.info import describe, summarize
 from gaze_vlm_ros.labels.label_set import collect_labels
-from gaze_vlm_ros.session.frame_stream import FrameStream
 from gaze_vlm_ros.session.session import load_session
-from gaze_vlm_ros.video import stream as video_stream
+from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import RGB, DamagedImage, UnknownEncoding
 from gaze_vlm_ros.video.packets import FrameNumbers, Packet, codec_of, read_packet
-from gaze_vlm_ros.video.stream import NoVideoDecoder, ReorderedVideo, VideoStream
+from gaze_vlm_ros.video.picture_cache import PictureCache
+from gaze_vlm_ros.video.video_stream import NoVideoDecoder, ReorderedVideo, VideoStream
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from training.data.dataset import prepare
 from training.data.recordings import load_recording
@@ -53,7 +53,7 @@ def read(stream: FrameStream, index: int) -> RGB | None:
 
 def damaged(bag: Bag, expected: Sequence[RGB], order: Sequence[int] | None = None) -> list[int]:
     """Numbers of the frames that are not shown; those that are must be as expected."""
-    stream = FrameStream(bag, TOPIC)
+    stream = FrameStream(bag.read(TOPIC))
     assert len(stream) == len(expected)
     missing = set()
     for index in order if order is not None else range(len(stream)):
@@ -77,7 +77,7 @@ def test_any_order_of_reading_gives_what_a_plain_decoder_gives(tmp_path: Path, c
     generator = np.random.default_rng(gop)
     for order in (range(40), range(39, -1, -1), generator.permutation(40), generator.integers(0, 40, 80)):
         assert damaged(bag, expected, order) == []
-    stream = FrameStream(bag, TOPIC)
+    stream = FrameStream(bag.read(TOPIC))
     np.testing.assert_array_equal(np.flatnonzero(stream.is_keyframe), range(0, 40, gop))
 
 
@@ -90,10 +90,9 @@ def test_reading_in_order_decodes_each_packet_once_and_memory_is_bounded(
     whole = av.Packet
     monkeypatch.setattr(av, "Packet", lambda data: fed.append(data) or whole(data))
     frame_bytes = 128 * 96 * 3 // 2
-    kept = video_stream._KeptFrames(3 * frame_bytes)
-    monkeypatch.setattr(video_stream, "_KEPT", kept)
+    kept = PictureCache(3 * frame_bytes)
     bag = video_bag(tmp_path / "bag", packets)
-    stream = VideoStream(bag, TOPIC, bag.stamps_ns(TOPIC))
+    stream = VideoStream(bag.read(TOPIC), kept)
     for index in range(60):
         np.testing.assert_array_equal(stream.rgb(index), expected[index])
         assert kept.bytes <= 3 * frame_bytes
@@ -112,7 +111,7 @@ def test_reading_in_order_decodes_each_packet_once_and_memory_is_bounded(
     assert fed == packets[20:24]
     for index in (24, 21, 24, 22, 24, 23, 24, 25):  # 24 stays, and is decoded once more on the way to 25
         np.testing.assert_array_equal(stream.rgb(index), expected[index])
-    assert (kept.bytes, len(kept._frames)) == (3 * frame_bytes, 3)
+    assert (kept.bytes, len(kept)) == (3 * frame_bytes, 3)
 
 
 @BOTH
@@ -124,7 +123,7 @@ def test_a_gap_in_the_sequence_numbers_costs_the_frames_up_to_the_next_keyframe(
         bag = video_bag(tmp_path / f"bag_{lost}", [packets[i] for i in kept], codec, sequences=kept)
         left = [expected[i] for i in kept]
         assert damaged(bag, left) == damaged(bag, left, range(38, -1, -1)) == list(broken)
-        np.testing.assert_array_equal(np.flatnonzero(FrameStream(bag, TOPIC).is_lost), broken)
+        np.testing.assert_array_equal(np.flatnonzero(FrameStream(bag.read(TOPIC)).is_lost), broken)
 
 
 @BOTH
@@ -171,7 +170,7 @@ def test_frames_before_the_first_keyframe_are_damaged(tmp_path: Path, codec: str
     packets = encode(pictures(30), codec, gop=10)
     bag = video_bag(tmp_path / "bag", packets[4:], codec)
     assert damaged(bag, decode(packets, codec)[4:]) == list(range(6))
-    stream = FrameStream(bag, TOPIC)
+    stream = FrameStream(bag.read(TOPIC))
     assert stream.size == (128, 96)
     with pytest.raises(DamagedImage, match="message 3 on /camera/video comes before the first keyframe"):
         stream.rgb(3)
@@ -190,7 +189,7 @@ def test_data_that_the_decoder_cannot_read_costs_what_builds_on_it(tmp_path: Pat
         bag = video_bag(tmp_path / name, [*packets[:13], spoilt, *packets[14:]], codec)
         assert damaged(bag, expected) == damaged(bag, expected, range(29, -1, -1)) == list(range(13, 20)), name
     np.testing.assert_array_equal(
-        np.flatnonzero(FrameStream(open_bag(tmp_path / "no data"), TOPIC).is_lost), range(13, 20)
+        np.flatnonzero(FrameStream(open_bag(tmp_path / "no data").read(TOPIC)).is_lost), range(13, 20)
     )
 
 
@@ -200,7 +199,7 @@ def test_a_stream_that_goes_on_in_another_codec(tmp_path: Path) -> None:
     expected = [*decode(first), *decode(second, "hevc")[5:]]
     bag = video_bag(tmp_path / "bag", packets, ["h264"] * 15 + ["h265"] * 15)
     assert damaged(bag, expected, range(29, -1, -1)) == list(range(15, 20))
-    np.testing.assert_array_equal(np.flatnonzero(FrameStream(bag, TOPIC).is_lost), range(15, 20))
+    np.testing.assert_array_equal(np.flatnonzero(FrameStream(bag.read(TOPIC)).is_lost), range(15, 20))
 
 
 @pytest.mark.parametrize("gop", [10, 11])
@@ -211,7 +210,7 @@ def test_b_frames_are_refused(tmp_path: Path, codec: str, gop: int) -> None:
     with pytest.raises(
         ReorderedVideo, match=r"/camera/video has B-frames \(message \d+\).* tune=zerolatency"
     ) as raised:
-        [stream.rgb(index) for stream in [FrameStream(bag, TOPIC)] for index in range(30)]
+        [stream.rgb(index) for stream in [FrameStream(bag.read(TOPIC))] for index in range(30)]
     assert "\n" not in str(raised.value)
     if codec == "h264" or gop == 11:  # known at once; of H.265, B-frames around a keyframe alone
         assert "has B-frames" in describe(bag.path)
@@ -236,10 +235,10 @@ def test_parameter_sets_sent_once_or_in_a_message_of_their_own(tmp_path: Path, c
     alone = [packet_of(units(packets[0])[:sets]), packet_of(units(packets[0])[sets:]), *bare[1:]]
     bag = video_bag(tmp_path / "alone", alone, codec)
     assert damaged(bag, expected, range(39, -1, -1)) == []  # the first message holds no picture, and makes no frame
-    assert FrameStream(bag, TOPIC).stamps_ns[0] == bag.stamps_ns(TOPIC)[1]
+    assert FrameStream(bag.read(TOPIC)).stamps_ns[0] == bag.read(TOPIC).stamps_ns[1]
     never = video_bag(tmp_path / "never", [packet_of(units(packets[0])[sets:]), *bare[1:]], codec)
     with pytest.raises(DamagedImage, match=r"no frame of /camera/video decodes \(.* parameter sets") as raised:
-        _ = FrameStream(never, TOPIC).size
+        _ = FrameStream(never.read(TOPIC)).size
     assert "\n" not in str(raised.value)
 
 
@@ -252,7 +251,7 @@ def test_scene_video_of_real_glasses(tmp_path: Path) -> None:
         to_annex_b = av.BitStreamFilterContext("h264_mp4toannexb", stream)
         packets = [bytes(out) for packet in container.demux(stream) for out in to_annex_b.filter(packet) if out.size]
     bag = video_bag(tmp_path / "bag", packets, sequences=[0] * len(packets))  # the stream alone must tell
-    frames = FrameStream(bag, TOPIC)
+    frames = FrameStream(bag.read(TOPIC))
     np.testing.assert_array_equal(np.flatnonzero(frames.is_keyframe), [0, 60, 120])
     assert len(frames) == 144
     assert not frames.is_lost.any()
@@ -260,7 +259,7 @@ def test_scene_video_of_real_glasses(tmp_path: Path) -> None:
     for index in (19, 3, 11):
         np.testing.assert_array_equal(frames.rgb(index), expected[index])
     without = video_bag(tmp_path / "lost", packets[:70] + packets[71:], sequences=[0] * 143)
-    np.testing.assert_array_equal(np.flatnonzero(FrameStream(without, TOPIC).is_lost), range(70, 119))
+    np.testing.assert_array_equal(np.flatnonzero(FrameStream(without.read(TOPIC)).is_lost), range(70, 119))
 
 
 def test_a_packet_sent_twice_is_one_frame(tmp_path: Path) -> None:
@@ -275,7 +274,7 @@ def test_packets_of_an_mp4_are_named(tmp_path: Path) -> None:
     packets = encode(pictures(5))
     lengths = [b"".join(len(unit).to_bytes(4, "big") + unit for unit in units(packet)) for packet in packets]
     with pytest.raises(DamagedImage, match=r"does not begin with a start code, expected H[.]264 or H[.]265 as Annex B"):
-        _ = FrameStream(video_bag(tmp_path / "bag", lengths), TOPIC).size
+        _ = FrameStream(video_bag(tmp_path / "bag", lengths).read(TOPIC)).size
     assert not read_packet("h264", bytes.fromhex("00000002 09f0 0000012c 419a")).is_annex_b  # 012c: a length
 
 
@@ -323,8 +322,8 @@ def test_types_that_are_not_installed_are_read_by_the_bag_itself(
             message_class(type_name)
     bag = open_bag(folder)
     assert damaged(bag, decode(packets, codec)[1:]) == [0, 1, 2, 3]
-    assert bag.is_stamped(TOPIC)
-    np.testing.assert_array_equal(load_session(folder).frames.stamps_ns, bag.log_times_ns(TOPIC))
+    assert bag.read(TOPIC).is_stamped
+    np.testing.assert_array_equal(load_session(folder).frames.stamps_ns, bag.read(TOPIC).arrivals_ns)
     summary = summarize(folder)
     assert summary.camera is not None
     assert (summary.camera.width, summary.camera.height, summary.camera.format) == (128, 96, format_)
@@ -341,26 +340,26 @@ def test_two_versions_of_one_type_in_one_process(tmp_path: Path) -> None:
     for number, more in enumerate(((), ("string uuid",), ())):
         bag = video_bag(tmp_path / f"bag_{number}", packets, type_name=VIDEO, more=more)
         assert damaged(bag, expected) == []
-        assert hasattr(bag.message(TOPIC, 0), "uuid") == bool(more)
+        assert hasattr(bag.read(TOPIC).message(0), "uuid") == bool(more)
 
 
 def test_big_endian_stamps(tmp_path: Path) -> None:
     bag = video_bag(tmp_path / "bag", encode(pictures(2)), type_name=VIDEO)
-    message = bag.message(TOPIC, 0)
+    message = bag.read(TOPIC).message(0)
     swapped = bytes(bag._types.serialize_cdr(message, VIDEO, little_endian=False))
     writer = BagWriter(tmp_path / "swapped", {})
     writer.add_topic(TOPIC, VIDEO)
     writer.write(TOPIC, swapped, 0)
     writer.close()
     with open_bag(tmp_path / "swapped") as swapped_bag:
-        np.testing.assert_array_equal(swapped_bag.stamps_ns(TOPIC), bag.stamps_ns(TOPIC)[:1])
+        np.testing.assert_array_equal(swapped_bag.read(TOPIC).stamps_ns, bag.read(TOPIC).stamps_ns[:1])
 
 
 def test_without_a_decoder_it_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bag = video_bag(tmp_path / "bag", encode(pictures(2)))
     monkeypatch.setitem(sys.modules, "av", None)
     with pytest.raises(NoVideoDecoder, match=r"/camera/video carries video, .* `pip install av`"):
-        FrameStream(bag, TOPIC).rgb(0)
+        FrameStream(bag.read(TOPIC)).rgb(0)
 
 
 @pytest.mark.parametrize("transport", ["ffmpeg", "foxglove"])
@@ -368,7 +367,7 @@ def test_a_camera_recorded_raw_and_as_video_is_one_camera(tmp_path: Path, transp
     packets = encode(pictures(3))
     known_types.cache_clear()
     with video_bag(tmp_path / "video", packets, type_name=VIDEO) as bag:
-        video = bytes(bag.raw(TOPIC, 0))
+        video = bytes(bag.read(TOPIC).raw(0))
         writer = BagWriter(tmp_path / "both", {})
         raw = message_class("sensor_msgs/msg/Image")(
             message_class("std_msgs/msg/Header")(message_class("builtin_interfaces/msg/Time")(1, 0), ""),
@@ -385,8 +384,8 @@ def test_a_camera_recorded_raw_and_as_video_is_one_camera(tmp_path: Path, transp
 def as_video(source: Path, folder: Path) -> Path:
     """The same session with its pictures coded as H.264."""
     with open_bag(source) as bag:
-        (camera,) = bag.topics_of(COMPRESSED_IMAGE)
-        frames = FrameStream(bag, camera)
+        (stream,) = bag.streams_of(COMPRESSED_IMAGE)
+        camera, frames = stream.topic, FrameStream(stream)
         packets = encode([frames.rgb(i) for i in range(len(frames))], gop=12, qp=4)
         writer = BagWriter(folder, bag.metadata)
         for name, info in bag.topics.items():

@@ -163,13 +163,12 @@ class ReplayBackend:
 
 def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
     with open_bag(path) as bag:
-        topics = bag.topics_of(PREDICTION)
-        if len(topics) != 1:
-            found = " and ".join(topics) or "none"
+        streams = bag.streams_of(PREDICTION)
+        if len(streams) != 1:
+            found = " and ".join(stream.topic for stream in streams) or "none"
             raise NoAnswers(f"{path} has topics of {PREDICTION}: {found}; expected one, such as /next_action")
         answers: dict[int, Any] = {}  # an answer that is sent again is the same
-        for index in range(len(bag.log_times_ns(topics[0]))):
-            message = bag.message(topics[0], index)
+        for message in streams[0].messages():
             if message.status in ANSWERED and message.candidates:
                 answers.setdefault(nanoseconds(message.header.stamp), message)
         if not answers:
@@ -181,8 +180,8 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
             "score_kind": SCORE_KINDS[first.score_kind],
             "task": "current" if any(message.current_action for message in answers.values()) else "future",
         }
-        for topic in bag.topics_of(MODEL_INFO):
-            info = bag.message(topic, 0)
+        for models in bag.streams_of(MODEL_INFO):
+            info = models.message(0)
             head |= {
                 "labels": list(info.labels),
                 "frames": int(info.frames),

@@ -1,27 +1,21 @@
-"""Frames of a bag's H.264 or H.265 topic, decoded at random; memory does not grow with the recording's length."""
+"""Pictures of a bag's H.264 or H.265 topic, decoded at random. Memory does not grow with the recording's length."""
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections import OrderedDict
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.bags.roles import VIDEO_TYPES
+from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.video.images import RGB, DamagedImage, UnknownEncoding
 from gaze_vlm_ros.video.packets import H264, HEVC, FrameNumbers, codec_of, read_packet
+from gaze_vlm_ros.video.picture_cache import PictureCache, shared_pictures
 
-# Of all streams together: a fit opens a hundred bags, and reads them one after the other. 90 frames of 1600x1200: the
-# 3 s of an observation at 30 Hz, which the next window goes back over.
-KEPT_BYTES = 256 << 20
-
-# In place of a keyframe's number, where a message holds no picture that can be shown.
+# Stand for the keyframe's number where a message holds no picture that can be shown.
 NO_PICTURE, NO_KEYFRAME, LOST, NOT_ANNEX_B = -1, -2, -3, -4
 _WHY = {
     NO_PICTURE: "holds no picture, or the last one again",
@@ -29,58 +23,61 @@ _WHY = {
     LOST: "builds on a packet that is lost or damaged",
     NOT_ANNEX_B: "does not begin with a start code, expected H.264 or H.265 as Annex B",
 }
-# H.265's decoder would pass over slices that it cannot read and show the rest. H.264's tells by is_corrupt what it has
-# painted over, and with "explode" would refuse whole pictures for remarks (SEI) that some cameras write wrongly.
+# FFmpeg's H.265 decoder skips slices that it cannot read and shows the rest, unless it is told to fail. Its H.264
+# decoder reports by is_corrupt what it has concealed, and with "explode" would refuse whole pictures for remarks (SEI)
+# that some cameras write wrongly.
 _DECODER_OPTIONS = {H264: {}, HEVC: {"err_detect": "explode"}}
 
 
 class ReorderedVideo(UnknownEncoding):
-    """Pictures are shown in another order than their packets came (B-frames): their stamps cannot be told."""
+    """Pictures are shown in another order than their packets came (B-frames), so their stamps are not known."""
 
 
 class NoVideoDecoder(GazeVlmError):
     """The Python package that decodes video is not installed."""
 
 
-def is_video(bag: Bag, topic: str) -> bool:
-    """Does the topic carry coded video rather than pictures that stand alone? A topic is what its first message is."""
-    info = bag.topics[topic]
-    if info.type_name != "sensor_msgs/msg/CompressedImage":
-        return info.type_name in VIDEO_TYPES
-    return info.count > 0 and codec_of(bag.message(topic, 0).format) is not None
+def is_video(stream: TopicStream) -> bool:
+    """Return whether a topic carries coded video, rather than independent pictures. Its first message decides."""
+    if stream.type_name != "sensor_msgs/msg/CompressedImage":
+        return stream.type_name in VIDEO_TYPES
+    return len(stream) > 0 and codec_of(stream.message(0).format) is not None
 
 
 class VideoStream:
     """Pictures of one topic by the number of their message, in the order of arrival.
 
-    Every packet is looked at once, for keyframes and gaps; a picture is decoded from the keyframe before it, or from
-    the one decoded last. Any order of reading gives the same bytes.
+    Every packet is inspected once, for keyframes and gaps. A picture is decoded from the keyframe before it, or onwards
+    from the picture decoded last. Any order of reading gives the same bytes.
 
-    stamps_ns: (N,) acquisition times of the topic's messages. Raises UnknownEncoding, ReorderedVideo.
+    cache: of decoded pictures; None = the one that all streams of the process share.
+    Raises UnknownEncoding, ReorderedVideo, BagDamaged.
     """
 
-    def __init__(self, bag: Bag, topic: str, stamps_ns: NDArray[np.int64]) -> None:
-        self._bag, self._topic = bag, topic
+    def __init__(self, stream: TopicStream, cache: PictureCache | None = None) -> None:
+        self._stream = stream
+        self._where = f"{stream.bag_path}: {stream.topic}"  # named in errors
+        self._cache = shared_pictures() if cache is None else cache
+        self._key = object()  # of this stream's pictures in the cache
         self._parameter_sets: dict[int, int] = {}  # keyframes without their own: the message that has them
         # (N,) number of the keyframe that each message's picture is decoded from, itself included; or why there is none
-        self.keyframe_of = self._find_keyframes(stamps_ns)
-        self.has_picture = self.keyframe_of != NO_PICTURE
-        self._keyframes = np.flatnonzero(self.keyframe_of == np.arange(len(stamps_ns)))
-        self._id = next(_STREAM_IDS)
-        self._pictures: Iterator[tuple[int, Any]] = iter(())  # being decoded
-        self._decoding, self._reached = -1, -1  # their keyframe, and the last that came of it
+        self.keyframe_of = self._find_keyframes()
+        self.has_picture = self.keyframe_of != NO_PICTURE  # (N,)
+        self._keyframes = np.flatnonzero(self.keyframe_of == np.arange(len(stream)))
+        self._pictures: Iterator[tuple[int, Any]] = iter(())  # of the keyframe that is being decoded
+        self._decoding, self._reached = -1, -1  # that keyframe, and the last picture that came of it
 
-    def _find_keyframes(self, stamps_ns: NDArray[np.int64]) -> NDArray[np.int64]:
-        count = len(stamps_ns)
+    def _find_keyframes(self) -> NDArray[np.int64]:
+        count, stamps_ns = len(self._stream), self._stream.stamps_ns
         keyframe_of = np.empty(count, np.int64)
-        sequences = np.array([self._bag.sequence(self._topic, number) for number in range(count)], np.int64)
+        sequences = np.array([self._stream.sequence(number) for number in range(count)], np.int64)
         steps = np.diff(sequences, prepend=sequences[:1] - 1) % (1 << 32)
         # Other recorders write 0 throughout, or count the messages of all topics.
         is_numbered = count > 0 and np.median(steps) == 1
         numbers = FrameNumbers()
         codec, newest, sets_at, before = "", NO_KEYFRAME, -1, b""
         for number in range(count):
-            message = self._bag.message(self._topic, number)
+            message = self._stream.message(number)
             data = message.data.tobytes()
             if number and data == before and stamps_ns[number] == stamps_ns[number - 1]:
                 keyframe_of[number] = NO_PICTURE  # sent twice; decoded twice it would spoil what follows
@@ -114,9 +111,7 @@ class VideoStream:
         description = message.encoding if hasattr(message, "encoding") else message.format
         codec = codec_of(description)
         if codec is None:
-            raise UnknownEncoding(
-                f"{self._bag.path}: {self._topic} carries video as {description!r}, expected h264 or h265"
-            )
+            raise UnknownEncoding(f"{self._where} carries video as {description!r}, expected h264 or h265")
         return codec
 
     def rgb(self, number: int) -> RGB:
@@ -125,7 +120,7 @@ class VideoStream:
         Raises DamagedImage where the packet, or one that it builds on, is lost or damaged; ReorderedVideo;
         NoVideoDecoder.
         """
-        frame = _KEPT.get((self._id, number))
+        frame = self._cache.get((self._key, number))
         if frame is None:
             frame = self._decode(number)
         # One thread: others would live as long as the frame is kept.
@@ -134,16 +129,17 @@ class VideoStream:
     def _decode(self, number: int) -> Any:
         keyframe = int(self.keyframe_of[number])
         if keyframe < 0:
-            raise DamagedImage(f"{self._bag.path}: message {number} on {self._topic} {_WHY[keyframe]}")
+            raise DamagedImage(f"{self._stream.bag_path}: message {number} on {self._stream.topic} {_WHY[keyframe]}")
         if keyframe != self._decoding or number <= self._reached:
             self._pictures, self._decoding, self._reached = self._decode_from(keyframe), keyframe, -1
         for reached, frame in self._pictures:
             self._reached = reached
-            _KEPT.put((self._id, reached), frame)
+            self._cache.put((self._key, reached), frame)
             if reached == number:
                 return frame
         raise DamagedImage(
-            f"{self._bag.path}: message {number} on {self._topic} does not decode, or builds on one that does not"
+            f"{self._stream.bag_path}: message {number} on {self._stream.topic} does not decode, or builds on one that "
+            "does not"
         )
 
     def _decode_from(self, keyframe: int) -> Iterator[tuple[int, Any]]:
@@ -166,21 +162,21 @@ class VideoStream:
 
         Decoders are made in no time, and a used one, flushed, still had a picture of what came before an error.
         """
-        codec = self._codec_of(self._bag.message(self._topic, keyframe))
+        codec = self._codec_of(self._stream.message(keyframe))
         try:
             import av
         except ImportError:
             raise NoVideoDecoder(
-                f"{self._bag.path}: {self._topic} carries video, and the Python package av, which decodes it, is not "
+                f"{self._where} carries video, and the Python package av, which decodes it, is not "
                 "installed; `pip install av`"
             ) from None
         decoder: Any = av.CodecContext.create(codec, "r")
         decoder.options = dict(_DECODER_OPTIONS[codec])
         decoder.thread_count = 1  # a fit opens a hundred streams, and others delay the pictures
         for number in numbers:
-            data = self._bag.message(self._topic, number).data.tobytes()
+            data = self._stream.message(number).data.tobytes()
             if number in self._parameter_sets:
-                sets = self._bag.message(self._topic, self._parameter_sets[number]).data.tobytes()
+                sets = self._stream.message(self._parameter_sets[number]).data.tobytes()
                 data = read_packet(codec, sets).head + data
             packet = av.Packet(data)
             packet.pts = number
@@ -195,39 +191,6 @@ class VideoStream:
 
     def _reordered(self, number: int) -> str:
         return (
-            f"{self._bag.path}: {self._topic} has B-frames (message {number}), which are not shown in the order "
+            f"{self._where} has B-frames (message {number}), which are not shown in the order "
             "of their packets; record with an encoder that is set to none (x264: bframes=0, or tune=zerolatency)"
         )
-
-
-class _KeptFrames:
-    """The pictures decoded last, of all streams together. Thread-safe, as streams of two threads share it."""
-
-    def __init__(self, limit_bytes: int) -> None:
-        self.limit_bytes = limit_bytes
-        self.bytes = 0
-        self._frames: OrderedDict[tuple[int, int], Any] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, key: tuple[int, int]) -> Any:
-        with self._lock:
-            if key in self._frames:
-                self._frames.move_to_end(key)
-            return self._frames.get(key)
-
-    def put(self, key: tuple[int, int], frame: Any) -> None:
-        with self._lock:
-            if key in self._frames:
-                self.bytes -= _size(self._frames.pop(key))
-            self._frames[key] = frame
-            self.bytes += _size(frame)
-            while self.bytes > self.limit_bytes:
-                self.bytes -= _size(self._frames.popitem(last=False)[1])
-
-
-def _size(frame: Any) -> int:
-    return sum(plane.buffer_size for plane in frame.planes)
-
-
-_STREAM_IDS = itertools.count()
-_KEPT = _KeptFrames(KEPT_BYTES)

@@ -1,0 +1,33 @@
+"""MCAP metadata records that a training bag holds: the session, each topic's totals, and what a recovery did."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+
+METADATA_RECORD = "gaze_vlm"  # session, person, task, ...: written first, so a bag that was cut off has it too
+TOTALS_RECORD = "gaze_vlm_totals"  # one per topic, written last: a bag without it was cut off
+RECOVERY_RECORD = "gaze_vlm_recovery"  # in a recovered bag: its source, and how much of that was unusable
+RECOVERED_TOPIC_RECORD = "gaze_vlm_recovered_topic"  # in a recovered bag, one per topic: messages saved and lost
+
+
+@dataclass(frozen=True)
+class TopicTotals:
+    """Counts of one topic's messages."""
+
+    received: int  # reached the recorder
+    written: int  # are in the bag
+    lost: int  # published but never received, by their sequence numbers; or dropped by a full queue
+
+
+def totals_record(topic: str, totals: TopicTotals) -> dict[str, str]:
+    """Return the content of a TOTALS_RECORD."""
+    return {"topic": topic, **{key: str(value) for key, value in asdict(totals).items()}}
+
+
+def totals_of(record: Mapping[str, str]) -> tuple[str, TopicTotals]:
+    """Return topic and totals of a TOTALS_RECORD. Raises ValueError where the record is not one."""
+    counts = {field.name: int(record.get(field.name, "")) for field in fields(TopicTotals)}
+    if "topic" not in record:
+        raise ValueError("no topic")
+    return record["topic"], TopicTotals(**counts)
