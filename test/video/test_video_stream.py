@@ -346,7 +346,7 @@ def test_two_versions_of_one_type_in_one_process(tmp_path: Path) -> None:
 def test_big_endian_stamps(tmp_path: Path) -> None:
     bag = video_bag(tmp_path / "bag", encode(pictures(2)), type_name=VIDEO)
     message = bag.read(TOPIC).message(0)
-    swapped = bytes(bag._types.serialize_cdr(message, VIDEO, little_endian=False))
+    swapped = bytes(bag.read(TOPIC)._types.serialize_cdr(message, VIDEO, little_endian=False))
     writer = BagWriter(tmp_path / "swapped", {})
     writer.add_topic(TOPIC, VIDEO)
     writer.write(TOPIC, swapped, 0)
