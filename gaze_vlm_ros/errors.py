@@ -1,20 +1,20 @@
-"""The base of every error that a user can act on, and how a program reports it."""
+"""The base class of all errors that a user can act on, and how programs report them."""
 
 import sys
 from collections.abc import Callable
 
 
 class GazeVlmError(Exception):
-    """A condition its user can act on: its text is one line that names the value, what was expected and what to do.
+    """An error that the user can act on: one line that names the value, what was expected and what to do.
 
-    Each module derives its own. Programs print the text alone; any other exception is a defect and keeps its traceback.
+    Each module derives its own. Programs print only the text; any other exception is a defect and keeps its traceback.
     """
 
 
 def exit_code(program: str, main: Callable[[], int | None]) -> int:
-    """Run `main` and return the process's exit code: its own, 1 after a GazeVlmError, 130 after Ctrl-C.
+    """Run `main` and return its exit code, 1 after a GazeVlmError, or 130 after Ctrl-C.
 
-    A GazeVlmError is printed on stderr as `program: error: text`.
+    A GazeVlmError is printed to stderr as `program: error: text`.
     """
     try:
         return main() or 0

@@ -1,10 +1,10 @@
-"""Ego4D: one canonical video with its gaze, and narrations or long-term anticipation labels as actions.
+"""Ego4D: one canonical video with its gaze, and its narrations or long-term anticipation labels as actions.
 
 Gaze: https://ego4d-data.org/docs/data/gaze/, one CSV a video. norm_pos is Pupil Core's normalized space, whose origin
 is the image's BOTTOM left corner: https://docs.pupil-labs.com/core/terminology/#coordinate-system. Annotations:
 https://ego4d-data.org/docs/data/annotations-schemas/ (narration.json, fho_lta_<set>.json); tags in narrations:
-https://ego4d-data.org/docs/data/annotation-guidelines/. Times are seconds of the canonical video, which begins at its
-first frame: https://ego4d-data.org/docs/data/videos/. The data set gives no dates.
+https://ego4d-data.org/docs/data/annotation-guidelines/. Times are seconds of the canonical video, from its
+first frame: https://ego4d-data.org/docs/data/videos/. The data set has no dates.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from gaze_vlm_ros.session.gaze_track import GazeTrack, points_to_px
 from gaze_vlm_ros.storage.tables import FileMissing, read_table, require_file, time_order
 
 TIME, CONFIDENCE, X, Y = "canonical_timestamp_s", "confidence", "norm_pos_x", "norm_pos_y"
-# A narration is a moment. Its action is taken to last until the next one, and no longer than this.
+# A narration has only one time. Its action is assumed to last until the next one, at most this long.
 LONGEST_NARRATION_S = 5.0
-_HEAD_BYTES = 1 << 16  # which of the annotation files it is, stands in front
+_HEAD_BYTES = 1 << 16  # enough to recognize which annotation file it is
 _OWN_ACTION = re.compile(r"#c\b\s*(c\b)?\s*", re.IGNORECASE)  # "#C C picks a cup": the camera wearer picks a cup
 _TAXONOMY = re.compile(r"_\(.*\)$")  # "put_(place,_leave,_drop)"
 
 
 class BadAnnotations(GazeVlmError):
-    """The file is none of the annotation files that hold actions, or it is damaged."""
+    """The file is not an annotation file with actions, or is damaged."""
 
 
 class NoActions(GazeVlmError):
@@ -48,9 +48,9 @@ class NoActions(GazeVlmError):
 def read_ego4d(
     video_path: Path, gaze: Path | None = None, labels: Path | None = None, cut: bool = False
 ) -> ImportedSession:
-    """One canonical video, named by its uid.
+    """Read one canonical video, named by its uid.
 
-    gaze: its CSV; None = where the data set's own downloader puts it, or beside the video. labels: narration.json or
+    gaze: its CSV; None = where the data set's downloader puts it, or beside the video. labels: narration.json or
     fho_lta_<set>.json; None = no labels. cut: leave out gaze and labels beyond the video, however long.
     Raises FileMissing, WrongColumns, BadRow, OutOfOrder, BadVideo, VideoTooShort, BadAnnotations, NoActions.
     """
@@ -88,14 +88,14 @@ def read_ego4d(
 
 
 def _beside(video: Path) -> Path:
-    """The gaze CSV of a video: `../gaze/<uid>.csv`, as the downloader lays it, or beside it. Raises FileMissing."""
+    """Return the gaze CSV of a video: `../gaze/<uid>.csv`, as downloaded, or beside it. Raises FileMissing."""
     places = [video.parent.parent / "gaze" / f"{video.stem}.csv", video.with_suffix(".csv")]
     for place in places:
         if place.is_file():
             return place
     raise FileMissing(
-        f"no gaze of {video}: expected {' or '.join(map(str, places))}; download it (ego4d --datasets gaze), or name "
-        "it with --gaze"
+        f"no gaze of {video}: expected {' or '.join(map(str, places))}; download it (ego4d --datasets gaze), or "
+        "give its path with --gaze"
     )
 
 
@@ -107,7 +107,7 @@ def _with_video(actions: list[Action], video: Video, left_out: Counter[str], cut
 
 
 def read_actions(path: Path, uid: str, left_out: Counter[str]) -> list[Action]:
-    """What the camera wearer does in one video, its times from UNDATED_START_NS on.
+    """Return the camera wearer's actions in one video; its first frame is at UNDATED_START_NS.
 
     path: narration.json or fho_lta_<set>.json. Raises FileMissing, BadAnnotations, NoActions.
     """
@@ -130,24 +130,24 @@ def read_actions(path: Path, uid: str, left_out: Counter[str]) -> list[Action]:
 
 
 def _narrated_actions(path: Path, uid: str, left_out: Counter[str]) -> Iterator[Action]:
-    """What the first narrator says that the camera wearer does; the second's, where there is no first."""
+    """Return the camera wearer's actions from the first narrator, or from the second if there is no first."""
     video = _value_of(path, uid) or {}
     passes = [video.get(name, {}).get("narrations", []) for name in ("narration_pass_1", "narration_pass_2")]
     passes = [narrations for narrations in passes if narrations]
-    left_out["narrations of the second narrator, who tells the same again"] += sum(map(len, passes[1:]))
-    told: dict[int, str] = {}
+    left_out["narrations of the second narrator, who describes the same video"] += sum(map(len, passes[1:]))
+    texts: dict[int, str] = {}
     for narration in passes[0] if passes else []:
         text = narration["narration_text"].strip()
         own = _OWN_ACTION.match(text)
         if "#unsure" in text.lower():
-            left_out["narrations that their narrator is unsure of"] += 1
+            left_out["narrations marked as unsure"] += 1
         elif own is None:
             left_out["narrations that are not about the camera wearer"] += 1
-        elif (start_ns := _stamp_ns(narration["timestamp_sec"])) in told:
-            left_out["narrations of a moment that another tells of"] += 1
+        elif (start_ns := _stamp_ns(narration["timestamp_sec"])) in texts:
+            left_out["narrations at the same time as another"] += 1
         else:
-            told[start_ns] = text[own.end() :].strip().rstrip(".")
-    moments = sorted(told.items())
+            texts[start_ns] = text[own.end() :].strip().rstrip(".")
+    moments = sorted(texts.items())
     longest_ns = round(LONGEST_NARRATION_S * 1e9)
     for (start_ns, text), following in zip_longest(moments, moments[1:]):
         goes_on = following is not None and following[0] - start_ns <= longest_ns
@@ -155,7 +155,7 @@ def _narrated_actions(path: Path, uid: str, left_out: Counter[str]) -> Iterator[
 
 
 def _anticipation_actions(path: Path, uid: str) -> Iterator[Action]:
-    """Verb and noun of each action; their times are relative to the clip, and the clip's to the video."""
+    """Return verb and noun of each action. Its times are relative to its clip, the clip's to the video."""
     with path.open(encoding="utf-8") as stream:
         clips = json.load(stream)["clips"]
     for clip in clips:
@@ -176,18 +176,18 @@ def _stamp_ns(time_s: float) -> int:
 
 
 def _words(name: str) -> str:
-    """In words: of "put_(place,_leave,_drop)", as the taxonomy has it, "put"."""
+    """Return a taxonomy name in words: "put_(place,_leave,_drop)" gives "put"."""
     return _TAXONOMY.sub("", name).replace("_", " ")
 
 
 def _value_of(path: Path, key: str) -> Any:
-    """The object that stands behind `key`, wherever in the file, None where there is none.
+    """Return the object that is the value of `key`, anywhere in a JSON file; None if there is none.
 
-    narration.json is most of a gigabyte, for thousands of videos: it is searched, and only this object is parsed.
+    narration.json describes thousands of videos in almost a gigabyte: search it, and parse only this object.
     """
-    behind = re.compile(re.escape(json.dumps(key).encode()) + rb"\s*:\s*(?=\{)")
+    value_of_key = re.compile(re.escape(json.dumps(key).encode()) + rb"\s*:\s*(?=\{)")
     with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        match = behind.search(data)
+        match = value_of_key.search(data)
         if match is None:
             return None
         size = 1 << 20

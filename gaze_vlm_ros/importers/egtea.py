@@ -1,10 +1,10 @@
-"""EGTEA Gaze+: one session's video, its gaze as SMI BeGaze exported it, and the raw action annotations.
+"""EGTEA Gaze+: the video of one session, its gaze as exported by SMI BeGaze, and the raw action annotations.
 
-Data set: https://cbs.ic.gatech.edu/fpv/. Gaze: a tab-separated text file a session, in one of two layouts, as the
-reader that comes with the data set takes them (gaze_io_sample.py; a copy:
+Data set: https://cbs.ic.gatech.edu/fpv/. Gaze: one tab-separated text file per session, in one of the two layouts that
+the data set's own reader accepts (gaze_io_sample.py; a copy:
 https://github.com/BolinLai/GLC/blob/main/data/gaze_io_sample.py): 7 columns with the number of the video frame, or 26
 with its time code HH:MM:SS:FF at 24 frames/s; px on 1280x960 from the top left corner, whatever the video's size.
-Columns go by their names (BeGaze's raw data export: Time in µs, Type SMP = sample, B, L and R POR X/Y [px] = point of
+Columns are found by name (BeGaze's raw data export: Time in µs, Type SMP = sample, B, L and R POR X/Y [px] = point of
 regard of both eyes, the left, the right; Frame; Event Info). Actions, raw_annotations/action_labels.csv: "Clip ID; Clip
 Prefix; Video Session; Starting Time (ms); Ending Time (ms); Action Label; Verb Label; Noun Label(s)". It has no dates.
 """
@@ -29,7 +29,7 @@ from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.storage.tables import BadRow, FileMissing, WrongColumns, read_table, require_file, time_order
 
 FRAME_RATE_HZ = 24
-GAZE_SIZE = (1280, 960)  # px, of the image that points of regard refer to
+GAZE_SIZE = (1280, 960)  # (width, height) px of the image that points of regard refer to
 EYE_STATES = {"fixation": EYE_FIXATION, "visual intake": EYE_FIXATION, "saccade": EYE_SACCADE, "blink": EYE_BLINK}
 SESSION, START_MS, END_MS = "Video Session", "Starting Time (ms)", "Ending Time (ms)"
 ACTION, VERB, NOUNS = "Action Label", "Verb Label", "Noun Label(s)"
@@ -37,7 +37,7 @@ _SESSION_NAME = re.compile(r"(?P<person>O?P\d+)-(?P<recipe>R\d+)-(?P<task>.+)", 
 
 
 class WrongFrameRate(GazeVlmError):
-    """The video's frames are not those that the gaze counts."""
+    """The video does not have the frame rate by which the gaze counts its frames."""
 
 
 class NoActions(GazeVlmError):
@@ -47,7 +47,7 @@ class NoActions(GazeVlmError):
 def read_egtea(
     video_path: Path, gaze: Path | None = None, labels: Path | None = None, cut: bool = False
 ) -> ImportedSession:
-    """One session's whole video (not a clip), named as the session, such as P26-R05-Cheeseburger.mp4.
+    """Read a session's whole video (not a clip), named after the session, such as P26-R05-Cheeseburger.mp4.
 
     gaze: its BeGaze export; None = gaze_data/<session>.txt near the video. labels: action_labels.csv; None = no labels.
     cut: leave out gaze and labels beyond the video, however long.
@@ -87,9 +87,9 @@ def read_egtea(
 
 
 class _Samples(NamedTuple):
-    """Rows of a BeGaze export, as they stand."""
+    """Rows of a BeGaze export, unchanged."""
 
-    times_us: NDArray[np.int64]  # (N,) tracker's clock
+    times_us: NDArray[np.int64]  # (N,) of the tracker's clock
     frames: NDArray[np.int64]  # (N,) number of the video frame, from 0
     xy: NDArray[np.float64]  # (N, 2) px on GAZE_SIZE; NaN = none
     eye_states: NDArray[np.uint8]  # (N,)
@@ -102,7 +102,7 @@ def _near(video: Path) -> Path:
         if (folder / f"{video.stem}.txt").is_file():
             return folder / f"{video.stem}.txt"
     raise FileMissing(
-        f"no gaze of {video}: expected {video.stem}.txt in one of {', '.join(map(str, folders))}; name it with --gaze"
+        f"no gaze of {video}: expected {video.stem}.txt in one of {', '.join(map(str, folders))}; give it with --gaze"
     )
 
 
@@ -110,13 +110,13 @@ def _require_frame_rate(video: Video) -> None:
     rate_hz = 1e9 / video.frame_ns if video.frame_ns else FRAME_RATE_HZ
     if abs(rate_hz / FRAME_RATE_HZ - 1) > 0.01:
         raise WrongFrameRate(
-            f"{video.path} has {rate_hz:.2f} frames/s, expected {FRAME_RATE_HZ}: gaze belongs to frames by their "
-            "number; give the video as the data set has it"
+            f"{video.path} has {rate_hz:.2f} frames/s, expected {FRAME_RATE_HZ}: gaze counts "
+            "frames by number; give the original video of the data set"
         )
 
 
 def _read_begaze(path: Path, left_out: Counter[str]) -> _Samples:
-    """Raises FileMissing, WrongColumns, BadRow."""
+    """Read the samples of a BeGaze export. Raises FileMissing, WrongColumns, BadRow."""
     require_file(path, "a BeGaze export of EGTEA Gaze+")
     times_us, frames, points, states = [], [], [], []
     columns: dict[str, int] = {}
@@ -130,11 +130,11 @@ def _read_begaze(path: Path, left_out: Counter[str]) -> _Samples:
             if not text.strip():
                 continue
             if len(fields) > columns["type"] and fields[columns["type"]].strip() != "SMP":
-                left_out["rows of the gaze file that are no samples"] += 1
+                left_out["rows of the gaze file that are not samples"] += 1
                 continue
             if len(fields) <= max(columns.values()):
                 raise BadRow(
-                    f"{path}, line {line}: {len(fields)} fields, expected {max(columns.values()) + 1}; it is cut"
+                    f"{path}, line {line}: {len(fields)} fields, expected {max(columns.values()) + 1}; it is cut short"
                 )
             entry = {name: fields[place].strip() for name, place in columns.items()}
             try:
@@ -144,18 +144,20 @@ def _read_begaze(path: Path, left_out: Counter[str]) -> _Samples:
             except ValueError:
                 raise BadRow(
                     f"{path}, line {line}: time {entry['time']!r}, frame {entry['frame']!r}, point {entry['x']!r}, "
-                    f"{entry['y']!r}; expected µs, a frame's number or HH:MM:SS:FF, and px"
+                    f"{entry['y']!r}; expected µs, a frame number or HH:MM:SS:FF, and px"
                 ) from None
             states.append(EYE_STATES.get(entry["event"].lower(), EYE_UNKNOWN))
     if not columns:
-        raise WrongColumns(f"{path} is no BeGaze export: no line begins with 'Time'; give the session's gaze_data .txt")
+        raise WrongColumns(
+            f"{path} is not a BeGaze export: no line starts with 'Time'; give the session's gaze_data .txt"
+        )
     xy = np.array(points, np.float64).reshape(-1, 2)
-    xy[(xy == 0).all(axis=1)] = np.nan  # BeGaze writes 0, 0 where it has no point
+    xy[(xy == 0).all(axis=1)] = np.nan  # BeGaze writes 0, 0 for no point
     return _Samples(np.array(times_us, np.int64), np.array(frames, np.int64), xy, np.array(states, np.uint8))
 
 
 def _columns(header: list[str], path: Path) -> dict[str, int]:
-    """Place of each column that is read; of both eyes before the left before the right."""
+    """Return the index of each column to read. Both eyes are preferred to the left eye, the left to the right."""
     places = {"time": 0}
     for name, candidates in {
         "type": ("Type",),
@@ -188,10 +190,10 @@ def _px(text: str) -> float:
 def _stamps(
     samples: _Samples, video: Video, left_out: Counter[str], cut: bool
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """(N,) times after the video's first frame, and which samples have a frame.
+    """Return times (N,) after the video's first frame, ns, and which samples have a frame.
 
-    A sample belongs to the frame that BeGaze names. Samples of one frame keep their distance on the tracker's clock, as
-    far as the frame lasts: the first of them stands at its beginning.
+    A sample belongs to the frame that BeGaze names. The first sample of a frame gets the frame's time; the others keep
+    their distance to it on the tracker's clock, but stay within the frame.
     """
     frames, times_ns = samples.frames, video.times_ns
     nominal_ns = frames * 1_000_000_000 // FRAME_RATE_HZ
@@ -217,7 +219,7 @@ def _actions(path: Path, session: str, video: Video, left_out: Counter[str], cut
     if not own.any():
         known = ", ".join(sorted(set(table.texts[SESSION]))[:5])
         raise NoActions(
-            f"{path} has no action of session {session!r} (it has {known}, ...); name the video as its session"
+            f"{path} has no action of session {session!r} (it has {known}, ...); name the video after its session"
         )
     starts_ns, ends_ns = (table.ints[name] * 1_000_000 for name in (START_MS, END_MS))
     kept = np.zeros(len(own), np.bool_)
@@ -234,5 +236,5 @@ def _actions(path: Path, session: str, video: Video, left_out: Counter[str], cut
 
 
 def _words(label: str) -> str:
-    """In words: of "Transfer cucumber,cutting_board" "transfer cucumber, cutting board"."""
+    """Return a label in words: "Put cucumber,cutting_board" gives "put cucumber, cutting board"."""
     return label.lower().replace("_", " ").replace(",", ", ")

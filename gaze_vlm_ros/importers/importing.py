@@ -1,4 +1,4 @@
-"""`gaze-vlm import`: a recording in another format to a training bag."""
+"""`gaze-vlm import`: write a recording in another format as a training bag."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.session_writer import BadFrameSize, ImportedSession, ImportSummary, write_session
 from gaze_vlm_ros.storage.tables import FileMissing
 
-# What each format takes besides its source.
+# Options of each format; any other is refused.
 OPTIONS = {
     "neon": ("events_as_labels",),
     "neon-cloud": ("events_as_labels", "cut"),
@@ -22,11 +22,11 @@ KINDS = tuple(OPTIONS)
 
 
 class UnknownKind(GazeVlmError):
-    """There is no importer of this name."""
+    """There is no importer for this format."""
 
 
 class OptionNotTaken(GazeVlmError):
-    """The format has no use for an option."""
+    """The format does not have this option."""
 
 
 def import_recording(
@@ -34,11 +34,11 @@ def import_recording(
     source: Path,
     out: Path,
     *,
-    gaze: Path | None = None,  # ego4d, egtea: the gaze file; None = where the data set has it
-    labels: Path | None = None,  # ego4d, egtea: the annotation file; None = no labels
+    gaze: Path | None = None,  # ego4d, egtea: gaze file; None = where the data set has it
+    labels: Path | None = None,  # ego4d, egtea: annotation file; None = no labels
     events_as_labels: bool = False,  # neon, neon-cloud: the recording's events are actions
-    cut: bool = False,  # leave out what goes on beyond the video, rather than refuse
-    session: str = "",  # these four: "" = what the recording itself says, if it does
+    cut: bool = False,  # leave out gaze and labels beyond the video instead of refusing
+    session: str = "",  # these four: "" = from the recording, if it has it
     person: str = "",
     task: str = "",
     scene: str = "",
@@ -46,17 +46,18 @@ def import_recording(
     size: tuple[int, int] | None = None,  # (width, height) px to shrink frames to; None = as they are
     progress: bool = True,  # a bar on stderr
 ) -> ImportSummary:
-    """Write the bag `out` of one recording. `source`: a recording's folder (neon, neon-cloud) or video (ego4d, egtea).
+    """Write one recording as the bag `out`.
 
+    source: the recording's folder (neon, neon-cloud) or video (ego4d, egtea).
     Raises UnknownKind, OptionNotTaken, BagExists, and what the format's reader and `write_session` raise.
     """
     if kind not in OPTIONS:
         raise UnknownKind(f"there is no importer {kind!r}, expected one of {', '.join(KINDS)}")
     given = {"gaze": gaze, "labels": labels, "events_as_labels": events_as_labels, "cut": cut}
     options = {name: value for name, value in given.items() if name in OPTIONS[kind]}
-    if useless := [name for name, value in given.items() if value and name not in options]:
-        raise OptionNotTaken(f"{kind} takes no --{useless[0].replace('_', '-')}; leave it out")
-    if out.exists():  # before minutes of reading
+    if foreign := [name for name, value in given.items() if value and name not in options]:
+        raise OptionNotTaken(f"{kind} takes no --{foreign[0].replace('_', '-')}; leave it out")
+    if out.exists():  # check before minutes of reading
         raise BagExists(f"{out} exists already, and bags are never overwritten; give another name")
     if not source.exists():
         raise FileMissing(f"{source} is missing: expected a recording's {'folder' if 'neon' in kind else 'video'}")
@@ -73,7 +74,7 @@ def import_recording(
 
 
 def _reader(kind: str) -> Callable[..., ImportedSession]:
-    # Each imports its own part only: the data sets need nothing of Pupil Labs.
+    # Import only the reader that is needed: those of data sets do not need Pupil Labs' library.
     if kind == "neon":
         from gaze_vlm_ros.importers.neon import read_neon
 
@@ -92,7 +93,7 @@ def _reader(kind: str) -> Callable[..., ImportedSession]:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """(width, height) of "640x480". Raises BadFrameSize."""
+    """Return (width, height) for "640x480". Raises BadFrameSize."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     if match is None:
         raise BadFrameSize(f"the frame size is {text!r}, expected WIDTHxHEIGHT in px, such as 640x480")

@@ -1,8 +1,8 @@
-"""Native Neon recordings, as the Companion app writes them: any version that the vendor's reader knows.
+"""Native Neon recordings, as the Companion app writes them: any version that the vendor's reader supports.
 
-Files and their types: https://github.com/pupil-labs/pl-neon-recording, and for what they mean
-https://docs.pupil-labs.com/neon/data-collection/data-streams/. A recording is cut into parts (`… ps1`, `… ps2`) with
-gaps between them; a folder may lack some, and have gaze without video. Stamps are the phone's own, UTC in ns.
+Files and types: https://github.com/pupil-labs/pl-neon-recording. Meaning of the streams:
+https://docs.pupil-labs.com/neon/data-collection/data-streams/. A recording consists of parts (`… ps1`, `… ps2`) with
+gaps between them; parts may be missing, and gaze may have no video. Stamps are the phone's, UTC in ns.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ TRACKER = "Pupil Labs Neon"
 
 
 class DamagedRecording(GazeVlmError):
-    """A stream of the recording is there and cannot be read."""
+    """A stream of the recording exists but cannot be read."""
 
 
 class NoSceneVideo(GazeVlmError):
-    """The recording has no frames of the scene camera."""
+    """The recording has no scene camera frames."""
 
 
 class OtherFormat(GazeVlmError):
@@ -44,13 +44,13 @@ class OtherFormat(GazeVlmError):
 
 
 def read_neon(folder: Path, events_as_labels: bool = False) -> ImportedSession:
-    """A native recording folder. events_as_labels: its events are actions, else there are no labels.
+    """Read a native recording folder. events_as_labels: use its events as actions; otherwise there are no labels.
 
     Raises NotANeonRecording, OtherFormat, NoSceneVideo, DamagedRecording, OutOfOrder.
     """
     if (folder / "gaze.csv").is_file():
         raise OtherFormat(
-            f"{folder} is a Pupil Cloud download (it has gaze.csv), no native recording: import neon-cloud"
+            f"{folder} is a Pupil Cloud download (it has gaze.csv), not a native recording: import neon-cloud"
         )
     left_out: Counter[str] = Counter()
     with _warnings(left_out):
@@ -99,12 +99,12 @@ def read_neon(folder: Path, events_as_labels: bool = False) -> ImportedSession:
 
 @contextmanager
 def _warnings(left_out: Counter[str]) -> Iterator[None]:
-    """Counts as left out what the reader says that it leaves out, in place of logging it."""
+    """Count what the reader leaves out in `left_out` instead of logging it."""
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if isinstance(record.args, tuple) and str(record.args[0]).startswith(neon_recording.SCENE_CAMERA):
-                return  # the scene video is read here, and its losses counted
+                return  # _videos reads the scene video and counts its losses
             left_out[f"part of the recording: {record.getMessage().removeprefix('leaving out ')}"] += 1
 
     collector = Collector(logging.WARNING)
@@ -121,8 +121,8 @@ def _warnings(left_out: Counter[str]) -> Iterator[None]:
 def _damaged(folder: Path, error: Exception) -> DamagedRecording:
     cause = error.__cause__ or error
     return DamagedRecording(
-        f"{folder}: {error} ({type(cause).__name__}: {cause}); move this stream's files out of a copy of the folder to "
-        "import the rest"
+        f"{folder}: {error} ({type(cause).__name__}: {cause}); to import the rest, remove this stream's files from "
+        "a copy of the folder"
     )
 
 
@@ -134,7 +134,7 @@ def _stream(folder: Path, vendor: NeonRecording, name: str) -> Any:
 
 
 def _parts(folder: Path, stem: str, suffix: str) -> list[Path]:
-    """Files `stem psN.suffix` in the order of N."""
+    """Return the files `stem psN.suffix` in the order of N."""
     parts = [path for path in folder.glob(f"{stem} ps*{suffix}") if path.stem.rpartition(" ps")[2].isdigit()]
     return sorted(parts, key=lambda path: int(path.stem.rpartition(" ps")[2]))
 
@@ -153,7 +153,7 @@ def _videos(folder: Path, left_out: Counter[str]) -> list[TimedVideo]:
             continue
         stamps_ns = np.fromfile(time_file, "<i8")
         if np.any(np.diff(stamps_ns) < 0):
-            raise OutOfOrder(f"{time_file}: time goes back from a frame to the next, expected rising times")
+            raise OutOfOrder(f"{time_file}: time goes back from one frame to the next, expected rising times")
         count = min(len(video), len(stamps_ns))
         left_out[f"frames of {path.name} without a time"] += len(video) - count
         left_out[f"times in {time_file.name} without a frame"] += len(stamps_ns) - count
@@ -173,7 +173,7 @@ def _videos(folder: Path, left_out: Counter[str]) -> list[TimedVideo]:
 def _gaze(
     folder: Path, native: neon_recording.NativeRecording, vendor: NeonRecording, left_out: Counter[str]
 ) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.uint8]]:
-    """Stamps, points and worn of the 200 Hz gaze that was computed afterwards, or else of the live one."""
+    """Return stamps, points and worn of the 200 Hz gaze computed afterwards, or of the live gaze if there is none."""
     if not ((folder / "gaze_200hz.raw").is_file() and (folder / "gaze_200hz.time").is_file()):
         _count_unused(_parts(folder, "gaze", ".time"), len(native.gaze.stamps_ns), left_out)
         worn = np.where(native.gaze.worn, WORN_YES, WORN_NO).astype(np.uint8)
@@ -186,12 +186,12 @@ def _gaze(
         raw = np.fromfile(folder / "worn_200hz.raw", np.uint8)[: len(stamps_ns)]
         worn[: len(raw)] = np.where(raw == neon_recording.WORN, WORN_YES, WORN_NO)
     if any(folder.glob("gaze ps*.raw")):
-        left_out["gaze samples of the live estimate: the 200 Hz gaze stands in for them"] = len(native.gaze.stamps_ns)
+        left_out["gaze samples of the live estimate, replaced by the 200 Hz gaze"] = len(native.gaze.stamps_ns)
     return stamps_ns, points, worn
 
 
 def _count_unused(time_files: list[Path], used: int, left_out: Counter[str]) -> None:
-    # A recording that was cut off has a row more in one of its files.
+    # An interrupted recording has one row more in one of its files.
     left_out["times of gaze without a sample"] += sum(file.stat().st_size // 8 for file in time_files) - used
 
 
@@ -200,7 +200,7 @@ def _camera(folder: Path, vendor: NeonRecording) -> CameraModel | None:
         calibration = vendor.calibration
     except (IndexError, ValueError) as error:
         raise DamagedRecording(
-            f"{folder / 'calibration.bin'} cannot be read ({error}); copy it again, or leave it out of a copy of the "
+            f"{folder / 'calibration.bin'} cannot be read ({error}); copy it again, or remove it from a copy of the "
             "folder"
         ) from None
     if calibration is None:

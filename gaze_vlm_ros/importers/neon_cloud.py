@@ -1,7 +1,7 @@
-"""Pupil Cloud's "Timeseries Data + Scene Video" download: one folder a recording.
+"""Pupil Cloud's "Timeseries Data + Scene Video" download: one folder per recording.
 
 Files and columns: https://docs.pupil-labs.com/neon/data-collection/data-format/. Stamps are UTC in ns; x and y are px
-of the scene image from its top left corner. gaze.csv, world_timestamps.csv and the video are needed, all else is
+of the scene image from its top left corner. gaze.csv, world_timestamps.csv and the video are required; all else is
 optional: older downloads lack saccades.csv and some columns.
 """
 
@@ -42,21 +42,22 @@ QUATERNION = ("quaternion x", "quaternion y", "quaternion z", "quaternion w")
 
 
 class BadJson(GazeVlmError):
-    """A JSON file is damaged, or lacks what it should have."""
+    """A JSON file is damaged or incomplete."""
 
 
 class UnclearVideo(GazeVlmError):
-    """Which video belongs to which timestamps cannot be told."""
+    """It is unclear which video belongs to which timestamps."""
 
 
 class FramesDiffer(GazeVlmError):
-    """The video has another number of frames than there are timestamps."""
+    """The numbers of video frames and timestamps differ."""
 
 
 def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = False) -> ImportedSession:
-    """One recording's folder of the download. events_as_labels: events.csv are actions, else there are no labels.
+    """Read one recording's folder of the download.
 
-    cut: leave out frames without timestamps, however many. Raises FileMissing, WrongColumns, BadRow, OutOfOrder,
+    events_as_labels: use events.csv as actions; otherwise there are no labels. cut: leave out frames without
+    timestamps, however many. Raises FileMissing, WrongColumns, BadRow, OutOfOrder,
     BadVideo, BadJson, UnclearVideo, FramesDiffer.
     """
     left_out: Counter[str] = Counter()
@@ -96,7 +97,7 @@ def _read(folder: Path, name: str, **columns: Any) -> Table:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """The object in a JSON file, empty where there is no file. Raises BadJson."""
+    """Return the object in a JSON file, or {} if there is no file. Raises BadJson."""
     if not path.is_file():
         return {}
     try:
@@ -109,7 +110,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _videos(folder: Path, left_out: Counter[str], cut: bool) -> list[TimedVideo]:
-    """Each section's video, with the timestamps of its section."""
+    """Return the video of each section with the section's timestamps."""
     paths = sorted(folder.glob("*.mp4"))
     if not paths:
         raise FileMissing(
@@ -128,8 +129,8 @@ def _videos(folder: Path, left_out: Counter[str], cut: bool) -> list[TimedVideo]
             chosen = np.char.startswith(sections, prefix)
             if len(set(sections[chosen])) != 1:
                 raise UnclearVideo(
-                    f"{path} belongs to no single section of world_timestamps.csv: expected a name that begins with "
-                    f"one of {', '.join(sorted(set(sections)))}; remove the videos that are not of this download"
+                    f"{path} does not belong to one section of world_timestamps.csv: expected a name that starts with "
+                    f"one of {', '.join(sorted(set(sections)))}; remove videos of other downloads"
                 )
         used |= chosen
         if timed := _timed(read_video(path), stamps_ns[chosen], table.path, left_out, cut):
@@ -152,8 +153,8 @@ def _timed(
     count = min(len(video), len(stamps_ns))
     if abs(len(video) - len(stamps_ns)) * video.frame_ns > LONGEST_TAIL_S * 1e9 and not cut:
         raise FramesDiffer(
-            f"{video.path} has {len(video)} frames and {path.name} {len(stamps_ns)} timestamps, expected as many; "
-            "download both again, or --cut to pair them from the start"
+            f"{video.path} has {len(video)} frames and {path.name} {len(stamps_ns)} timestamps, expected "
+            "equal numbers; download both again, or give --cut to pair them from the start"
         )
     left_out["frames without a timestamp"] += len(video) - count
     left_out["timestamps without a frame"] += len(stamps_ns) - count
@@ -168,7 +169,7 @@ def _worn(table: Table) -> NDArray[np.uint8]:
 
 
 def _eye_states(folder: Path, table: Table, order: NDArray[np.intp]) -> NDArray[np.uint8]:
-    """Of the ids that gaze.csv gives each sample, and of the intervals in the files of events."""
+    """Return eye states (N,) from the event files, and from the ids of events in gaze.csv."""
     stamps_ns = table.ints[STAMP][order]
     states = eye_states(stamps_ns, *(_intervals(folder, name) for name in ("fixations", "saccades", "blinks")))
     fixation, blink = (
@@ -198,7 +199,7 @@ def _imu(folder: Path) -> ImuSamples | None:
         folder, "imu.csv", ints=(STAMP,), floats=(*GYROSCOPE, *ACCELERATION, *QUATERNION), optional=QUATERNION
     )
     order = time_order(table.ints[STAMP], table.path)
-    zeros = np.zeros(len(order))  # no orientation
+    zeros = np.zeros(len(order))  # all zeros = no orientation
     return ImuSamples(
         table.ints[STAMP][order],
         np.stack([table.floats[name] for name in ACCELERATION], axis=1)[order],
@@ -212,7 +213,7 @@ def _camera(folder: Path) -> CameraModel | None:
     content = _read_json(path)
     if not content:
         return None
-    # dist_coefs on the page of the data format, distortion_coefficients in the vendor's tutorial on them.
+    # The data format page says dist_coefs, the vendor's tutorial distortion_coefficients.
     distortion = content.get("dist_coefs", content.get("distortion_coefficients"))
     try:
         model = CameraModel(

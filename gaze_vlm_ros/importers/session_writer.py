@@ -1,4 +1,4 @@
-"""Frames, gaze, labels and IMU of one imported session to a training bag, streamed in the order of their time."""
+"""Write frames, gaze, labels and IMU samples of an imported session to a training bag, in the order of time."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
 )  # fmt: skip
 FRAME_ID, IMU_FRAME_ID = "scene_camera_optical_frame", "neon_imu"  # as the eye_tracker node's
 STANDARD_GRAVITY_M_S2 = 9.80665
-IMPORT_RECORD = "gaze_vlm_import"  # in an imported bag: what was left out, by reason
-# Data sets that give no date start here: ROS takes the time 0 for "not set", and none should look like a real date.
+IMPORT_RECORD = "gaze_vlm_import"  # record in the bag: what was left out, by reason
+# Start of sessions without a date: ROS takes time 0 for "not set", and the date should not look like a real one.
 UNDATED_START_NS = 86_400 * 1_000_000_000
 
 
@@ -44,15 +44,15 @@ class BadFrameSize(GazeVlmError):
 
 
 class BadRate(GazeVlmError):
-    """Frames cannot be thinned out to this rate."""
+    """The highest frame rate is not a rate."""
 
 
 class BadStamps(GazeVlmError):
-    """Times that ROS cannot express."""
+    """A time is outside the range of ROS time."""
 
 
 class CameraModel(NamedTuple):
-    """A pinhole camera as OpenCV has it."""
+    """A pinhole camera with OpenCV's distortion model."""
 
     matrix: NDArray[np.float64]  # (3, 3)
     distortion: NDArray[np.float64]  # (4,), (5,) or (8,): k1, k2, p1, p2, k3, k4, k5, k6
@@ -60,7 +60,7 @@ class CameraModel(NamedTuple):
 
 @dataclass(frozen=True)
 class TimedVideo:
-    """A video, and the acquisition time of each of its frames. Frames without one, at the end, are left out."""
+    """A video with the acquisition time of each frame. Frames at the end without a time are left out."""
 
     video: Video
     stamps_ns: NDArray[np.int64]  # (M,), M <= len(video), ascending
@@ -68,21 +68,21 @@ class TimedVideo:
 
 @dataclass
 class ImportedSession:
-    """What the reader of a format found. Arrays are in the order of their time."""
+    """A recording as a format's reader returns it. Arrays are in the order of time."""
 
     metadata: dict[str, str]
     videos: Sequence[TimedVideo]  # of one size
     gaze: GazeTrack
-    device_ns: NDArray[np.int64]  # (N,) of gaze, on the tracker's own clock; 0 = unknown
+    device_ns: NDArray[np.int64]  # (N,) stamps of the gaze on the tracker's own clock; 0 = unknown
     labels: LabelTrack
     imu: ImuSamples | None = None
     camera: CameraModel | None = None
-    left_out: Counter[str] = field(default_factory=Counter)  # by what it is and why it is not in the bag
+    left_out: Counter[str] = field(default_factory=Counter)  # counts by what was left out and why
 
 
 @dataclass(frozen=True)
 class ImportSummary:
-    """What is in the bag, and what is not."""
+    """What was written to the bag, and what was left out."""
 
     bag: Path
     frames: int
@@ -90,14 +90,14 @@ class ImportSummary:
     frame_span_ns: tuple[int, int]  # first and last
     longest_gap_s: float  # between two frames
     gaze: GazeSummary
-    gaze_without_video: int  # samples in the bag at times that no video covers
+    gaze_without_video: int  # samples in the bag at times without video
     actions: int
     distinct_actions: int
     imu: int
     left_out: dict[str, int]
 
     def table(self) -> str:
-        """For a person, one line each."""
+        """Return the summary for a terminal, one fact a line."""
         first_ns, last_ns = self.frame_span_ns
         span_s = (last_ns - first_ns) / 1e9
         rate = f"{(self.frames - 1) / span_s:.1f} Hz, " if span_s > 0 else ""
@@ -123,28 +123,28 @@ class ImportSummary:
             "not worn": gaze.not_worn, "unsure": gaze.unsure, "off the image or none": gaze.off_image,
             "blink or saccade": gaze.blink_or_saccade,
         }  # fmt: skip
-        told = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        return f" ({told})" if told else ""
+        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
+        return f" ({parts})" if parts else ""
 
 
 def write_session(
     session: ImportedSession,
     out: Path,
     *,
-    max_rate_hz: float = 0.0,  # frames that make it more are left out; 0 = keep all
+    max_rate_hz: float = 0.0,  # frames above this rate are left out; 0 = keep all
     size: tuple[int, int] | None = None,  # (width, height) to shrink frames to; None = as they are
     progress: bool = True,
 ) -> ImportSummary:
-    """Write the bag `out`: the topics of the recorder, JPEG of quality 90. Only one frame is held in memory.
+    """Write the bag `out` with the recorder's topics and JPEG frames of quality 90. One frame is in memory at a time.
 
-    Gaze keeps its coordinates, and names the size of the image that they refer to. Nothing stays of a bag that could
-    not be finished. Raises BadFrameSize, BadRate, BadStamps, BadVideo, BagExists, BagNotWritable.
+    Gaze keeps its coordinates and the size of the image that they refer to. An unfinished bag is removed.
+    Raises BadFrameSize, BadRate, BadStamps, BadVideo, BagExists, BagNotWritable.
     """
     original = session.videos[0].video.size
     size = size or original
     if not all(0 < wanted <= there for wanted, there in zip(size, original, strict=True)):
         raise BadFrameSize(
-            f"the frames are to be {size[0]}x{size[1]} px, expected more than 0 and at most the video's "
+            f"the frame size is {size[0]}x{size[1]} px, expected more than 0 and at most the video's "
             f"{original[0]}x{original[1]}"
         )
     if not max_rate_hz >= 0 or math.isinf(max_rate_hz):
@@ -159,7 +159,7 @@ def write_session(
     try:
         _add_topics(writer, session)
         with tqdm(total=int(kept.sum()), desc="frames", unit="frame", mininterval=0.5, disable=not progress) as bar:
-            # A label that starts with a frame comes before it, as do gaze samples.
+            # At equal times, labels and gaze samples come before the frame.
             streams = (_labels(session.labels), _gaze(session), _imu(session.imu), _frames(session, kept, size))
             for stamp_ns, topic, message in heapq.merge(*streams, key=lambda item: item[0]):
                 writer.write_message(topic, message, stamp_ns)
@@ -174,7 +174,7 @@ def write_session(
         writer.add_record(IMPORT_RECORD, {reason: str(count) for reason, count in left_out.items() if count})
         writer.close()
     except BaseException as error:
-        with contextlib.suppress(OSError):  # a full disk takes no last bytes either
+        with contextlib.suppress(OSError):  # a full disk does not take the last bytes either
             writer.discard()
         shutil.rmtree(out, ignore_errors=True)
         if isinstance(error, OSError):
@@ -204,7 +204,7 @@ def thinned(stamps_ns: NDArray[np.int64], max_rate_hz: float) -> NDArray[np.bool
     for index, stamp_ns in enumerate(stamps_ns.tolist()):
         if stamp_ns >= due_ns:
             kept[index] = True
-            # On a grid, so that 30 Hz with jitter gives 10 Hz and not 7.5; after a gap the grid starts anew.
+            # On a grid, so that 30 Hz with jitter gives 10 Hz and not 7.5; after a gap a new grid starts.
             due_ns = due_ns + period_ns if stamp_ns - due_ns < period_ns else stamp_ns + period_ns
     return kept
 
@@ -253,7 +253,7 @@ def _jpeg(rgb: RGB) -> NDArray[np.uint8]:
 
 def _camera_info(camera: CameraModel, header: Any, original: tuple[int, int], size: tuple[int, int]) -> Any:
     scale_x, scale_y = (new / old for new, old in zip(size, original, strict=True))
-    # A pixel's centre is at a whole number: the image starts half a pixel before 0.
+    # Pixel centres have integer coordinates, so the image starts at -0.5.
     to_size = np.array([[scale_x, 0, 0.5 * scale_x - 0.5], [0, scale_y, 0.5 * scale_y - 0.5], [0, 0, 1]])
     matrix = to_size @ camera.matrix
     return message_class("sensor_msgs/msg/CameraInfo")(
@@ -290,7 +290,7 @@ def _labels(labels: LabelTrack) -> _Stamped:
 
 
 def _imu(imu: ImuSamples | None) -> _Stamped:
-    """In SI units and in the sensor's own axes; covariances by REP-145: all zeros = unknown, -1 = no estimate."""
+    """Yield IMU messages in SI units and the sensor's axes. Covariances by REP-145: 0 = unknown, -1 = no estimate."""
     if imu is None:
         return
     imu_class, vector_class, quaternion_class = (

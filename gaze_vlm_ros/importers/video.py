@@ -1,4 +1,4 @@
-"""Frames of a video file with the time of each, decoded one by one."""
+"""Video files: frame times without decoding, and frames decoded one by one."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.tables import require_file
 from gaze_vlm_ros.video.images import RGB
 
-# Trackers run on for a moment after the camera has stopped; more means that another video was given.
+# Trackers run on briefly after the camera has stopped; a longer tail means that it is another video.
 LONGEST_TAIL_S = 1.0
 
 
 class BadVideo(GazeVlmError):
-    """The file is no video, or its frames have no times."""
+    """The file is not a video, or its frames have no times."""
 
 
 class VideoTooShort(GazeVlmError):
-    """Gaze or labels go on after the video has ended."""
+    """Gaze or labels continue after the end of the video."""
 
 
 @dataclass(frozen=True)
 class Video:
-    """What is known of a video without decoding it."""
+    """Size and frame times of a video file."""
 
     path: Path
     size: tuple[int, int]  # (width, height) px
@@ -43,19 +43,19 @@ class Video:
 
     @cached_property
     def times_ns(self) -> NDArray[np.int64]:
-        """(N,) presentation times after that of the first frame."""
+        """Presentation times (N,) after the first frame, ns."""
         tick_ns = self.time_base * 1_000_000_000
         return np.array([round(pts * tick_ns) for pts in (self.pts - self.pts[0]).tolist()], np.int64)
 
     @cached_property
     def frame_ns(self) -> int:
-        """Median time from a frame to the next; 0 where there is only one."""
+        """Median interval between frames, ns; 0 for a single frame."""
         return int(np.median(np.diff(self.times_ns))) if len(self) > 1 else 0
 
     def frames(self, wanted: NDArray[np.bool_], size: tuple[int, int]) -> Iterator[tuple[int, RGB]]:
-        """(number, (H, W, 3) RGB) of the `wanted` frames (N,), scaled to `size` (width, height), one at a time.
+        """Yield (number, (H, W, 3) RGB) of the frames in the mask `wanted` (N,), scaled to `size` (width, height).
 
-        Damaged frames do not come. Raises BadVideo where the file ends being one.
+        Damaged frames are skipped. Raises BadVideo if the file cannot be read to its end.
         """
         try:
             with av.open(str(self.path)) as container:
@@ -80,12 +80,12 @@ def _decoded(packet: Any) -> list[Any]:
 
 
 def read_video(path: Path) -> Video:
-    """Size and frame times of a video, from its packets. Raises FileMissing, BadVideo."""
+    """Read size and frame times of a video from its packets. Raises FileMissing, BadVideo."""
     require_file(path, "a video")
     try:
         with av.open(str(path)) as container:
             stream = container.streams.video[0]
-            # Discarded packets are there for the decoder alone; nobody sees them.
+            # Discarded packets are only for the decoder; they are never shown.
             pts = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
             size, time_base = (stream.codec_context.width, stream.codec_context.height), stream.time_base
     except IndexError:
@@ -94,23 +94,21 @@ def read_video(path: Path) -> Video:
         reason = getattr(error, "strerror", None) or error
         raise BadVideo(f"{path} cannot be read as a video ({reason}); copy or download it again") from None
     if not pts or None in pts or not all(size) or time_base is None:
-        raise BadVideo(
-            f"{path} holds {len(pts)} frames, not all with a time; give a video with frame times, such as mp4"
-        )
+        raise BadVideo(f"{path} has {len(pts)} frames, not all with a time; give a video with frame times, such as mp4")
     return Video(path, size, np.unique(np.array(pts, np.int64)), time_base)
 
 
 def within_video(video: Video, times_ns: NDArray[np.int64], what: str, cut: bool) -> NDArray[np.bool_]:
-    """(N,) which of `what` come before the video's end.
+    """Return a mask (N,) of the times before the end of the video.
 
-    times_ns: (N,) from the video's first frame on. Raises VideoTooShort, unless `cut`, where they go on for more than
-    LONGEST_TAIL_S after its end.
+    times_ns: (N,) after the video's first frame. what: their name for the message. Raises VideoTooShort if they
+    continue for more than LONGEST_TAIL_S after the end, unless `cut`.
     """
     end_ns = int(video.times_ns[-1]) + video.frame_ns
     last_ns = int(times_ns.max(initial=0))
     if last_ns > end_ns + LONGEST_TAIL_S * 1e9 and not cut:
         raise VideoTooShort(
-            f"{video.path} ends at {end_ns / 1e9:.2f} s and its {what} go on to {last_ns / 1e9:.2f} s; "
-            "give the whole video, or --cut to leave out what has none"
+            f"{video.path} ends at {end_ns / 1e9:.2f} s but its {what} continue to {last_ns / 1e9:.2f} s; "
+            "give the whole video, or --cut to leave out the rest"
         )
     return times_ns < end_ns

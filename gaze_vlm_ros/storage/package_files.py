@@ -1,4 +1,4 @@
-"""Where the package's own data files are: beside the code in a checkout, under share/ where it is installed."""
+"""The package's own data files: beside the code in a checkout, under share/ in an installation."""
 
 import os
 import sys
@@ -8,14 +8,14 @@ from gaze_vlm_ros.errors import GazeVlmError
 
 
 class SharedFileMissing(GazeVlmError):
-    """A file that the package installs is not where it belongs."""
+    """A file of the package is not installed."""
 
 
 def shared_file(relative: str) -> Path:
-    """Absolute path of a file or folder of the package, e.g. "config/fastdds.xml".
+    """Return the absolute path of a file or folder of the package, such as "config/fastdds.xml".
 
-    Looked for in the checkout that holds this module, then in share/gaze_vlm_ros of every AMENT_PREFIX_PATH entry and
-    of the interpreter's prefix. Raises SharedFileMissing naming all the places.
+    Searches the checkout that holds this module, then share/gaze_vlm_ros of every entry of AMENT_PREFIX_PATH and of the
+    interpreter's prefix. Raises SharedFileMissing, which names all these places.
     """
     prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
     places = [Path(__file__).resolve().parents[2] / relative]

@@ -1,4 +1,4 @@
-"""Columns of a delimited text file as arrays, with one line for what is missing or wrong."""
+"""Delimited text tables: read named columns as arrays, and report a missing or wrong one in one line."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 
-# Samples of two threads or cameras interleave by milliseconds; a clock that goes back farther was set.
+# Samples of two threads or cameras interleave by milliseconds; a larger step back means that the clock was set.
 MAX_STEP_BACK_S = 1.0
-_HEADER_SHOWN = 300  # characters of a wrong header: a binary file's has no end
+_HEADER_SHOWN = 300  # characters of a wrong header in a message: that of a binary file has no end
 
 
 class FileMissing(GazeVlmError):
-    """A file that the format consists of is not there, or may not be read."""
+    """A file that the format needs is missing or may not be read."""
 
 
 class WrongColumns(GazeVlmError):
-    """The file is no table, or one with other columns."""
+    """The file is not a table, or lacks a column."""
 
 
 class BadRow(GazeVlmError):
-    """A row is cut short, or holds something else than its column says."""
+    """A row is cut short, or a value does not fit its column."""
 
 
 class OutOfOrder(GazeVlmError):
-    """The time in a file goes back."""
+    """The time in a file goes backwards."""
 
 
 @dataclass
 class Table:
-    """Columns by name, each with one entry a row; optional ones only where the file has them."""
+    """Columns by name, one entry per row. An optional column is present only if the file has it."""
 
     path: Path
     ints: dict[str, NDArray[np.int64]] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Table:
 
 
 def require_file(path: Path, what: str) -> None:
-    """Raises FileMissing, which says `what` should be there, unless `path` is a file that can be read."""
+    """Raise FileMissing unless `path` is a file that can be read. what: the expected file, for the message."""
     if path.is_file() and os.access(path, os.R_OK):
         return
     problem = "is a folder" if path.is_dir() else "may not be read" if path.exists() else "is missing"
@@ -62,7 +62,7 @@ def read_table(
     optional: Sequence[str] = (),
     delimiter: str = ",",
 ) -> Table:
-    """Read the named columns, in any order, and no others. A "#" in front of the header is passed over.
+    """Read the named columns, in any order, and ignore all others. A "#" before the header is skipped.
 
     what: the file, for error messages, such as "gaze.csv of a Pupil Cloud download".
     Raises FileMissing, WrongColumns, BadRow.
@@ -82,15 +82,15 @@ def read_table(
                     f"{path} is not {what}: it has no column {', '.join(map(repr, missing))}; its columns are "
                     f"{', '.join(header)[:_HEADER_SHOWN] or 'none'}"
                 )
-            places = {name: header.index(name) for name in convert if name in header}
-            rows = {name: [] for name in places}
+            columns = {name: header.index(name) for name in convert if name in header}
+            rows = {name: [] for name in columns}
             for row in reader:
                 if not row:
                     continue
-                for name, place in places.items():
-                    rows[name].append(_field(row, place, name, convert[name], path, reader.line_num))
+                for name, column in columns.items():
+                    rows[name].append(_field(row, column, name, convert[name], path, reader.line_num))
         except csv.Error as error:
-            raise WrongColumns(f"{path} is not {what}: it is no text table ({error})") from None
+            raise WrongColumns(f"{path} is not {what}: it is not a text table ({error})") from None
     return Table(
         path,
         {name: np.array(rows[name], np.int64) for name in ints if name in rows},
@@ -111,30 +111,30 @@ def _float(text: str) -> float:
 
 
 def _field(
-    row: list[str], place: int, name: str, convert: Callable[[str], int | float | str], path: Path, line: int
+    row: list[str], column: int, name: str, convert: Callable[[str], int | float | str], path: Path, line: int
 ) -> int | float | str:
-    if place >= len(row):
+    if column >= len(row):
         raise BadRow(
-            f"{path}, line {line}: {len(row)} fields, and {name!r} is the {place + 1}th; the file is cut short"
+            f"{path}, line {line}: {len(row)} fields, but {name!r} is field {column + 1}; the file is cut short"
         )
     try:
-        value: int | float | str = convert(row[place].strip())
+        value: int | float | str = convert(row[column].strip())
     except ValueError:
         kind = "a whole number" if convert is _int else "a number"
-        raise BadRow(f"{path}, line {line}: {name!r} is {row[place]!r}, expected {kind}") from None
+        raise BadRow(f"{path}, line {line}: {name!r} is {row[column]!r}, expected {kind}") from None
     return value
 
 
 def time_order(stamps_ns: NDArray[np.int64], path: Path) -> NDArray[np.intp]:
-    """(N,) indices that put samples in the order of their time; equal times keep their place.
+    """Return indices (N,) that sort samples by time; equal times keep their order.
 
-    Raises OutOfOrder where the time goes back by more than MAX_STEP_BACK_S.
+    Raises OutOfOrder if the time goes back by more than MAX_STEP_BACK_S.
     """
     steps = np.diff(stamps_ns)
     if len(steps) and steps.min() < -MAX_STEP_BACK_S * 1e9:
         row = int(steps.argmin())
         raise OutOfOrder(
             f"{path}: time goes back by {-steps[row] / 1e9:.3f} s after sample {row + 1} (at {stamps_ns[row]} ns), "
-            "expected rising times; its clock was set, or two recordings are in one file: cut it there"
+            "expected rising times; the clock was set, or the file holds two recordings: split it there"
         )
     return np.argsort(stamps_ns, kind="stable")

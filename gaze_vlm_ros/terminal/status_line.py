@@ -1,4 +1,4 @@
-"""Progress on screen: one line that is rewritten on a terminal, and a line now and then anywhere else."""
+"""Progress of a step: one line that is rewritten on a terminal, or a new line now and then in a log."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import shutil
 import sys
 import time
 
-_QUIET_S = 15.0  # between lines where they cannot be rewritten: a log that moves, and stays short
+_QUIET_S = 15.0  # between lines in a log, so that it shows progress and stays short
 
 
 class StatusLine:
-    """Shows `step` and what it is doing just now."""
+    """Prints the name of a step and, below it, what it is doing now."""
 
     def __init__(self, step: str) -> None:
         self._step = step
@@ -19,7 +19,7 @@ class StatusLine:
         print(f"\n=== {step}", flush=True)
 
     def show(self, text: str) -> None:
-        """Replace what is shown."""
+        """Replace the text below the step; in a log, print it if the last line is old enough."""
         now = time.monotonic()
         line = f"    {now - self._started:4.0f} s  {text}"
         if self._terminal:
@@ -30,7 +30,7 @@ class StatusLine:
             self._shown = now
 
     def done(self, text: str) -> None:
-        """End the step."""
+        """End the step: replace the progress by a result that stays."""
         if self._terminal:
             print("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r", end="")
         print(f"    {time.monotonic() - self._started:4.0f} s  {text}", flush=True)

@@ -8,7 +8,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 def instant_text(time_ns: int) -> str:
-    """UTC and local time to the millisecond; the bare number where no calendar reaches."""
+    """Return UTC and local time to the millisecond, or the plain number if it is outside the calendar."""
     try:
         utc = _EPOCH + timedelta(microseconds=time_ns // 1000)
         local = utc.astimezone()
@@ -18,4 +18,5 @@ def instant_text(time_ns: int) -> str:
 
 
 def printable(text: str) -> str:
+    """Return the text with each control or other unprintable character replaced by U+FFFD."""
     return "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)

@@ -106,19 +106,23 @@ def test_a_start_alone_holds_until_the_next(bare: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "told"),
     [
-        ("", {}, "no column tells when labels start; its columns are none"),
+        ("", {}, "no column is known as the start of a label; its columns are none"),
         ("when,text\n1,a\n", {}, "its columns are when, text; name one, such as --column start=NAME"),
-        ("start,what\n1,a\n", {}, "no column tells what they say"),
+        ("start,what\n1,a\n", {}, "no column is known as its text"),
         ("start,text\n1,a\n", {"columns": {"text": "label"}}, "has no column 'label'"),
         ("start,text\n1,a\n", {"columns": {"txt": "text"}}, "--column txt=text: expected one of start, end"),
         ("start,text\n1,a\nsoon,b\n", {}, "line 3: 'start' is 'soon', expected a number (s)"),
         ("start,text\nnan,a\n", {}, "line 2: 'start' is 'nan'"),
-        ("start,end,text\n1\n", {}, "line 2: 1 fields, and 'text' is field 3"),
+        ("start,end,text\n1\n", {}, "line 2: 1 fields, but 'text' is field 3"),
         ("start,text\n0:99:99x,a\n", {}, "line 2: 'start' is '0:99:99x'"),
         ("start,text\n2026-13-45T00:00:00,a\n", {}, "expected a date and time"),
         ("start_ns,text\n99999999999999999999999,a\n", {}, "after the year 2262"),
-        ('start,text\n1,"a\n', {}, "it is no text table"),
-        (b"start,text\n1,caf\xe9\n", {}, "is not utf-8 text (line 2: byte 0xe9); say what it is, such as --encoding"),
+        ('start,text\n1,"a\n', {}, "it is not a text table"),
+        (
+            b"start,text\n1,caf\xe9\n",
+            {},
+            "is not utf-8 text (line 2: byte 0xe9); give its encoding, such as --encoding",
+        ),
         (b"start,text\n1,caf\xe9\n", {"encoding": "latin-99"}, "there is no encoding 'latin-99'"),
         ("start,text\n1,a\n".encode("utf-16-le"), {}, "NUL characters"),
         ("start,text\n100,a\n200,b\n", {}, "none of the 2 labels is in the 23.9 s"),
@@ -187,9 +191,9 @@ def test_entities_in_subtitles(bare: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "told"),
     [
-        ("a.vtt", "", "is no WebVTT file"),
-        ("a.vtt", SRT, "is no WebVTT file"),
-        ("a.vtt", "WEBVTT\n\n00:01.000 -> 00:02.000\npour\n", "a.vtt holds no cue"),
+        ("a.vtt", "", "is not a WebVTT file"),
+        ("a.vtt", SRT, "is not a WebVTT file"),
+        ("a.vtt", "WEBVTT\n\n00:01.000 -> 00:02.000\npour\n", "a.vtt has no cue"),
         ("a.vtt", "WEBVTT\n\n00:01.0 --> 00:02.000\npour\n", "a.vtt"),
         ("a.vtt", b"WEBVTT\n\n00:01.000 --> 00:02.000\ncaf\xe9\n", "is not utf-8 text"),
         ("a.srt", "hello", "a.srt"),
@@ -249,12 +253,12 @@ def test_elan_times_begin_where_the_media_says(bare: Path, elan: Path) -> None:
     ("change", "options", "told"),
     [
         (lambda text: text, {"tier": "Action"}, "has no tier 'Action'; its tiers are action (3), verb (1)"),
-        (lambda text: text[:400], {}, "is no ELAN document that can be read (ParseError"),
+        (lambda text: text[:400], {}, "is not a valid ELAN document (ParseError"),
         (lambda text: "<html/>", {}, "is a html, expected an ANNOTATION_DOCUMENT"),
         (
             lambda text: text.replace('TIME_SLOT_REF1="ts2"', 'TIME_SLOT_REF1="ts99"'),
             {},
-            "time slot ts99, which is not",
+            "time slot ts99, which does not exist",
         ),
         (lambda text: text.replace('TIME_VALUE="1000"', 'TIME_VALUE="soon"'), {}, "ValueError"),
         (lambda text: text.replace('TIER_ID="verb"', ""), {}, "KeyError: 'TIER_ID'"),
@@ -287,7 +291,9 @@ def test_several_elan_tiers_are_not_guessed(bare: Path, elan: Path) -> None:
     document.add_tier("remark")
     document.add_annotation("remark", 0, 500, "it rains")
     document.to_file(str(elan))
-    with pytest.raises(GazeVlmError, match=r"say with --tier which tier .* action \(3\), verb \(1\), remark \(1\)"):
+    with pytest.raises(
+        GazeVlmError, match=r"give --tier with the tier of the actions; .* action \(3\), verb \(1\), remark \(1\)"
+    ):
         import_labels(bare, elan)
 
 

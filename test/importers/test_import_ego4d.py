@@ -54,9 +54,9 @@ def test_narrations_are_actions_of_the_wearer(video: Path, tmp_path: Path) -> No
     ]  # fmt: skip
     assert summary.left_out == {
         "narrations that are not about the camera wearer": 1,
-        "narrations that their narrator is unsure of": 1,
-        "narrations of a moment that another tells of": 1,
-        "narrations of the second narrator, who tells the same again": 2,
+        "narrations marked as unsure": 1,
+        "narrations at the same time as another": 1,
+        "narrations of the second narrator, who describes the same video": 2,
     }
     assert answers(tmp_path / "bag") == [
         (pytest.approx(3.0), "picks a cup from the table"), (pytest.approx(3.7), "pours the tea"),
@@ -99,7 +99,7 @@ def test_only_this_videos_narrations_are_parsed(video: Path, tmp_path: Path) -> 
 
 def test_gaze_longer_than_the_video(tmp_path: Path) -> None:
     video = write_ego4d(tmp_path / "v2", frames=60)  # 2 s; gaze until 4.75 s
-    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s and its gaze samples go on to 4\.75 s"):
+    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s but its gaze samples continue to 4\.75 s"):
         import_recording("ego4d", video, tmp_path / "bag", progress=False)
     assert not (tmp_path / "bag").exists()
     summary = import_recording("ego4d", video, tmp_path / "bag", cut=True, progress=False)
@@ -110,7 +110,7 @@ def test_gaze_longer_than_the_video(tmp_path: Path) -> None:
 def test_labels_longer_than_the_video(tmp_path: Path) -> None:
     video = write_ego4d(tmp_path / "v2", frames=60, gaze_s=1.0)
     labels = video.parents[1] / "annotations" / "fho_lta_train.json"
-    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s and its labels go on to 3\.50 s"):
+    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s but its labels continue to 3\.50 s"):
         import_recording("ego4d", video, tmp_path / "bag", labels=labels, progress=False)
     summary = import_recording("ego4d", video, tmp_path / "bag", labels=labels, cut=True, progress=False)
     assert (summary.actions, summary.left_out) == (0, {"actions after the video's end": 1})

@@ -37,7 +37,7 @@ def test_both_layouts_are_the_same_gaze(tmp_path: Path, columns: int) -> None:
     assert np.isnan(gaze.confidence).all()
     assert set(gaze.worn.tolist()) == {0}
     assert (session.name, session.person, session.task) == (EGTEA_SESSION, "P26", "Cheeseburger")
-    assert summary.left_out == {"rows of the gaze file that are no samples": 1}
+    assert summary.left_out == {"rows of the gaze file that are not samples": 1}
 
 
 def test_annotated_actions_are_labels(tmp_path: Path) -> None:
@@ -63,21 +63,19 @@ def test_gaze_of_frames_that_the_video_lacks(tmp_path: Path) -> None:
     assert summary.left_out["gaze samples before the video's first frame or after its last"] == 1
     samples = [*BEGAZE_SAMPLES, (9_000_000, 240, 1.0, 2.0, "Saccade")]
     write_begaze(tmp_path / "egtea" / "gaze_data" / f"{EGTEA_SESSION}.txt", 7, samples)
-    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s and its gaze samples go on to 10\.00 s"):
+    with pytest.raises(VideoTooShort, match=r"ends at 2\.00 s but its gaze samples continue to 10\.00 s"):
         import_recording("egtea", video, tmp_path / "bag2", progress=False)
     summary = import_recording("egtea", video, tmp_path / "bag2", cut=True, progress=False)
     assert summary.gaze.samples == 5
     labels = tmp_path / "egtea" / "action_labels.csv"
     write_begaze(tmp_path / "egtea" / "gaze_data" / f"{EGTEA_SESSION}.txt", 7)
-    with pytest.raises(VideoTooShort, match=r"its labels go on to 4\.00 s"):
+    with pytest.raises(VideoTooShort, match=r"its labels continue to 4\.00 s"):
         import_recording("egtea", video, tmp_path / "bag3", labels=labels, progress=False)
 
 
 def test_frames_that_gaze_does_not_count_are_refused(tmp_path: Path) -> None:
     video = write_egtea(tmp_path / "egtea", rate=30)
-    with pytest.raises(
-        WrongFrameRate, match=r"has 30\.00 frames/s, expected 24: gaze belongs to frames by their number"
-    ):
+    with pytest.raises(WrongFrameRate, match=r"has 30\.00 frames/s, expected 24: gaze counts frames by number"):
         import_recording("egtea", video, tmp_path / "bag", progress=False)
 
 
@@ -88,7 +86,7 @@ def test_bad_input_is_one_line(tmp_path: Path) -> None:
     for changed, error, line in (
         (text.replace("B POR X [px]", "X").replace("L POR X [px]", "Y").replace("R POR X [px]", "Z"), WrongColumns,
          r"has no column 'B POR X \[px\]' or 'L POR X \[px\]' or 'R POR X \[px\]', expected a BeGaze raw data export"),
-        (text.replace("Time\tType", "t\tType"), WrongColumns, "is no BeGaze export: no line begins with 'Time'"),
+        (text.replace("Time\tType", "t\tType"), WrongColumns, "is not a BeGaze export: no line starts with 'Time'"),
         (text.replace("00:00:02:12", "00:00:02"), BadRow, r"line 41: time '4500000', frame '00:00:02', point '100\.0'"),
         (text[:-20], BadRow, r"line 41: 25 fields, expected 26; it is cut"),
     ):  # fmt: skip

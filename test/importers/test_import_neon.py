@@ -141,7 +141,7 @@ def test_bad_recordings_are_one_line(synthetic: Synthetic, tmp_path: Path) -> No
     shutil.rmtree(folder)
     folder = copy(synthetic, tmp_path)
     synthetic.frame_ns[:12][::-1].astype("<i8").tofile(folder / "Neon Scene Camera v1 ps1.time")
-    with pytest.raises(OutOfOrder, match=r"ps1\.time: time goes back from a frame to the next"):
+    with pytest.raises(OutOfOrder, match=r"ps1\.time: time goes back from one frame to the next"):
         import_recording("neon", folder, tmp_path / "bag")
     assert not (tmp_path / "bag").exists()
 

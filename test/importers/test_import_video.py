@@ -71,6 +71,6 @@ def test_what_goes_on_after_the_video_is_refused_or_cut(path: Path) -> None:
     times_ns = np.array([-1, 0, second, 2 * second])
     assert within_video(video, times_ns, "gaze samples", cut=False).tolist() == [True, True, True, False]
     times_ns = np.append(times_ns, 3 * second)
-    with pytest.raises(VideoTooShort, match=r"ends at 1\.67 s and its gaze samples go on to 3\.00 s; give .* --cut"):
+    with pytest.raises(VideoTooShort, match=r"ends at 1\.67 s but its gaze samples continue to 3\.00 s; give .* --cut"):
         within_video(video, times_ns, "gaze samples", cut=False)
     assert within_video(video, times_ns, "gaze samples", cut=True).tolist() == [True, True, True, False, False]

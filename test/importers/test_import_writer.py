@@ -146,8 +146,8 @@ def test_the_table_says_what_is_there_and_what_is_not(session: ImportedSession, 
 @pytest.mark.parametrize(
     ("options", "error", "line"),
     [
-        ({"size": (128, 96)}, BadFrameSize, "to be 128x96 px, expected more than 0 and at most the video's 64x48"),
-        ({"size": (0, 10)}, BadFrameSize, "to be 0x10 px"),
+        ({"size": (128, 96)}, BadFrameSize, "is 128x96 px, expected more than 0 and at most the video's 64x48"),
+        ({"size": (0, 10)}, BadFrameSize, "is 0x10 px"),
         ({"max_rate_hz": -1.0}, BadRate, r"is -1\.0 Hz, expected 0 \(keep all\) or more"),
     ],
 )

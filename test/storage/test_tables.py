@@ -28,7 +28,7 @@ def test_columns_by_name_whatever_their_order(tmp_path: Path) -> None:
         ("a,c\n1,2\n7,x\n", BadRow, r"t\.csv, line 3: 'c' is 'x', expected a number"),
         ("a,c\n1.5,2\n", BadRow, r"line 2: 'a' is '1\.5', expected a whole number"),
         (f"a,c\n{2**63},2\n", BadRow, "line 2: 'a' is '9223372036854775808', expected a whole number"),
-        ("a,c\n1,2\n3", BadRow, "line 3: 1 fields, and 'c' is the 2th; the file is cut short"),
+        ("a,c\n1,2\n3", BadRow, "line 3: 1 fields, but 'c' is field 2; the file is cut short"),
     ],
 )
 def test_a_wrong_table_is_one_line(tmp_path: Path, text: str, error: type[Exception], line: str) -> None:

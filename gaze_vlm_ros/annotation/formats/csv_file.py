@@ -1,4 +1,4 @@
-"""Actions from a table: CSV, TSV or with semicolons, whatever its columns are called."""
+"""Actions from a table: CSV, TSV or separated by semicolons, with columns of many possible names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.storage.tables import BadRow, WrongColumns
 
 ROLES = ("start", "end", "duration", "text", "verb", "object")
-# Names by which columns are found, the surest first, in lower case, other characters as "_", without their unit.
+# Known column names, best first: lower case, other characters as "_", without the unit.
 _KNOWN = {
     "start": ("start", "start_time", "start_timestamp", "begin", "begin_time", "onset", "from", "timestamp", "time"),
     "end": ("end", "end_time", "stop", "stop_time", "stop_timestamp", "end_timestamp", "offset", "to"),
@@ -32,11 +32,11 @@ _UNIT_NAMES = {
     "us": "us", "ns": "ns", "frame": "frame", "frames": "frame",
 }  # fmt: skip
 _DELIMITERS = ",;\t|"
-_HEADER_SHOWN = 300  # characters
+_HEADER_SHOWN = 300  # characters of a header in a message
 
 
 class UnknownColumnRole(GazeVlmError):
-    """--column names something that no label has."""
+    """--column names an unknown role."""
 
 
 def read_csv(
@@ -44,15 +44,15 @@ def read_csv(
     times: VideoTimes,
     left_out: Counter[str],
     *,
-    columns: Mapping[str, str] | None = None,  # by role, where their names do not tell
-    unit: str = "",  # of all times; "" = what column names or values say
-    delimiter: str = "",  # "" = the one of , ; tab | that the header has most of
-    encoding: str = "",  # "" = UTF-8, or what a byte-order mark says
+    columns: Mapping[str, str] | None = None,  # by role, for columns of unknown names
+    unit: str = "",  # of all times; "" = by column name or value
+    delimiter: str = "",  # "" = whichever of , ; tab | is most frequent in the header
+    encoding: str = "",  # "" = UTF-8, or by byte-order mark
 ) -> tuple[list[Action], dict[str, str]]:
-    """The actions of a table with a header, and what was taken for what: column and unit by role.
+    """Return the actions of a table with a header, and the column and unit that were used for each role.
 
-    A duration is in the unit of the start, and in seconds where that is a clock or date. Without a text, verb and
-    object make one. Raises FileMissing, WrongEncoding, WrongColumns, UnknownColumnRole, BadRow.
+    A duration has the unit of the start, or seconds if that is a clock or a date. If there is no text, it is made of
+    verb and object. Raises FileMissing, WrongEncoding, WrongColumns, UnknownColumnRole, BadRow.
     """
     what = "a table of labels"
     text = read_text(path, what, encoding)
@@ -60,59 +60,62 @@ def read_csv(
     try:
         rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, skipinitialspace=True, strict=True))
     except csv.Error as error:
-        raise WrongColumns(f"{path} is not {what}: it is no text table ({error})") from None
+        raise WrongColumns(f"{path} is not {what}: it is not a text table ({error})") from None
     header = [name.strip() for name in rows[0]] if rows else []
-    places, units = _places(path, header, columns or {})
+    role_columns, units = _role_columns(path, header, columns or {})
     lines = [(line, row) for line, row in enumerate(rows[1:], 2) if any(field.strip() for field in row)]
     for role in ("start", "end", "duration"):
-        if role in places:
-            seen = (row[places[role]].strip() for _, row in lines if len(row) > places[role])
+        if role in role_columns:
+            seen = (row[role_columns[role]].strip() for _, row in lines if len(row) > role_columns[role])
             units[role] = unit or units.get(role) or unit_of_values(seen)
-    if "duration" in places:
+    if "duration" in role_columns:
         if unit or units["duration"] not in ("s", "ms", "us", "ns", "frame"):
             units["duration"] = units["start"]
         if units["duration"] in ("clock", "datetime"):
             units["duration"] = "s"
     actions = []
     for line, row in lines:
-        action = _action(path, line, row, header, places, units, times, delimiter != ",", left_out)
+        action = _action(path, line, row, header, role_columns, units, times, delimiter != ",", left_out)
         if action is not None:
             actions.append(action)
-    used = {role: f"{header[place]} [{units[role]}]" if role in units else header[place]
-            for role, place in places.items()}  # fmt: skip
+    used = {role: f"{header[column]} [{units[role]}]" if role in units else header[column]
+            for role, column in role_columns.items()}  # fmt: skip
     return actions, used
 
 
-def _places(path: Path, header: list[str], named: Mapping[str, str]) -> tuple[dict[str, int], dict[str, str]]:
-    """Column of each role, and the unit of those whose names tell one. Raises WrongColumns, UnknownColumnRole."""
+def _role_columns(path: Path, header: list[str], named: Mapping[str, str]) -> tuple[dict[str, int], dict[str, str]]:
+    """Return the column of each role, and the unit of columns with a unit in their name.
+
+    Raises WrongColumns, UnknownColumnRole.
+    """
     shown = ", ".join(header)[:_HEADER_SHOWN] or "none"
-    places: dict[str, int] = {}
+    role_columns: dict[str, int] = {}
     units: dict[str, str] = {}
     for role, name in named.items():
         if role not in ROLES:
-            raise UnknownColumnRole(f"--column {role}={name}: expected one of {', '.join(ROLES)} in front of the =")
+            raise UnknownColumnRole(f"--column {role}={name}: expected one of {', '.join(ROLES)} before the =")
         if name not in header:
             raise WrongColumns(f"{path} has no column {name!r}; its columns are {shown}")
-        places[role] = header.index(name)
+        role_columns[role] = header.index(name)
     plain = [_plain(name) for name in header]
     for role in ROLES:
         for known in _KNOWN[role]:
-            if role not in places and known in (name for name, _ in plain):
-                candidates = [place for place, (name, _) in enumerate(plain) if name == known]
-                places[role] = candidates[0]
-        if role in places and plain[places[role]][1]:
-            units[role] = plain[places[role]][1]
-    if "start" not in places or not {"text", "verb", "object"} & places.keys():
-        lacking = "when labels start" if "start" not in places else "what they say"
+            if role not in role_columns and known in (name for name, _ in plain):
+                candidates = [column for column, (name, _) in enumerate(plain) if name == known]
+                role_columns[role] = candidates[0]
+        if role in role_columns and plain[role_columns[role]][1]:
+            units[role] = plain[role_columns[role]][1]
+    if "start" not in role_columns or not {"text", "verb", "object"} & role_columns.keys():
+        lacking = "the start of a label" if "start" not in role_columns else "its text"
         raise WrongColumns(
-            f"{path}: no column tells {lacking}; its columns are {shown}; name one, such as --column "
-            f"{'start' if 'start' not in places else 'text'}=NAME"
+            f"{path}: no column is known as {lacking}; its columns are {shown}; name one, such as --column "
+            f"{'start' if 'start' not in role_columns else 'text'}=NAME"
         )
-    return places, units
+    return role_columns, units
 
 
 def _plain(name: str) -> tuple[str, str]:
-    """(name without its unit, unit or ""): "Start (ms)" is start in ms."""
+    """Return a column name without its unit, and the unit or "": "Start (ms)" gives start, ms."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
     if len(words) > 1 and words[-1] in _UNIT_NAMES:
         return "_".join(words[:-1]), _UNIT_NAMES[words[-1]]
@@ -126,25 +129,25 @@ def _action(
     line: int,
     row: list[str],
     header: list[str],
-    places: Mapping[str, int],
+    role_columns: Mapping[str, int],
     units: Mapping[str, str],
     times: VideoTimes,
     decimal_comma: bool,
     left_out: Counter[str],
 ) -> Action | None:
     def value(role: str) -> str:
-        place = places.get(role)
-        if place is None:
+        column = role_columns.get(role)
+        if column is None:
             return ""
-        if place >= len(row):
-            raise BadRow(f"{path}, line {line}: {len(row)} fields, and {header[place]!r} is field {place + 1}")
-        return " ".join(row[place].split())
+        if column >= len(row):
+            raise BadRow(f"{path}, line {line}: {len(row)} fields, but {header[column]!r} is field {column + 1}")
+        return " ".join(row[column].split())
 
     def time(role: str, since: VideoTimes = times) -> int:
         try:
             return since.of_text(value(role), units[role], decimal_comma)
         except BadTime as error:
-            raise BadRow(f"{path}, line {line}: {header[places[role]]!r} is {error}") from None
+            raise BadRow(f"{path}, line {line}: {header[role_columns[role]]!r} is {error}") from None
 
     verb, noun = value("verb"), value("object")
     text = value("text") or " ".join(filter(None, [verb, noun]))
@@ -157,7 +160,7 @@ def _action(
         end_ns = time("end")
     elif value("duration"):
         if units["duration"] == "frame":
-            raise BadRow(f"{path}: durations in frames tell no time without their rate; give the end instead")
+            raise BadRow(f"{path}: durations in frames need a frame rate; give the end instead")
         zero = VideoTimes(times.frames_ns[:1])
         end_ns = start_ns + time("duration", zero) - zero.of_media(0)
     return Action(start_ns, end_ns, text, verb, noun)

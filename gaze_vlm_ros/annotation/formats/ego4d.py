@@ -1,4 +1,4 @@
-"""Actions from Ego4D's own annotation files: narration.json, fho_lta_<set>.json. See importers.ego4d."""
+"""Actions from Ego4D's annotation files, narration.json and fho_lta_<set>.json. See importers.ego4d."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ from gaze_vlm_ros.labels.actions import Action
 def read_ego4d_labels(
     path: Path, times: VideoTimes, left_out: Counter[str], video: str
 ) -> tuple[list[Action], dict[str, str]]:
-    """What the camera wearer does in the canonical video of this uid. Raises what read_actions raises."""
+    """Return the camera wearer's actions in one canonical video, and that video's uid as {"video": uid}.
+
+    video: its uid. Raises what read_actions raises.
+    """
 
     def ros_time(at_ns: int) -> int:
         return times.of_media(at_ns - UNDATED_START_NS)

@@ -14,16 +14,16 @@ from gaze_vlm_ros.storage.tables import require_file
 
 
 class BadElan(GazeVlmError):
-    """The file is no ELAN annotation document, or a damaged one."""
+    """The file is not an ELAN annotation document, or is damaged."""
 
 
 class UnclearTier(GazeVlmError):
-    """Several tiers could be meant, or there is none of that name."""
+    """Several tiers are possible, or none has the given name."""
 
 
 @dataclass(frozen=True)
 class _Annotation:
-    """Either with times of its own, or about another annotation."""
+    """An annotation with its own times, or a reference annotation about another one."""
 
     text: str
     slots: tuple[str, str] | None  # ids of its time slots
@@ -35,11 +35,14 @@ def read_elan(
     times: VideoTimes,
     left_out: Counter[str],
     *,
-    tier: str = "",  # whose annotations are the labels' texts; "" = the only one with times of its own
-    verb_tier: str = "",  # tiers of reference annotations about these
+    tier: str = "",  # with the texts of the labels; "" = the only tier with its own times
+    verb_tier: str = "",  # reference annotations about these
     object_tier: str = "",
 ) -> tuple[list[Action], dict[str, str]]:
-    """The annotations of a tier, and which tiers were taken. Raises FileMissing, BadElan, UnclearTier."""
+    """Return the annotations of a tier as actions, and the tiers that were used by role.
+
+    Raises FileMissing, BadElan, UnclearTier.
+    """
     require_file(path, "an ELAN annotation document, .eaf")
     try:
         root = ElementTree.parse(path).getroot()
@@ -51,13 +54,13 @@ def read_elan(
         }
         tiers = {found.attrib["TIER_ID"]: _annotations(found) for found in root.iter("TIER")}
         media = next(root.iter("MEDIA_DESCRIPTOR"), None)
-        # Where the annotated time begins inside the video file.
+        # Start of the annotated time within the video file.
         origin_ms = int(media.get("TIME_ORIGIN", "0")) if media is not None else 0
     except (ElementTree.ParseError, KeyError, ValueError, UnicodeError, LookupError) as error:
-        raise BadElan(f"{path} is no ELAN document that can be read ({type(error).__name__}: {error})") from None
+        raise BadElan(f"{path} is not a valid ELAN document ({type(error).__name__}: {error})") from None
     chosen = _tier(path, tier, tiers)
     by_id = {key: annotation for annotations in tiers.values() for key, annotation in annotations.items()}
-    told_about = {role: _told_about(path, name, tiers, by_id) for role, name in
+    texts_about = {role: _text_about(path, name, tiers, by_id) for role, name in
                   (("verb", verb_tier), ("object", object_tier))}  # fmt: skip
     actions = []
     for key, annotation in tiers[chosen].items():
@@ -67,7 +70,7 @@ def read_elan(
         aligned = by_id[_aligned(path, key, by_id)]
         assert aligned.slots is not None
         if unknown := [slot for slot in aligned.slots if slot not in slots_ms]:
-            raise BadElan(f"{path}: annotation {key} begins or ends at time slot {unknown[0]}, which is not there")
+            raise BadElan(f"{path}: annotation {key} uses time slot {unknown[0]}, which does not exist")
         start_ms, end_ms = (slots_ms[slot] for slot in aligned.slots)
         if start_ms is None or end_ms is None:
             left_out["annotations whose time is not set in ELAN"] += 1
@@ -77,8 +80,8 @@ def read_elan(
                 times.of_media((start_ms + origin_ms) * 1_000_000),
                 times.of_media((end_ms + origin_ms) * 1_000_000),
                 annotation.text,
-                told_about["verb"].get(key, ""),
-                told_about["object"].get(key, ""),
+                texts_about["verb"].get(key, ""),
+                texts_about["object"].get(key, ""),
             )
         )
     used = {"text": chosen, "verb": verb_tier, "object": object_tier}
@@ -99,41 +102,41 @@ def _text(entry: ElementTree.Element) -> str:
     return " ".join((entry.findtext("ANNOTATION_VALUE") or "").split())
 
 
-def _tier(path: Path, asked: str, tiers: dict[str, dict[str, _Annotation]]) -> str:
+def _tier(path: Path, requested: str, tiers: dict[str, dict[str, _Annotation]]) -> str:
     filled = [name for name, annotations in tiers.items() if annotations]
     shown = ", ".join(f"{name} ({len(tiers[name])})" for name in filled) or "none with annotations"
-    if asked:
-        if asked not in tiers:
-            raise UnclearTier(f"{path} has no tier {asked!r}; its tiers are {shown}")
-        return asked
+    if requested:
+        if requested not in tiers:
+            raise UnclearTier(f"{path} has no tier {requested!r}; its tiers are {shown}")
+        return requested
     timed = [name for name in filled if any(annotation.slots for annotation in tiers[name].values())]
     if len(timed) != 1:
-        raise UnclearTier(f"{path}: say with --tier which tier tells what the person does; its tiers are {shown}")
+        raise UnclearTier(f"{path}: give --tier with the tier of the actions; its tiers are {shown}")
     return timed[0]
 
 
-def _told_about(
+def _text_about(
     path: Path, name: str, tiers: dict[str, dict[str, _Annotation]], by_id: dict[str, _Annotation]
 ) -> dict[str, str]:
-    """Text of a tier's reference annotations, by the annotation that each is about, however indirectly."""
+    """Return the texts of a tier by the annotation that each is about, directly or indirectly."""
     if not name:
         return {}
-    told: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for annotation in tiers[_tier(path, name, tiers)].values():
         about, seen = annotation.about, set[str]()
         while about and about not in seen:
-            told.setdefault(about, annotation.text)
+            texts.setdefault(about, annotation.text)
             seen.add(about)
             about = by_id[about].about if about in by_id else ""
-    return told
+    return texts
 
 
 def _aligned(path: Path, key: str, by_id: dict[str, _Annotation]) -> str:
-    """The annotation with times of its own that this one is, or is about. Raises BadElan."""
+    """Return the key of the annotation with its own times that `key` is, or is about. Raises BadElan."""
     seen = {key}
     while by_id[key].slots is None:
         key = by_id[key].about
         if key not in by_id or key in seen:
-            raise BadElan(f"{path}: an annotation is about {key}, which is not there or is about itself")
+            raise BadElan(f"{path}: an annotation is about {key}, which does not exist or is about itself")
         seen.add(key)
     return key

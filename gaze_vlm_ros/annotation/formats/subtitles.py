@@ -1,4 +1,4 @@
-"""Actions from subtitles: WebVTT (https://www.w3.org/TR/webvtt1/) and SubRip. A cue is a label."""
+"""Actions from subtitles: WebVTT (https://www.w3.org/TR/webvtt1/) and SubRip. Each cue is a label."""
 
 from __future__ import annotations
 
@@ -15,17 +15,19 @@ from gaze_vlm_ros.labels.actions import Action
 
 
 class BadSubtitles(GazeVlmError):
-    """The file is no WebVTT or SubRip."""
+    """The file is not WebVTT or SubRip."""
 
 
 class WebvttMissing(GazeVlmError):
-    """The reader of subtitles is not installed."""
+    """webvtt-py, which reads subtitles, is not installed."""
 
 
 def read_subtitles(
     path: Path, times: VideoTimes, left_out: Counter[str], form: str, encoding: str = ""
 ) -> list[Action]:
-    """The cues of a file; form: webvtt or srt. Tags inside a cue are taken out, its lines joined by a space.
+    """Return the cues of a file as actions. Tags inside a cue are removed, its lines joined by a space.
+
+    form: webvtt or srt.
 
     Raises FileMissing, WrongEncoding, BadSubtitles, WebvttMissing.
     """
@@ -50,21 +52,21 @@ def _captions(text: str, path: Path, form: str) -> list[Any]:
         import webvtt
         from webvtt.errors import MalformedCaptionError, MalformedFileError
     except ImportError:
-        raise WebvttMissing("subtitles are read by webvtt-py, which is not installed: pip install webvtt-py") from None
+        raise WebvttMissing("webvtt-py, which reads subtitles, is not installed: pip install webvtt-py") from None
     name = "WebVTT" if form == "webvtt" else "SubRip"
     try:
         plain = io.StringIO(text.replace("\r\n", "\n"))
         found = webvtt.from_buffer(plain, format="vtt" if form == "webvtt" else "srt", strict=form == "webvtt")
     except (MalformedFileError, MalformedCaptionError, ValueError, IndexError) as error:
-        raise BadSubtitles(f"{path} is no {name} file: {str(error) or type(error).__name__}") from None
+        raise BadSubtitles(f"{path} is not a {name} file: {str(error) or type(error).__name__}") from None
     captions = list(found.captions)
     if not captions:
-        raise BadSubtitles(f"{path} holds no cue: expected lines such as 00:00:01.000 --> 00:00:02.500 with text below")
-    # A reader of subtitles passes over blocks that it does not understand; here nothing is lost in silence.
+        raise BadSubtitles(f"{path} has no cue: expected lines such as 00:00:01.000 --> 00:00:02.500 with text below")
+    # webvtt-py silently skips blocks that it cannot parse: report them.
     expected = sum("-->" in line for line in text.splitlines())
     if len(captions) != expected:
         raise BadSubtitles(
-            f"{path}: {expected} lines look like the times of a cue, and {len(captions)} cues can be read; write "
-            "times as HH:MM:SS.mmm --> HH:MM:SS.mmm (SubRip: with a comma), and an empty line between cues"
+            f"{path}: {expected} lines look like the times of a cue, but {len(captions)} cues can be read; write "
+            "times as HH:MM:SS.mmm --> HH:MM:SS.mmm (SubRip: with a comma), with an empty line between cues"
         )
     return captions

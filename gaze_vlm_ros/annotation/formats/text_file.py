@@ -1,4 +1,4 @@
-"""Text of a file in a stated encoding: a wrong one is told, and never guessed."""
+"""Text files in a known encoding: a wrong one is reported, never guessed."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (code
 
 
 class WrongEncoding(GazeVlmError):
-    """The bytes of a file are not text in the encoding that was expected."""
+    """The file is not text in the expected encoding."""
 
 
 def read_text(path: Path, what: str, encoding: str = "") -> str:
-    """what: the file, for errors. encoding: any that Python knows; "" = what a byte-order mark says, else UTF-8.
+    """Return the text of a file.
 
+    what: the expected file, for errors. encoding: any that Python knows; "" = by byte-order mark, else UTF-8.
     Raises FileMissing, WrongEncoding.
     """
     require_file(path, what)
@@ -31,8 +32,11 @@ def read_text(path: Path, what: str, encoding: str = "") -> str:
         at = getattr(error, "start", 0)
         line = data[:at].count(b"\n") + 1
         raise WrongEncoding(
-            f"{path} is not {name} text (line {line}: byte {data[at]:#04x}); say what it is, such as --encoding cp1252"
+            f"{path} is not {name} text (line {line}: byte {data[at]:#04x}); give its encoding, such as "
+            "--encoding cp1252"
         ) from None
     if "\0" in text:
-        raise WrongEncoding(f"{path} is no text, or text of another encoding than {name}: it holds NUL characters")
+        raise WrongEncoding(
+            f"{path} is not {name} text: it contains NUL characters; give its encoding, such as --encoding utf-16"
+        )
     return text

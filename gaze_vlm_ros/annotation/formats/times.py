@@ -1,4 +1,4 @@
-"""From times as annotation files write them to ROS time."""
+"""Times in annotation files, converted to ROS time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 
-# frame: a number of a frame. clock: [H:]MM:SS[.fff] of the video. datetime: ISO 8601, UTC where it names no zone.
+# frame: number of a frame. clock: [H:]MM:SS[.fff] of the video. datetime: ISO 8601, UTC unless it names a zone.
 UNITS = ("s", "ms", "us", "ns", "frame", "clock", "datetime")
 _NS = {"s": Decimal(10**9), "ms": Decimal(10**6), "us": Decimal(1000), "ns": Decimal(1)}
-# More seconds than this count from 1970, not from the video's first frame: no video lasts three years.
+# Larger numbers of seconds count from 1970, not from the video's first frame: no video lasts three years.
 SINCE_EPOCH_S = 10**8
 _CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d")
@@ -24,24 +24,24 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
 class BadTime(GazeVlmError):
-    """No time of the expected kind."""
+    """The text is not a time of the expected unit."""
 
 
 @dataclass(frozen=True)
 class VideoTimes:
-    """Where times of a video lie in ROS time. The video begins at the bag's first frame."""
+    """Converts times of a video to ROS time. The video starts at the bag's first frame."""
 
     frames_ns: NDArray[np.int64]  # (N,) stamps of the bag's frames, ascending
-    frame_rate_hz: float = 0.0  # of the video in which frames were counted; 0 = they are the bag's own frames
+    frame_rate_hz: float = 0.0  # of the video whose frames are numbered; 0 = the bag's own frames
     first_frame_number: int = 0  # some programs count from 1
     offset_ns: int = 0  # added to every time
 
     def of_media(self, ns: int) -> int:
-        """ROS time `ns` after the video's beginning."""
+        """Return the ROS time `ns` after the start of the video."""
         return int(self.frames_ns[0]) + ns + self.offset_ns
 
     def of_text(self, text: str, unit: str, decimal_comma: bool = False) -> int:
-        """ROS time of a time in one of UNITS. Raises BadTime."""
+        """Return the ROS time of a text. unit: one of UNITS. decimal_comma: "1,5" is 1.5. Raises BadTime."""
         if unit == "datetime":
             return self._of_date(text)
         if unit == "clock":
@@ -77,7 +77,7 @@ class VideoTimes:
         index = int(number) - self.first_frame_number
         if self.frame_rate_hz:
             return self.of_media(round(index * 1e9 / self.frame_rate_hz))
-        # Beyond either end as if frames went on at their usual distance: labels there are counted as outside.
+        # Beyond either end, continue at the usual interval: labels there are then counted as outside the video.
         last = len(self.frames_ns) - 1
         inside = min(max(index, 0), last)
         usual_ns = int(np.median(np.diff(self.frames_ns))) if last else 0
@@ -85,7 +85,7 @@ class VideoTimes:
 
 
 def unit_of_values(values: Iterable[str]) -> str:
-    """The unit that times are written in, as far as their looks tell: datetime, clock, or else s."""
+    """Return the unit that the first of the values looks like: datetime, clock, or else s."""
     first = next((value for value in values if value), "")
     if _DATE.match(first):
         return "datetime"

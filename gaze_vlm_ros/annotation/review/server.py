@@ -1,4 +1,4 @@
-"""`gaze-vlm label review`: serves one bag's frames and labels to a page on this machine, and saves what comes back."""
+"""`gaze-vlm label review`: a web server for this machine that shows one bag's labels and saves corrections."""
 
 from __future__ import annotations
 
@@ -34,17 +34,20 @@ from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
 from gaze_vlm_ros.view.pictures import draw
 from gaze_vlm_ros.view.scene import gaze_on_picture
 
-HOST = "127.0.0.1"  # bags hold faces: nobody else's business
+HOST = "127.0.0.1"  # this machine only: bags show faces
 MAX_BODY_BYTES = 8 << 20  # some ten thousand labels
 _EDITED = ("start_ns", "end_ns", "text", "verb", "object_class")
 
 
 class PortTaken(GazeVlmError):
-    """The page cannot be served at this port."""
+    """The port cannot be used."""
 
 
 class Review:
-    """The labels of one bag while they are reviewed. Times go to the page as ns after the first frame."""
+    """The labels of one bag under review. Times are exchanged with the page as ns after the first frame.
+
+    Raises what load_session raises.
+    """
 
     def __init__(self, bag: Path, reviewer: str) -> None:
         self.session: Session = load_session(bag)
@@ -55,7 +58,7 @@ class Review:
         self._gaze = gaze_on_picture(gaze, self.session.frames.size) if gaze is not None else None
 
     def current(self) -> LabelFile:
-        """From the disk; a bag that has no file gets its own labels, of revision 0. Raises BadLabelFile."""
+        """Return the label file, or the bag's own labels as revision 0 if there is none. Raises BadLabelFile."""
         identity = bag_identity(self.session.metadata.get("session", ""), self.session.frames.stamps_ns)
         if self.path.exists():
             return read_label_file(self.path, identity)
@@ -63,7 +66,7 @@ class Review:
         return LabelFile(identity, own, {"bag": {"kind": "bag"}} if own else {})
 
     def state(self) -> dict[str, Any]:
-        """What the page needs to know."""
+        """Return the labels and all else that the page shows, as plain JSON values."""
         found = self.current()
         rows = []
         for label in found.labels:
@@ -83,17 +86,23 @@ class Review:
         }
 
     def save(self, body: Any) -> dict[str, Any]:
-        """Labels as the page has them. Raises ValueError for anything else, LabelsChanged, LabelsNotWritable."""
+        """Save the labels that the page sent and return the new state.
+
+        body: object with revision, reviewer and labels. Raises ValueError for anything else, LabelsChanged,
+        LabelsNotWritable.
+        """
         if not isinstance(body, dict) or not isinstance(body.get("labels"), list):
             raise ValueError("expected an object with revision, reviewer and labels")
         if type(body.get("revision")) is not int:
             raise ValueError(f"revision is {body.get('revision')!r}, expected a whole number")
         reviewer = body.get("reviewer")
         if not isinstance(reviewer, str) or not reviewer.strip() or len(reviewer) > 100:
-            raise ValueError("reviewer is empty: say who you are")
+            raise ValueError("reviewer is empty or longer than 100 characters; enter your name")
         found = self.current()
         if found.revision != body["revision"]:
-            raise LabelsChanged(f"the labels are at revision {found.revision}, and yours are of {body['revision']}")
+            raise LabelsChanged(
+                f"the labels are at revision {found.revision} and yours at {body['revision']}; reload the page"
+            )
         sources = {key: dict(value) for key, value in found.sources.items()}
         known = {tuple(getattr(label, key) for key in _EDITED): label for label in found.labels}
         key = next((k for k, v in sources.items() if v.get("kind") == "review" and v.get("reviewer") == reviewer), "")
@@ -111,7 +120,7 @@ class Review:
     def _label(
         self, entry: Any, which: str, known: dict[tuple[Any, ...], Label], sources: Any, key: str, reviewer: str
     ) -> Label:
-        """A label that is unchanged stays as it was; one that is changed or accepted is the reviewer's word."""
+        """Return an unchanged label as it was; mark one that was changed or accepted as reviewed."""
         if not isinstance(entry, dict):
             raise ValueError(f"{which} is {entry!r:.80}, expected an object")
         plain = {name: entry[name] for name in _EDITED if name in entry}
@@ -129,7 +138,10 @@ class Review:
         return replace(kept, reviewed_by=reviewer, reviewed_at=now_text())
 
     def jpeg(self, at_ns: int, width: int) -> bytes:
-        """The frame nearest to a time after the first frame, with gaze drawn. Raises DamagedImage, UnknownEncoding."""
+        """Return the frame nearest to `at_ns` after the first frame as JPEG, with gaze, at least `width` px wide.
+
+        A frame that is narrower keeps its size. Raises DamagedImage, UnknownEncoding.
+        """
         stamps_ns = self.session.frames.stamps_ns
         index = int(np.abs(stamps_ns - (self.first_ns + at_ns)).argmin())
         rgb = self.session.frames.rgb(index)
@@ -141,19 +153,19 @@ class Review:
 
 
 def make_app(review: Review) -> web.Application:
-    """The page and its three addresses: /api/session, /api/labels and /frame."""
-    reading = ThreadPoolExecutor(1)  # one bag, one reader
+    """Return the web application: the page, /api/session, /api/labels and /frame."""
+    reading = ThreadPoolExecutor(1)  # in one thread: a bag has one reader
 
     async def in_thread(call: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(reading, call, *arguments)
 
     @web.middleware
     async def own_machine(request: web.Request, handler: Any) -> web.StreamResponse:
-        # A page of another site could be resolved to this machine, or post to it.
+        # Refuse other sites: their names may resolve to this machine (DNS rebinding), and their pages may post to it.
         host = request.host.rpartition(":")[0] or request.host
         origin = request.headers.get("Origin", f"http://{request.host}")
         if host not in (HOST, "localhost") or origin != f"http://{request.host}":
-            return web.json_response({"error": "this page is served to this machine alone"}, status=403)
+            return web.json_response({"error": "this page is served to this machine only"}, status=403)
         try:
             response: web.StreamResponse = await handler(request)
         except GazeVlmError as error:
@@ -197,7 +209,7 @@ def make_app(review: Review) -> web.Application:
 
 
 def run_review(bag: Path, port: int, reviewer: str) -> int:
-    """Serve until Ctrl-C. reviewer: "" = who is logged in. Raises PortTaken, and what load_session raises."""
+    """Serve the page until Ctrl-C. reviewer: "" = the login name. Raises PortTaken, and what load_session raises."""
     app = make_app(Review(bag, reviewer or getpass.getuser()))
 
     async def serve() -> None:
@@ -208,7 +220,7 @@ def run_review(bag: Path, port: int, reviewer: str) -> int:
                 await web.TCPSite(runner, HOST, port).start()
             except OSError as error:
                 raise PortTaken(f"port {port} of {HOST}: {error.strerror}; give another --port") from None
-            print(f"http://{HOST}:{runner.addresses[0][1]} shows {bag}; Ctrl-C ends it", flush=True)
+            print(f"http://{HOST}:{runner.addresses[0][1]} shows {bag}; press Ctrl-C to stop", flush=True)
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()
