@@ -237,40 +237,6 @@ class RtpClock:
         return 0 if expected_ns is None else other.unix_ns - expected_ns
 
 
-@dataclass
-class Intervals:
-    """Tells when the times of a stream's samples jump, as they do when the clock is set that they come from."""
-
-    usual_ns: float | None = None  # between two samples
-    _last_ns: int | None = None
-    _skipped: int = 0
-
-    def excess_ns(self, time_ns: int, missing: int) -> int:
-        """By how much a sample's time lies farther from the last one's than it should, `missing` being in between.
-
-        0 as long as there is nothing to compare with.
-        """
-        if self._last_ns is None or self.usual_ns is None:
-            return 0
-        return round(time_ns - self._last_ns - self.usual_ns * (1 + missing + self._skipped))
-
-    def is_jump(self, excess_ns: int) -> bool:
-        """Whether that is more than samples vary: back, or half as much again as two intervals, and 10 ms."""
-        usual_ns = self.usual_ns or 0.0
-        return excess_ns < -usual_ns or excess_ns > 1.5 * usual_ns + 10_000_000
-
-    def take(self, time_ns: int, is_regular: bool) -> None:
-        """A sample is used; where it is regular, it is one more to know the usual interval by."""
-        if self._last_ns is not None and is_regular and not self._skipped:
-            interval_ns = time_ns - self._last_ns
-            self.usual_ns = interval_ns if self.usual_ns is None else 0.9 * self.usual_ns + 0.1 * interval_ns
-        self._last_ns, self._skipped = time_ns, 0
-
-    def skip(self) -> None:
-        """A sample is thrown away for its time."""
-        self._skipped += 1
-
-
 def signed_difference(number: int, other: int, bits: int) -> int:
     """How far a number of that many bits is ahead of another, the shortest way around."""
     half = 1 << (bits - 1)

@@ -13,8 +13,7 @@ import contextlib
 import importlib.metadata
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn
 from urllib.parse import urlparse
 
 from aiortsp.__version__ import __version__ as aiortsp_version
@@ -23,40 +22,13 @@ from aiortsp.rtsp.errors import RTSPConnectionError, RTSPError, RTSPResponseErro
 from aiortsp.rtsp.session import RTSPMediaSession
 from aiortsp.transport import RTPTransport, TCPTransport, UDPTransport
 
+from gaze_vlm_ros.neon.description import Description
+from gaze_vlm_ros.neon.packet_sink import PacketSink, StreamLost
+
 TESTED_VERSIONS = {"pupil-labs-realtime-api": "1.9.0", "aiortsp": "1.4.1"}
 POLL_S = 0.1  # how soon silence and keep-alives are noticed; a connection that breaks is noticed at once
 REQUEST_S = 3.0  # for a connection or an answer
 GOODBYE_S = 0.5  # for the answer to TEARDOWN
-
-# Its messages would repeat what this module reports, some with tracebacks.
-logger = logging.getLogger(f"{__name__}.aiortsp")
-logger.setLevel(logging.CRITICAL + 1)
-
-
-class StreamLost(ConnectionError):
-    """A stream could not be had, or ended; the text says why."""
-
-
-@dataclass(frozen=True)
-class Description:
-    """What the stream's SDP says of it."""
-
-    encoding: str  # lower case
-    clock_rate_hz: int
-    payload_type: int
-    parameters: dict[str, Any]  # of its format, such as sprop-parameter-sets
-
-
-class PacketSink(Protocol):
-    """Gets what arrives, in the event loop; what its methods raise ends the stream."""
-
-    def opened(self, description: Description) -> None: ...
-
-    def rtp(self, data: bytes) -> bool:
-        """Whether it was a packet of this stream: a stream without one is silent."""
-
-    def rtcp(self, data: bytes) -> bool:
-        """Whether the sender said goodbye."""
 
 
 def untested_versions() -> str:
@@ -83,6 +55,8 @@ async def follow_stream(url: str, sink: PacketSink, silent_s: float, media: str 
     if parts.scheme not in ("rtsp", "rtspt") or not host:
         raise StreamLost(f"the phone gives it the address {url}, expected rtsp:// or rtspt:// and a host")
     over_tcp = parts.scheme == "rtspt"
+    # The library's messages would repeat what this module reports, some with tracebacks.
+    logger = logging.Logger("aiortsp", logging.CRITICAL + 1)
     connection = _Connection(host, port, logger=logger, timeout=REQUEST_S)
     try:
         async with connection:

@@ -13,9 +13,8 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image, Imu
 from std_msgs.msg import Header
 
 from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
-from gaze_vlm_ros.neon.rtsp_client import Description
+from gaze_vlm_ros.neon.description import Description, sound_config
 from gaze_vlm_ros.neon.samples import AAC_UNIT_SAMPLES
-from gaze_vlm_ros.neon.stream import sound_config
 from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.video.images import encode_jpeg
 

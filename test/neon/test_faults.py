@@ -245,8 +245,8 @@ def test_attempts_to_connect_grow_apart(monkeypatch: pytest.MonkeyPatch) -> None
 
     async def follow() -> None:
         client = NeonClient(Address("127.0.0.1", 9), ("world",), lambda *_: None, lambda *_: None, pauses_s=(0.05, 0.2))
-        monkeypatch.setattr(client, "_connect", fail)
-        following = asyncio.ensure_future(client._follow("world", None))  # type: ignore[arg-type]
+        monkeypatch.setattr(client, "connect", fail)
+        following = asyncio.ensure_future(client.follow("world", None))  # type: ignore[arg-type]
         while len(times_s) < 6:
             await asyncio.sleep(0.01)
         following.cancel()
@@ -378,18 +378,19 @@ def test_faults_that_there_are_not(text: str) -> None:
         Fault.parse(text)
 
 
-def test_every_switch_of_the_command_line_turns(tmp_path: Path) -> None:
-    device = type("Device", (), {"settings": type("Settings", (), {"faults": Faults()})})()
+def test_every_switch_of_the_command_line_turns() -> None:
+    faults = Faults()
     values: dict[str, Callable[[], object]] = {
-        "loss=0.1": lambda: device.settings.faults.packet_loss == 0.1,
-        "duplicates=0.2": lambda: device.settings.faults.duplicates == 0.2,
-        "reordering=0.3": lambda: device.settings.faults.reordering == 0.3,
-        "garbage=0.4": lambda: device.settings.faults.garbage == 0.4,
-        "late-report=5": lambda: device.settings.faults.report_delay_s == 5,
-        "wrap-after=6": lambda: device.settings.faults.wrap_after_s == 6,
-        "wrong-stamps=-7": lambda: device.settings.faults.stamp_error_s == -7,
-        "unknown-component": lambda: device.settings.faults.unknown_component is True,
+        "loss=0.1": lambda: faults.packet_loss == 0.1,
+        "duplicates=0.2": lambda: faults.duplicates == 0.2,
+        "reordering=0.3": lambda: faults.reordering == 0.3,
+        "garbage=0.4": lambda: faults.garbage == 0.4,
+        "late-report=5": lambda: faults.report_delay_s == 5,
+        "wrap-after=6": lambda: faults.wrap_after_s == 6,
+        "wrong-stamps=-7": lambda: faults.stamp_error_s == -7,
+        "unknown-component": lambda: faults.unknown_component is True,
     }
     for text, turned in values.items():
-        asyncio.run(Fault.parse(text).happen(device))
+        assert Fault.parse(text).turn(faults)
         assert turned(), text
+    assert not Fault.parse("abort").turn(faults)  # an event, not a switch

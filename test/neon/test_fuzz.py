@@ -19,12 +19,16 @@ from pupil_labs.realtime_api import Device
 from test_neon_stream import DELAY_NS, MS, NOW_NS, OFFSET_NS, Bench, gaze, motion
 
 from gaze_vlm_ros.neon.address import Address
-from gaze_vlm_ros.neon.client import CONNECTION_ERRORS, NeonClient, _plugged, _status
+from gaze_vlm_ros.neon.client import NeonClient
+from gaze_vlm_ros.neon.connection_errors import CONNECTION_ERRORS
+from gaze_vlm_ros.neon.description import Description
 from gaze_vlm_ros.neon.h264_rtp import FrameAssembler
+from gaze_vlm_ros.neon.packet_sink import StreamLost
 from gaze_vlm_ros.neon.rtp import MalformedPacket, RtpPacket, parse_rtcp, parse_rtp
-from gaze_vlm_ros.neon.rtsp_client import Description, StreamLost, follow_stream
+from gaze_vlm_ros.neon.rtsp_client import follow_stream
 from gaze_vlm_ros.neon.samples import UnreadableSample, read_eye_event, read_gaze, read_motion
-from gaze_vlm_ros.neon.stream import TINY_STEP_NS
+from gaze_vlm_ros.neon.status_watch import connected_sensor, request_status
+from gaze_vlm_ros.neon.timing import TINY_STEP_NS
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.video.h264 import frame_size, parse_avcc, split_nal_units
 
@@ -65,7 +69,7 @@ def spoil(data: bytes, draw: random.Random) -> bytes:
         (frame_size, SPS, (IndexError,)),
         (lambda data: split_nal_units(data, 4), b"\0\0\0\5abcde\0\0\0\1f", (ValueError,)),
         (parse_avcc, b"\1\x42\xc0\x0a\xff\xe1\0\x15" + SPS + b"\1\0\4\x68\xce\x0b\xc8", (IndexError,)),
-        (_plugged, b'{"model": "Sensor", "data": {"sensor": "gaze", "conn_type": "DIRECT"}}', ()),
+        (connected_sensor, b'{"model": "Sensor", "data": {"sensor": "gaze", "conn_type": "DIRECT"}}', ()),
     ],
     ids=["rtp", "rtcp", "gaze", "motion", "eye event", "sps", "mp4 sample", "avcc", "status component"],
 )
@@ -311,9 +315,9 @@ def test_a_status_that_is_rubbish_is_no_companion_app() -> None:
             client = NeonClient(Address("127.0.0.1", port), ("gaze",), lambda *_: None, lambda *_: None)
             for _ in range(400):
                 try:
-                    await _status(device)
+                    await request_status(device)
                     read += 1
-                    await asyncio.wait_for(client._connect("gaze", device, is_again=True), 5)
+                    await asyncio.wait_for(client.connect("gaze", device, is_again=True), 5)
                 except CONNECTION_ERRORS:
                     refused += 1
         server.close()

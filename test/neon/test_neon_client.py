@@ -14,8 +14,10 @@ from neon_fixtures import Synthetic, decode
 from patient_loop import host_clocks, patient_loop, run_patiently
 
 from gaze_vlm_ros.neon.address import Address, BadAddress, NoDeviceFound, discover
-from gaze_vlm_ros.neon.client import ClockUnknown, DeviceUnreachable, NeonClient, UnknownStream
+from gaze_vlm_ros.neon.client import NeonClient, UnknownStream
+from gaze_vlm_ros.neon.clock_follower import ClockUnknown
 from gaze_vlm_ros.neon.recording import read_recording
+from gaze_vlm_ros.neon.status_watch import DeviceUnreachable
 from gaze_vlm_ros.sim.neon_device.announce import announced
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice
 
@@ -65,7 +67,7 @@ def test_somebody_else_there() -> None:
         finally:
             server.close()
 
-    with pytest.raises(DeviceUnreachable, match="no Companion app"):
+    with pytest.raises(DeviceUnreachable, match="not a Companion app"):
         asyncio.run(run())
 
 

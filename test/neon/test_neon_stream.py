@@ -7,8 +7,9 @@ import pytest
 from pupil_labs.neon_recording.timeseries.imu.imu_pb2 import ImuPacket
 
 from gaze_vlm_ros.neon.clock_state import ClockState
+from gaze_vlm_ros.neon.description import Description, parameter_sets
 from gaze_vlm_ros.neon.device_clock import DeviceClock, OffsetEstimate
-from gaze_vlm_ros.neon.rtsp_client import Description, StreamLost
+from gaze_vlm_ros.neon.packet_sink import StreamLost
 from gaze_vlm_ros.neon.samples import (
     BLINK,
     FIXATION,
@@ -19,7 +20,7 @@ from gaze_vlm_ros.neon.samples import (
     read_gaze,
     read_motion,
 )
-from gaze_vlm_ros.neon.stream import CLOCK_SET, EVENTS_MISSING, NeonStream, parameter_sets
+from gaze_vlm_ros.neon.stream import CLOCK_SET, EVENTS_MISSING, NeonStream
 from gaze_vlm_ros.sim.neon_device import rtp
 
 NOW_NS = 1_700_000_000_000_000_000

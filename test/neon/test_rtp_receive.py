@@ -8,7 +8,6 @@ import pytest
 from gaze_vlm_ros.neon.rtp import (
     Goodbye,
     InOrder,
-    Intervals,
     MalformedPacket,
     RtpClock,
     RtpPacket,
@@ -16,6 +15,7 @@ from gaze_vlm_ros.neon.rtp import (
     parse_rtcp,
     parse_rtp,
 )
+from gaze_vlm_ros.neon.timing import Intervals
 from gaze_vlm_ros.sim.neon_device import rtp as sender
 
 NOW_NS = 1_700_000_000_000_000_000

@@ -22,10 +22,9 @@ from test_eye_tracker_faults import replay
 
 from gaze_vlm_ros.neon.address import Address
 from gaze_vlm_ros.neon.client import NeonClient
+from gaze_vlm_ros.neon.description import Description, sound_config
 from gaze_vlm_ros.neon.recording import NativeRecording, read_recording
-from gaze_vlm_ros.neon.rtsp_client import Description
 from gaze_vlm_ros.neon.samples import UnreadableSample, read_sound
-from gaze_vlm_ros.neon.stream import sound_config
 from gaze_vlm_ros.sim.neon_device.clock import SkewedClock
 from gaze_vlm_ros.sim.neon_device.device import DeviceSettings, NeonDevice
 

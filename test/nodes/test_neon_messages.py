@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("rclpy", reason="messages need their packages")
 
 from gaze_vlm_ros.bags.stamps import nanoseconds
-from gaze_vlm_ros.neon.rtsp_client import Description
+from gaze_vlm_ros.neon.description import Description
 from gaze_vlm_ros.nodes.neon_messages import (
     COLOUR,
     GREY,

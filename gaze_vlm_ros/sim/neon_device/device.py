@@ -16,7 +16,7 @@ from gaze_vlm_ros.neon.recording import NativeRecording, VideoPart
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.sim.neon_device.clock import PhoneClock, SkewedClock
 from gaze_vlm_ros.sim.neon_device.eye_events import EyeEvent, Kind, read_eye_events
-from gaze_vlm_ros.sim.neon_device.faults import SWITCHES, Fault
+from gaze_vlm_ros.sim.neon_device.faults import Fault
 from gaze_vlm_ros.sim.neon_device.http_api import HttpApi
 from gaze_vlm_ros.sim.neon_device.rtsp_server import RtspServer, Stream
 from gaze_vlm_ros.sim.neon_device.time_echo import start_time_echo
@@ -155,10 +155,9 @@ class NeonDevice:
     async def _apply(self, fault: Fault) -> None:
         """Turn the fault's switch, or let its event take its time."""
         faults = self.settings.faults
-        if fault.name in SWITCHES:
-            attribute, read = SWITCHES[fault.name]
-            setattr(faults, attribute, read(fault.value))
-        elif fault.name == "clock":
+        if fault.turn(faults):
+            return
+        if fault.name == "clock":
             self.phone_clock.set_by(float(fault.value))
         elif fault.name == "abort":
             self.abort_connections()

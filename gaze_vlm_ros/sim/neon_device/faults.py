@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.sim.neon_device.wire import Faults
 
 
 class UnknownFault(GazeVlmError):
@@ -20,7 +21,7 @@ def _share(value: str) -> float:
 
 
 # name: attribute of Faults, and how its value is read
-SWITCHES: dict[str, tuple[str, Callable[[str], object]]] = {
+_SWITCHES: dict[str, tuple[str, Callable[[str], object]]] = {
     "loss": ("packet_loss", _share),
     "duplicates": ("duplicates", _share),
     "reordering": ("reordering", _share),
@@ -38,7 +39,7 @@ _EVENTS = {
     "abort": "nothing",
 }
 FAULT_HELP = (
-    "NAME[=VALUE][@SECONDS from the start of the replay]; switches: " + ", ".join(SWITCHES) + "; events: "
+    "NAME[=VALUE][@SECONDS from the start of the replay]; switches: " + ", ".join(_SWITCHES) + "; events: "
 ) + ", ".join(f"{name} (value: {value})" for name, value in _EVENTS.items())
 
 
@@ -57,8 +58,8 @@ class Fault:
         name, _, value = head.partition("=")
         try:
             fault = Fault(name, value, float(seconds) if at else None)
-            if name in SWITCHES:
-                SWITCHES[name][1](value)
+            if name in _SWITCHES:
+                _SWITCHES[name][1](value)
             elif name not in _EVENTS:
                 raise ValueError("no such fault")
             elif name != "abort":
@@ -66,3 +67,11 @@ class Fault:
         except ValueError as error:
             raise UnknownFault(f"fault '{text}': {error}; expected {FAULT_HELP}") from None
         return fault
+
+    def turn(self, faults: Faults) -> bool:
+        """Turn this fault's switch in `faults`; return False, with nothing done, where it is an event instead."""
+        if self.name not in _SWITCHES:
+            return False
+        attribute, read = _SWITCHES[self.name]
+        setattr(faults, attribute, read(self.value))
+        return True
