@@ -8,8 +8,9 @@ the package may move; CHANGELOG.md lists each change to the names here.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
     from gaze_vlm_ros.bags.message_types import message_class
@@ -48,38 +49,22 @@ __all__ = [
     "visual_tokens",
 ]
 
-# Module and name that each public name is loaded from; test/test_api.py compares it with the imports above.
-_SOURCES = {
-    "Answer": ("gaze_vlm_ros.prediction.types", "Answer"),
-    "Backend": ("gaze_vlm_ros.prediction.types", "Backend"),
-    "Bag": ("gaze_vlm_ros.bags.reader", "Bag"),
-    "BagWriter": ("gaze_vlm_ros.bags.writer", "BagWriter"),
-    "CheckpointMetadata": ("gaze_vlm_ros.prediction.checkpoint", "CheckpointMetadata"),
-    "FlowSettings": ("gaze_vlm_ros.gaze.flow", "FlowSettings"),
-    "GazeVlmError": ("gaze_vlm_ros.errors", "GazeVlmError"),
-    "Observation": ("gaze_vlm_ros.prediction.types", "Observation"),
-    "Session": ("gaze_vlm_ros.session.session", "Session"),
-    "aggregate": ("gaze_vlm_ros.gaze.distribution", "aggregate"),
-    "encode_jpeg": ("gaze_vlm_ros.video.images", "encode_jpeg"),
-    "message_class": ("gaze_vlm_ros.bags.message_types", "message_class"),
-    "open_backend": ("gaze_vlm_ros.prediction.backends.factory", "open_backend"),
-    "open_bag": ("gaze_vlm_ros.bags.reader", "open_bag"),
-    "open_session": ("gaze_vlm_ros.session.session", "open_session"),
-    "patch_distribution": ("gaze_vlm_ros.gaze.distribution", "patch_distribution"),
-    "pick_frames": ("gaze_vlm_ros.video.frame_selection", "pick_frames"),
-    "read_checkpoint_metadata": ("gaze_vlm_ros.prediction.checkpoint", "read_checkpoint_metadata"),
-    "visual_tokens": ("gaze_vlm_ros.vlm.token_boxes", "visual_tokens"),
-}
-
-if not TYPE_CHECKING:  # a type checker that saw this function would take any name for a public one
-
-    def __getattr__(name: str) -> Any:
-        """Load a public name (PEP 562). The package's root uses this function too."""
-        if name not in _SOURCES:
-            raise AttributeError(f"module 'gaze_vlm_ros' has no attribute {name!r}")
-        module, attribute = _SOURCES[name]
-        return getattr(import_module(module), attribute)
-
-    def __dir__() -> list[str]:
-        """Public names, for completion."""
-        return sorted(__all__)
+if not TYPE_CHECKING:  # a type checker that saw these functions would take any name for a public one
+    __getattr__, __dir__ = lazy_face(
+        "gaze_vlm_ros",
+        {
+            "gaze_vlm_ros.bags.message_types": ["message_class"],
+            "gaze_vlm_ros.bags.reader": ["Bag", "open_bag"],
+            "gaze_vlm_ros.bags.writer": ["BagWriter"],
+            "gaze_vlm_ros.errors": ["GazeVlmError"],
+            "gaze_vlm_ros.gaze.distribution": ["aggregate", "patch_distribution"],
+            "gaze_vlm_ros.gaze.flow": ["FlowSettings"],
+            "gaze_vlm_ros.prediction.backends.factory": ["open_backend"],
+            "gaze_vlm_ros.prediction.checkpoint": ["CheckpointMetadata", "read_checkpoint_metadata"],
+            "gaze_vlm_ros.prediction.types": ["Answer", "Backend", "Observation"],
+            "gaze_vlm_ros.session.session": ["Session", "open_session"],
+            "gaze_vlm_ros.video.frame_selection": ["pick_frames"],
+            "gaze_vlm_ros.video.images": ["encode_jpeg"],
+            "gaze_vlm_ros.vlm.token_boxes": ["visual_tokens"],
+        },
+    )
