@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
-.PHONY: setup test demo bench lint docs mutants clean
+.PHONY: setup test test-busy soak demo bench lint docs mutants clean
 
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
@@ -18,11 +18,20 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# One process more than cores, since many tests wait; tests of one file stay in one process (test/support/parallel.py).
+# More processes than cores, since many tests wait; tests of one file stay in one process (test/support/parallel.py).
 PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
 
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# The same beside a program that keeps every core busy: no test may depend on how fast the machine is.
+test-busy: setup
+	$(BIN)/python tools/beside_load.py $(BIN)/python -m pytest $(PARALLEL)
+
+# Tests that are long by nature, an hour in all; `make soak SOAK_SCALE=0.05` tries them in three minutes.
+SOAK_SCALE ?= 1
+soak: setup
+	SOAK_SCALE=$(SOAK_SCALE) $(BIN)/python -m pytest -m soak --timeout 7200 -s
 
 lint: setup
 	$(BIN)/ruff check .

@@ -3,6 +3,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+# One compute thread for each process, children included, and before torch is imported: tests run side by side, and the
+# threads of a model this small only wait for each other, 100 times longer than they compute where a machine is busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 import torch
 from neon_fixtures import neon_window, synthetic  # noqa: F401  # fixtures
@@ -18,16 +22,10 @@ SMALL = [
 ]  # fmt: skip
 
 
-def pytest_configure(config: pytest.Config) -> None:
-    if hasattr(config, "workerinput"):  # one of several processes, which have no more cores than there are
-        os.environ.setdefault("OMP_NUM_THREADS", "1")
-        torch.set_num_threads(1)
-
-
 @pytest.hookimpl(optionalhook=True)  # known only where pytest-xdist is installed
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the processes of `-n auto`: one more than cores, since many tests wait for nodes and sockets."""
-    return min(len(os.sched_getaffinity(0)) + 1, 8)
+    """Return the processes of `-n auto`: two more than cores, since many tests wait for nodes and sockets."""
+    return min(len(os.sched_getaffinity(0)) + 2, 8)
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups

@@ -88,7 +88,7 @@ def test_it_acts_on_what_holds_and_takes_back_what_does_not(predictor: Predictor
     predictor.say("", status=2)  # the camera died
     assert predictor.robot_says() == f"robot: cancel '{JAR}': the predictor says: 2"
     # No prediction outlives its validity, though no other message comes.
-    predictor.say(MUG, valid_s=2.0)
+    predictor.say(MUG, valid_s=5.0)
     assert predictor.robot_says() == begun
     assert predictor.robot_says() == f"robot: cancel '{MUG}': the prediction expired, and no newer one confirms it"
     predictor.planner.send_signal(signal.SIGINT)

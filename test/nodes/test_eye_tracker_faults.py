@@ -102,7 +102,7 @@ def assert_nothing_wrong_was_published(replayed: Replayed, heard: Heard) -> None
         assert len(set(found)) == len(found), stream
         stamps_ns = np.array([stamp_ns(message) for message in heard.messages[topic]])
         true_ns = np.array([replayed.true_ns(known[stream][content]) for content in found])
-        assert np.abs(stamps_ns - true_ns).max() < 2 * MS, stream
+        assert np.abs(stamps_ns - true_ns).max() < heard.tolerance_ns(), stream
         assert (np.diff(stamps_ns) > 0).all(), stream
 
 

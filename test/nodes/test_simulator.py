@@ -15,7 +15,7 @@ def test_the_recorded_session_is_the_simulated_one(tmp_path: Path, speed: int) -
     environment = isolated_environment()
     settings = {"seed": 9, "duration_s": 5.0, "width": 320, "height": 240, "person": "eve", "frame_rate_hz": 20.0}
     folder = tmp_path / "bag"
-    recorder = start_node("recorder", {"bag": str(folder), "stop_when_silent_s": 1.5}, environment, tmp_path)
+    recorder = start_node("recorder", {"bag": str(folder), "stop_when_silent_s": 3.0}, environment, tmp_path)
     wanted = ["gaze", "label", "camera/image_raw/compressed", "camera/camera_info"]
     simulator = start_node(
         "simulator", {**settings, "speed": speed, "wait_for_subscribers": wanted}, environment, tmp_path

@@ -2,22 +2,31 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
 
-# Longest first, so that no process is left with a long test at the end. Paths below test/, a folder or a file; whatever
-# is not listed follows in the order of collection.
-FIRST = ("demo/", "nodes/", "training/", "neon/", "vlm/", "prediction/", "replay/", "examples/")
+# Paths below test/, a folder or a file. What takes long begins first, so that no process is left with it at the end.
+# Tests that mostly wait, for nodes and sockets, and tests that compute take turns: together they fill the cores.
+WAITING = ("demo/", "nodes/", "replay/", "examples/", "launch/")
+COMPUTING = ("training/", "vlm/", "neon/", "prediction/", "bags/", "view/", "video/", "inspection/")
 
 
 def deal_out(items: list[pytest.Item], root: Path) -> None:
     """Order the tests, and keep the tests of a file in one process: they share what their file builds."""
-
-    def rank(item: pytest.Item) -> int:
-        path = item.path.relative_to(root).as_posix()
-        return next((i for i, beginning in enumerate(FIRST) if path.startswith(beginning)), len(FIRST))
-
-    items.sort(key=rank)
+    files: dict[str, list[pytest.Item]] = {}
     for item in items:
-        item.add_marker(pytest.mark.xdist_group(item.path.relative_to(root).as_posix()))
+        files.setdefault(item.path.relative_to(root).as_posix(), []).append(item)
+    waiting, computing = (_matching(list(files), beginnings) for beginnings in (WAITING, COMPUTING))
+    order = [name for pair in zip_longest(waiting, computing) for name in pair if name is not None]
+    order += [name for name in files if name not in {*waiting, *computing}]
+    items[:] = [item for name in order for item in files[name]]
+    for name in order:
+        for item in files[name]:
+            item.add_marker(pytest.mark.xdist_group(name))
+
+
+def _matching(names: list[str], beginnings: tuple[str, ...]) -> list[str]:
+    """Names that begin as one of `beginnings` does, in their order."""
+    return [name for beginning in beginnings for name in names if name.startswith(beginning)]

@@ -81,15 +81,14 @@ class MediaSession:
     reports: asyncio.Task[None] | None = None
 
     def __post_init__(self) -> None:
-        self.epoch_ns = self._time_of_samples_ns()
+        self.epoch_ns = self._time_of_samples_ns(self.clock.host_now_ns())
         if self.faults.wrap_after_s is not None:
             self.first_timestamp = (1 << 32) - round(self.faults.wrap_after_s * self.stream.clock_rate_hz)
         self.wire = Wire(self.faults, random.Random(f"{self.faults.seed} {self.stream.name}"))
 
-    def _time_of_samples_ns(self) -> int:
-        if self.faults.stamps_follow_clock:
-            return self.clock.now_ns()
-        return self.clock.steady.device_ns(self.clock.host_now_ns())
+    def _time_of_samples_ns(self, host_ns: int) -> int:
+        clock = self.clock if self.faults.stamps_follow_clock else self.clock.steady
+        return clock.device_ns(host_ns)
 
     def timestamp(self, device_ns: int) -> int:
         """RTP timestamp of a moment of the device's clock."""
@@ -116,11 +115,13 @@ class MediaSession:
     def send_report(self) -> None:
         if self.faults.silent & {ALL, self.stream.name}:
             return
+        # Read the clock once: a busy machine may pause this program between two readings, and both must be one moment.
+        host_ns = self.clock.host_now_ns()
         self.write_rtcp(
             rtp.sender_report(
                 ssrc=self.ssrc,
-                unix_ns=self.clock.now_ns(),
-                rtp_timestamp=self.timestamp(self._time_of_samples_ns()),
+                unix_ns=self.clock.device_ns(host_ns),
+                rtp_timestamp=self.timestamp(self._time_of_samples_ns(host_ns)),
                 packets=self.packets,
                 octets=self.octets,
                 cname=f"{self.stream.name}@neon",

@@ -1,10 +1,11 @@
 """Recorded answers served again, without torch: by the time since the first frame, as long as they took."""
 
+import itertools
 import json
 import subprocess
 import sys
-import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.cli import main
+from gaze_vlm_ros.prediction.backends import recorded
 from gaze_vlm_ros.prediction.backends.factory import open_backend
 from gaze_vlm_ros.prediction.backends.recorded import NoAnswers, ReplayBackend, read_answers
 from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
@@ -66,13 +68,16 @@ def test_before_the_first_and_behind_the_last_there_is_none(tmp_path: Path) -> N
         ask(backend, 4.0)
 
 
-def test_an_answer_takes_as_long_as_it_took(tmp_path: Path) -> None:
+def test_an_answer_takes_as_long_as_it_took(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = file_of(tmp_path, said(0, MUG, inference_s=0.2))
-    for delay in (True, False):
-        backend = ReplayBackend(path, delay=delay)
-        began = time.perf_counter()
-        ask(backend, 0)
-        assert (time.perf_counter() - began >= 0.2) is delay
+    slept_s: list[float] = []
+    for delay, expected_s in ((True, [0.15]), (False, [])):
+        clock_s = itertools.count(10.0, 0.05)  # finding the answer took 0.05 s
+        watched = SimpleNamespace(sleep=slept_s.append, perf_counter=lambda clock_s=clock_s: next(clock_s))
+        monkeypatch.setattr(recorded, "time", watched)
+        ask(ReplayBackend(path, delay=delay), 0)
+        assert slept_s == pytest.approx(expected_s)
+        slept_s.clear()
 
 
 def write_predictions(folder: Path) -> Path:
