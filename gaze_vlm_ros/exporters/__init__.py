@@ -6,7 +6,7 @@ from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
     from gaze_vlm_ros.exporters.episode import Episode, write_episode
-    from gaze_vlm_ros.exporters.grid import Grid, lay_grid, usual_rate_hz
+    from gaze_vlm_ros.exporters.grid import Grid, lay_grid, typical_rate_hz
     from gaze_vlm_ros.exporters.lerobot import CannotExport, PyarrowMissing, export_lerobot
     from gaze_vlm_ros.exporters.output_folder import ExportExists, ExportNotWritable, export_folder
 else:
@@ -15,7 +15,7 @@ else:
         {
             "gaze_vlm_ros.exporters.episode": ["Episode", "write_episode"],
             "gaze_vlm_ros.exporters.output_folder": ["ExportExists", "ExportNotWritable", "export_folder"],
-            "gaze_vlm_ros.exporters.grid": ["Grid", "lay_grid", "usual_rate_hz"],
+            "gaze_vlm_ros.exporters.grid": ["Grid", "lay_grid", "typical_rate_hz"],
             "gaze_vlm_ros.exporters.lerobot": ["CannotExport", "PyarrowMissing", "export_lerobot"],
         },
     )
@@ -30,6 +30,6 @@ __all__ = [
     "export_folder",
     "export_lerobot",
     "lay_grid",
-    "usual_rate_hz",
+    "typical_rate_hz",
     "write_episode",
 ]

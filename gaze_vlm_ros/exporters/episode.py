@@ -1,4 +1,4 @@
-"""One bag as one episode of constant frame rate: its video, and what is known of each frame."""
+"""One bag as an episode at a constant frame rate: its video, and the gaze and label of each frame."""
 
 from __future__ import annotations
 
@@ -20,47 +20,47 @@ from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.session.timeline import latest_at_or_before
 from gaze_vlm_ros.video.images import RGB, DamagedImage, of_size
 
-GAZE_MAX_AGE_S = 0.05  # without optical flow a head that turns leaves older gaze behind
-_COUNTED_EVERY, _COUNTED_WIDTH_PX = 10, 150  # pictures that the statistics are of: enough for a mean, and quick
+GAZE_MAX_AGE_S = 0.05  # gaze is not carried by optical flow: when the head turns, older gaze is off
+_COUNTED_EVERY, _COUNTED_WIDTH_PX = 10, 150  # subset for picture statistics: enough for a mean, and fast
 
 
 @dataclass(frozen=True)
 class Episode:
-    """Rows are frames of the video; all that is said of a row holds at the frame's own stamp."""
+    """One row per frame of the video. Gaze and labels are those at the frame's own stamp, not at the grid time."""
 
-    grid_ns: NDArray[np.int64]  # (N,) when the constant rate shows it
-    stamps_ns: NDArray[np.int64]  # (N,) when it was taken
-    gaze: NDArray[np.float32]  # (N, 3) x, y px of the frame, and 1; 0, 0, 0 where no gaze can be used
-    labels: list[str]  # (N,) the action that goes on; empty = unlabelled
+    grid_ns: NDArray[np.int64]  # (N,) time at which the constant rate shows the frame
+    stamps_ns: NDArray[np.int64]  # (N,) time of acquisition of the frame
+    gaze: NDArray[np.float32]  # (N, 3) x, y px of the frame and 1; 0, 0, 0 without usable gaze
+    labels: list[str]  # (N,) current action; empty = unlabelled
     size: tuple[int, int]  # (width, height) px of the video
-    histogram: NDArray[np.int64]  # (3, 256) of the pixels of `counted` pictures
+    histogram: NDArray[np.int64]  # (3, 256) pixel values of `counted` pictures
     counted: int
     left_out: int  # frames of the bag that are not shown
-    damaged: int  # of these, frames that were due, and do not decode or are of another size
+    damaged: int  # those of them that were due but do not decode or differ in size
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
 
     @property
     def longest_age_s(self) -> float:
-        """By how much a frame is older than the time at which it is shown, at most."""
+        """Longest time from the acquisition of a frame to the time at which it is shown."""
         return float((self.grid_ns - self.stamps_ns).max()) / 1e9
 
     @property
     def repeated(self) -> int:
-        """Rows that show the frame of the row before once more."""
+        """Number of rows that repeat the frame of the row before."""
         return int((np.diff(self.stamps_ns) == 0).sum())
 
 
 def write_episode(session: Session, fps: int, video: Path) -> Episode:
-    """Write the frames as H.264 to a new file; one is in memory at a time. Needs labels (session.require_labels).
+    """Write the frames as H.264 to a new file, one in memory at a time. The session must have labels.
 
-    A damaged frame is replaced by the one before it. Frames of an odd size lose the last column or row, as H.264
-    has colours for pairs of pixels. Raises DamagedImage where no frame decodes, OSError where the file is not written.
+    A damaged frame is replaced by the previous one. Frames of odd width or height lose the last column or row: H.264
+    stores colours for pairs of pixels. Raises DamagedImage if no frame decodes, OSError if the file cannot be written.
     """
     assert session.labels is not None
     frames = session.frames
-    width, height = frames.size  # raises where none decodes
+    width, height = frames.size  # raises DamagedImage if none decodes
     first = next(index for index in range(len(frames)) if _picture(session, index) is not None)
     grid = lay_grid(frames.stamps_ns[first:], fps)
     shown = np.empty(len(grid.frame), np.int64)
@@ -70,7 +70,7 @@ def write_episode(session: Session, fps: int, video: Path) -> Episode:
     with av.open(str(video), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "23", "preset": "veryfast", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = *even, "yuv420p"
-        stream.codec_context.gop_size = 2  # as LeRobot's own: frames are read at random
+        stream.codec_context.gop_size = 2  # LeRobot's default: frames are read at random
         for row, wanted in enumerate(tqdm((grid.frame + first).tolist(), desc=session.name, mininterval=0.5)):
             found = _picture(session, wanted) if wanted != last else None
             damaged += wanted != last and found is None
@@ -119,9 +119,9 @@ def _histogram(picture: RGB) -> NDArray[np.int64]:
 
 
 def gaze_at(gaze: GazeTrack | None, stamps_ns: NDArray[np.int64], size: tuple[int, int]) -> NDArray[np.float32]:
-    """(N, 3) the newest usable sample at or before each stamp: x, y in px of a frame of `size`, and 1.
+    """Return (N, 3) the newest usable sample at or before each stamp: x, y in px of a frame of `size`, and 1.
 
-    Zeros where it is older than GAZE_MAX_AGE_S. Usable: as training takes samples by default.
+    A row is zero if that sample is older than GAZE_MAX_AGE_S. Usable: accepted by training's defaults.
     """
     result = np.zeros((len(stamps_ns), 3), np.float32)
     if gaze is None:
@@ -135,7 +135,7 @@ def gaze_at(gaze: GazeTrack | None, stamps_ns: NDArray[np.int64], size: tuple[in
 
 
 def labels_at(session: Session, stamps_ns: NDArray[np.int64]) -> list[str]:
-    """(N,) the action that goes on at each stamp; empty = unlabelled. Needs labels."""
+    """Return (N,) the current action at each stamp; empty = unlabelled. The session must have labels."""
     assert session.labels is not None
     starts_ns = np.asarray(session.labels.starts_ns, np.int64)
     rows = [current_label(starts_ns, at_ns) for at_ns in stamps_ns.tolist()]

@@ -1,4 +1,4 @@
-"""Bags as a LeRobot data set of version 3.0: one episode a bag, written bag by bag.
+"""LeRobot data sets, version 3.0: one episode per bag, written bag by bag.
 
 Format: https://huggingface.co/docs/lerobot/lerobot-dataset-v3
 """
@@ -16,41 +16,41 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.exporters.episode import GAZE_MAX_AGE_S, Episode, write_episode
-from gaze_vlm_ros.exporters.grid import usual_rate_hz
+from gaze_vlm_ros.exporters.grid import typical_rate_hz
 from gaze_vlm_ros.exporters.output_folder import export_folder, require_absent
 from gaze_vlm_ros.exporters.statistics import Statistics, column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session.session import Session, load_session, require_labels, session_digest
 
 VERSION = "v3.0"
 CAMERA, GAZE, STAMP = "observation.images.scene", "observation.gaze", "stamp_ns"
-CHUNK = 1000  # files in a folder
+CHUNK = 1000  # files per folder
 FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 DATA_PATH, VIDEO_PATH = f"data/{FILE}.parquet", f"videos/{{video_key}}/{FILE}.mp4"
-SOURCES = "meta/gaze_vlm.json"  # what LeRobot has no place for
+SOURCES = "meta/gaze_vlm.json"  # what the format has no field for
 
 
 class CannotExport(GazeVlmError):
-    """The bags do not make one data set."""
+    """The bags cannot be combined into one data set."""
 
 
 class PyarrowMissing(GazeVlmError):
-    """What writes Parquet is not installed."""
+    """pyarrow, which writes Parquet, is not installed."""
 
 
 @dataclass(frozen=True)
-class _Done:
-    """What is kept of an episode after its files are written."""
+class _WrittenEpisode:
+    """What the metadata files need of an episode after its own files are written."""
 
-    row: dict[str, Any]  # of meta/episodes
+    row: dict[str, Any]  # row of meta/episodes
     statistics: dict[str, Statistics]
-    source: dict[str, Any]  # of SOURCES
+    source: dict[str, Any]  # entry of SOURCES
 
 
 def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> str:
-    """Write a data set into the new folder `out`; what was written, in words.
+    """Write a data set to the new folder `out` and return a summary in words.
 
-    fps: of the data set; None = the highest usual rate of the bags' cameras, as a whole number.
-    Nothing stays of an export that could not be finished. Raises what load_session and require_labels raise,
+    fps: frame rate of the data set; None = the highest typical rate of the bags' cameras, rounded.
+    An unfinished export is removed. Raises what load_session and require_labels raise,
     DamagedImage, CannotExport, ExportExists, ExportNotWritable, PyarrowMissing.
     """
     try:
@@ -58,29 +58,29 @@ def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> s
     except ImportError:
         raise PyarrowMissing("pyarrow, which writes Parquet, is not installed: pip install pyarrow") from None
     if fps is not None and not 1 <= fps <= 1000:
-        raise CannotExport(f"--fps {fps}: expected 1 to 1000 frames a second")
+        raise CannotExport(f"--fps {fps}: expected 1 to 1000 frames per second")
     require_absent(out)
-    usual_hz = _check(bags)
-    if fps is None and not usual_hz:
-        raise CannotExport(f"{bags[0]}: one frame has no rate; give --fps")
+    typical_hz = _check(bags)
+    if fps is None and not typical_hz:
+        raise CannotExport(f"{bags[0]}: a single frame has no rate; give --fps")
     with export_folder(out):
-        return _write(bags, out, fps or max(1, round(usual_hz)))
+        return _write(bags, out, fps or max(1, round(typical_hz)))
 
 
 def _check(bags: Sequence[Path]) -> float:
-    """The fastest camera's rate, Hz; 0 = unknown. Each bag is opened before hours of video are written."""
+    """Return the rate of the fastest camera, Hz; 0 = unknown. Fail fast: open every bag before writing any video."""
     rate_hz = 0.0
     sizes: dict[tuple[int, int], Path] = {}
     for bag in bags:
         session = load_session(bag)
         require_labels(session)
         sizes.setdefault(session.frames.size, bag)
-        rate_hz = max(rate_hz, usual_rate_hz(session.frames.stamps_ns))
+        rate_hz = max(rate_hz, typical_rate_hz(session.frames.stamps_ns))
     if len(sizes) > 1:
         (first, one), (second, other) = list(sizes.items())[:2]
         raise CannotExport(
-            f"frames differ in size: {one} has {first[0]}x{first[1]}, {other} has {second[0]}x{second[1]}; "
-            "export bags of one camera setting"
+            f"frame sizes differ: {one} has {first[0]}x{first[1]}, {other} has {second[0]}x{second[1]}; "
+            "export bags with equal frame sizes"
         )
     return rate_hz
 
@@ -90,7 +90,7 @@ def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
     import pyarrow.parquet as pq
 
     tasks: dict[str, int] = {}
-    done: list[_Done] = []
+    written: list[_WrittenEpisode] = []
     size: tuple[int, int] | None = None
     frames = 0
     data = out / DATA_PATH.format(chunk_index=0, file_index=0)
@@ -106,7 +106,7 @@ def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
             session = load_session(bag)
             require_labels(session)
             place = dict(zip(("chunk_index", "file_index"), divmod(index, CHUNK), strict=True))
-            # A file of its own: timestamps are float32, and behind other episodes they would not be exact.
+            # One file per episode: timestamps are float32, and would be inexact after other episodes in one file.
             video = out / VIDEO_PATH.format(video_key=CAMERA, **place)
             video.parent.mkdir(parents=True, exist_ok=True)
             episode = write_episode(session, fps, video)
@@ -116,20 +116,20 @@ def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
             columns = _columns(episode, index, frames, tasks, fps)
             gaze = pa.FixedSizeListArray.from_arrays(pa.array(episode.gaze.ravel()), 3)
             arrays = [gaze if name == GAZE else pa.array(columns[name][:, 0]) for name in schema.names]
-            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))  # a row group an episode
+            writer.write_table(pa.Table.from_arrays(arrays, schema=schema))  # one row group per episode
             statistics = {name: column_statistics(values) for name, values in columns.items()}
             statistics[CAMERA] = picture_statistics(episode.histogram, episode.counted)
-            done.append(_done(session, episode, place, index, frames, statistics, fps))
+            written.append(_written_episode(session, episode, place, index, frames, statistics, fps))
             frames += len(episode)
     assert size is not None
     _write_tasks(out, tasks)
-    _write_episodes(out, done)
-    _write_json(out / "meta/stats.json", _plain(combined([one.statistics for one in done])))
-    sources = {"gaze_max_age_s": GAZE_MAX_AGE_S, "episodes": [one.source for one in done]}
+    _write_episodes(out, written)
+    _write_json(out / "meta/stats.json", _plain(combined([one.statistics for one in written])))
+    sources = {"gaze_max_age_s": GAZE_MAX_AGE_S, "episodes": [one.source for one in written]}
     _write_json(out / SOURCES, sources)
-    # Last: without it, LeRobot takes the folder for no data set.
-    _write_json(out / "meta/info.json", _info(fps, len(done), frames, len(tasks), size))
-    return _summary(out, fps, frames, len(tasks), [one.source for one in done])
+    # Written last: without this file, LeRobot does not recognize the folder as a data set.
+    _write_json(out / "meta/info.json", _info(fps, len(written), frames, len(tasks), size))
+    return _summary(out, fps, frames, len(tasks), [one.source for one in written])
 
 
 def _columns(episode: Episode, index: int, frames: int, tasks: dict[str, int], fps: int) -> dict[str, NDArray]:
@@ -146,10 +146,10 @@ def _columns(episode: Episode, index: int, frames: int, tasks: dict[str, int], f
     }
 
 
-def _done(
+def _written_episode(
     session: Session, episode: Episode, place: dict[str, int], index: int, frames: int,
     statistics: dict[str, Statistics], fps: int,
-) -> _Done:  # fmt: skip
+) -> _WrittenEpisode:  # fmt: skip
     row = {
         "episode_index": index,
         "tasks": list(dict.fromkeys(episode.labels)),
@@ -183,7 +183,7 @@ def _done(
         "damaged": episode.damaged,
         "with_gaze": int(episode.gaze[:, 2].sum()),
     }
-    return _Done(row, statistics, source)
+    return _WrittenEpisode(row, statistics, source)
 
 
 def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int]) -> dict[str, Any]:
@@ -207,7 +207,7 @@ def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int
         "total_frames": frames,
         "total_tasks": tasks,
         "chunks_size": CHUNK,
-        "data_files_size_in_mb": 100,  # as LeRobot's own: where it would begin another file when it appends
+        "data_files_size_in_mb": 100,  # LeRobot's default: size at which it starts another file when it appends
         "video_files_size_in_mb": 200,
         "fps": fps,
         "splits": {"train": f"0:{episodes}"},
@@ -218,7 +218,7 @@ def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int
 
 
 def _write_tasks(out: Path, tasks: dict[str, int]) -> None:
-    """A table whose index is the task's text. Only pandas knows of indices, and it reads of them here."""
+    """Write the table whose index is the task's text, as pandas metadata: Parquet itself has no index."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -232,13 +232,13 @@ def _write_tasks(out: Path, tasks: dict[str, int]) -> None:
     pq.write_table(table.replace_schema_metadata({"pandas": json.dumps(pandas)}), out / "meta/tasks.parquet")
 
 
-def _write_episodes(out: Path, done: Sequence[_Done]) -> None:
+def _write_episodes(out: Path, written: Sequence[_WrittenEpisode]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     path = out / "meta/episodes" / (FILE.format(chunk_index=0, file_index=0) + ".parquet")
     path.parent.mkdir(parents=True)
-    pq.write_table(pa.Table.from_pylist([one.row for one in done]), path)
+    pq.write_table(pa.Table.from_pylist([one.row for one in written]), path)
 
 
 def _plain(statistics: dict[str, Statistics]) -> dict[str, dict[str, Any]]:
@@ -255,7 +255,7 @@ def _summary(out: Path, fps: int, frames: int, tasks: int, sources: Sequence[dic
     return (
         f"{out}: {len(sources)} episodes, {frames} frames at {fps} Hz, {tasks} tasks, "
         f"gaze on {total['with_gaze'] / frames:.0%} of the frames\n"
-        f"a frame is shown at most {1000 * oldest['longest_age_s']:.1f} ms after it was taken ({oldest['session']}); "
-        f"{total['repeated']} rows repeat the frame before, {total['left_out']} frames are left out, "
+        f"frames are shown at most {1000 * oldest['longest_age_s']:.1f} ms after acquisition ({oldest['session']}); "
+        f"{total['repeated']} rows repeat the previous frame, {total['left_out']} frames are left out, "
         f"{total['damaged']} of them damaged"
     )  # fmt: skip

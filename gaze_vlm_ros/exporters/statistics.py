@@ -1,4 +1,4 @@
-"""Statistics of a data set as LeRobot keeps them: of each episode, and of all by their weighted means."""
+"""LeRobot's statistics of a data set: for each episode, and combined over all episodes by weighted means."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Statistics = dict[str, NDArray[Any]]  # by name; `count` is whole and has the shape (1,)
+Statistics = dict[str, NDArray[Any]]  # by name; `count` is an integer of shape (1,)
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 
 
 def column_statistics(values: NDArray) -> Statistics:
-    """Of a feature's values (N, d), N > 0: each entry is (d,)."""
+    """Return the statistics of a feature's values (N, d), N > 0; each entry is (d,), count (1,)."""
     values = values.astype(np.float64)
     found = {"min": values.min(0), "max": values.max(0), "mean": values.mean(0), "std": values.std(0)}
     found |= {name: np.quantile(values, share, axis=0) for name, share in QUANTILES.items()}
@@ -22,7 +22,10 @@ def column_statistics(values: NDArray) -> Statistics:
 
 
 def picture_statistics(histogram: NDArray[np.int64], pictures: int) -> Statistics:
-    """Of pixel values scaled to 0..1, each entry (3, 1, 1). histogram: (3, 256) how often each value occurs."""
+    """Return the statistics of pixel values scaled to 0..1; each entry is (3, 1, 1), count (1,).
+
+    histogram: (3, 256) number of pixels of each value, by channel. pictures: how many were counted.
+    """
     levels = np.arange(256) / 255
     total = histogram.sum(1)
     mean = histogram @ levels / total
@@ -38,7 +41,7 @@ def picture_statistics(histogram: NDArray[np.int64], pictures: int) -> Statistic
 
 
 def combined(episodes: Sequence[Mapping[str, Statistics]]) -> dict[str, Statistics]:
-    """Of all episodes, by feature, each as LeRobot combines them: quantiles are the weighted means of the episodes'."""
+    """Return the statistics of all episodes by feature, combined as LeRobot does: quantiles are weighted means."""
     return {feature: _combined([episode[feature] for episode in episodes]) for feature in episodes[0]}
 
 

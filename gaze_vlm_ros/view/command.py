@@ -1,4 +1,4 @@
-"""`gaze-vlm view`: where to show a bag, and what can keep it from being shown."""
+"""`gaze-vlm view`: show a bag on screen, or write it as a Rerun recording or as pictures."""
 
 from __future__ import annotations
 
@@ -19,37 +19,37 @@ RECORDING = ".rrd"
 
 
 class RerunMissing(GazeVlmError):
-    """The viewer is not installed."""
+    """Rerun, the viewer, is not installed."""
 
 
 class NoDisplay(GazeVlmError):
-    """There is no screen to show anything on."""
+    """There is no display."""
 
 
 class ViewExists(GazeVlmError):
-    """Something is already where the view should be written."""
+    """A file or folder of that name exists already."""
 
 
 class ViewNotWritable(GazeVlmError):
-    """The place cannot be written to."""
+    """The output cannot be written."""
 
 
 class NoViewer(GazeVlmError):
-    """The viewer does not start, or is gone."""
+    """The viewer does not start, or has exited."""
 
 
 class BadEvery(GazeVlmError):
-    """Not a number of frames, or none are drawn."""
+    """--every is not a positive number, or no pictures are written."""
 
 
 def run_view(bag: Path, save: Path | None, every: int | None) -> int:
-    """Show a bag on screen, or write it: to a Rerun recording (.rrd), or else as pictures into a new folder.
+    """Show a bag on screen, or write it to `save`, and return the exit code, 0.
 
-    every: of the pictures, draw each so many frames; None = about one a second. The exit code is 0.
-    Raises what load_session raises, and the conditions above.
+    save: a Rerun recording (.rrd) or a new folder for pictures; None = on screen. every: write every Nth frame as a
+    picture; None = about one per second. Raises what load_session raises, and the errors above.
     """
     if every is not None and (every < 1 or save is None or save.suffix == RECORDING):
-        raise BadEvery(f"--every {every}: expected 1 or more, and with --save FOLDER, where frames are drawn")
+        raise BadEvery(f"--every {every}: expected 1 or more, together with --save FOLDER")
     if save is not None and os.path.lexists(save):
         raise ViewExists(f"{save} exists already, and nothing is overwritten; give another name")
     if save is None:
@@ -65,17 +65,17 @@ def _require_display() -> None:
     if sys.platform == "linux" and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise NoDisplay(
             "there is no display here (DISPLAY and WAYLAND_DISPLAY are not set); "
-            "use --save FILE.rrd to look at it elsewhere, or --save FOLDER for pictures"
+            "use --save FILE.rrd to view it elsewhere, or --save FOLDER for pictures"
         )
 
 
 def _rerun() -> Any:
-    os.environ.setdefault("RUST_LOG", "off")  # its errors come as exceptions too
+    os.environ.setdefault("RUST_LOG", "off")  # silence its log: errors come as exceptions too
     try:
         import rerun
     except ImportError:
         raise RerunMissing(
-            "Rerun, which shows bags, is not installed: pip install rerun-sdk; --save FOLDER needs no Rerun"
+            "Rerun, which shows bags, is not installed: pip install rerun-sdk; --save FOLDER works without it"
         ) from None
     return rerun
 
@@ -88,7 +88,7 @@ def _write_pictures(session: Session, every: int | None, folder: Path) -> None:
     except OSError as error:
         raise _not_writable(folder, error) from None
     left_out = f"; {damaged} damaged frames are left out" if damaged else ""
-    print(f"{folder}: {written} pictures, one in {each} frames{left_out}; {summary_of(session, [])}")
+    print(f"{folder}: {written} pictures, one for every {each} frames{left_out}; {summary_of(session, [])}")
 
 
 def _show(rerun: Any, path: Path, save: Path | None) -> None:
@@ -107,7 +107,7 @@ def _show(rerun: Any, path: Path, save: Path | None) -> None:
             except OSError as error:
                 raise _not_writable(save, error) from None
         else:
-            # Where Rerun looks for its viewer; a virtual environment need not be active.
+            # Rerun looks for its viewer on PATH; add this environment, which may not be active.
             os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
             _ask_viewer(lambda: out.spawn(default_blueprint=layout(session, tracks)))
             damaged = log_session(out, bag, session, tracks, lambda: _ask_viewer(out.flush))
@@ -119,10 +119,10 @@ def _show(rerun: Any, path: Path, save: Path | None) -> None:
 def _ask_viewer(call: Callable[[], None]) -> None:
     try:
         call()
-    except RuntimeError as error:  # by which Rerun tells everything
-        told = " ".join(str(error).split())
-        raise NoViewer(f"Rerun's viewer does not take the bag: {told}; use --save FILE.rrd") from None
+    except RuntimeError as error:  # Rerun raises no other kind
+        reason = " ".join(str(error).split())
+        raise NoViewer(f"Rerun's viewer failed: {reason}; use --save FILE.rrd") from None
 
 
 def _not_writable(place: Path, error: OSError) -> ViewNotWritable:
-    return ViewNotWritable(f"cannot write {place}: {error.strerror}; make room, or give another place")
+    return ViewNotWritable(f"cannot write {place}: {error.strerror}; make room, or give another --save")

@@ -16,18 +16,18 @@ USABLE_RGB, UNUSABLE_RGB, TRAIL_RGB = (0, 255, 0), (255, 60, 60), (255, 220, 0)
 
 
 def frames_a_second(session: Session) -> int:
-    """How many frames lie a second apart, by the median interval; at least 1."""
+    """Return the number of frames per second by the median interval; at least 1."""
     intervals_ns = np.diff(session.frames.stamps_ns)
     return max(1, round(1e9 / float(np.median(intervals_ns)))) if len(intervals_ns) else 1
 
 
 def save_pictures(session: Session, every: int, folder: Path) -> tuple[int, int]:
-    """Write each `every`th frame into `folder`, which is there; how many were written, and how many are damaged.
+    """Write every `every`th frame to the existing `folder`; return how many were written and how many are damaged.
 
-    Raises OSError where the disk does not take them.
+    Raises OSError if a picture cannot be written.
     """
     stamps_ns = session.frames.stamps_ns
-    gaze_on: dict[tuple[int, int], GazeOnPicture] = {}  # by the frame's size, which may change
+    gaze_on: dict[tuple[int, int], GazeOnPicture] = {}  # by frame size (width, height), which may change
     written = damaged = 0
     for index in range(0, len(stamps_ns), every):
         try:
@@ -44,16 +44,16 @@ def save_pictures(session: Session, every: int, folder: Path) -> tuple[int, int]
         picture = draw(rgb, gaze_on.get(size), at_ns, text)
         path = folder / f"frame_{index:06d}_at_{elapsed_s:08.3f}_s.png"
         done, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-        assert done  # any 8-bit picture can be
+        assert done  # every 8-bit picture can be encoded
         path.write_bytes(data.tobytes())
         written += 1
     return written, damaged
 
 
 def draw(rgb: RGB, gaze: GazeOnPicture | None, at_ns: int, text: str) -> RGB:
-    """A copy of `rgb` with the trail of gaze, a ring around the sample nearest to `at_ns`, and a line of text below.
+    """Return a copy of `rgb` with the gaze trail, a ring around the sample nearest to `at_ns`, and text below.
 
-    The ring is green around a sample that training would take and red around others, and the text says why.
+    The ring is green if training would use the sample and red if not; the text then says why.
     """
     picture = rgb.copy()
     unit = rgb.shape[1] / 640
@@ -63,9 +63,9 @@ def draw(rgb: RGB, gaze: GazeOnPicture | None, at_ns: int, text: str) -> RGB:
 
 
 def draw_gaze(picture: RGB, gaze: GazeOnPicture, at_ns: int, unit: float) -> str:
-    """Trail and ring, on `picture` itself; what is wrong with the sample in words, empty = nothing.
+    """Draw trail and ring on `picture` itself; return what is wrong with the sample, empty = nothing.
 
-    unit: 1 for a picture that is 640 px wide; lines grow with it.
+    unit: scale of the lines; 1 for a picture 640 px wide.
     """
     line = max(1, round(2 * unit))
     trail = np.floor(gaze.trail(at_ns)).astype(np.int32)
@@ -82,10 +82,12 @@ def draw_gaze(picture: RGB, gaze: GazeOnPicture, at_ns: int, unit: float) -> str
 
 
 def _captioned(picture: RGB, text: str, unit: float) -> RGB:
-    """With a bar below that holds the text: nothing of the picture is covered, and long texts become small."""
+    """Return the picture with the text in a bar below it. A long text is drawn smaller."""
     width = picture.shape[1]
     scale = 0.6 * max(unit, 0.35)
-    (_, height), below = cv2.getTextSize("Hg", cv2.FONT_HERSHEY_SIMPLEX, scale, 1)  # all pictures alike
+    (_, height), below = cv2.getTextSize(
+        "Hg", cv2.FONT_HERSHEY_SIMPLEX, scale, 1
+    )  # the same bar height for all pictures
     (needed, _), _ = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, 1)
     scale *= min(1.0, 0.96 * width / max(needed, 1))
     bar = np.zeros((height + below + max(6, round(8 * unit)), width, 3), np.uint8)

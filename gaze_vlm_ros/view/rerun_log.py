@@ -1,4 +1,4 @@
-"""A bag as a Rerun recording: frames, gaze, labels, delays and predictions, each at its time of acquisition."""
+"""A bag as a Rerun recording: frames, gaze, labels, delays and predictions, at their times of acquisition."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CAMERA, GAZE, TRAIL, FOCUS, LABEL, PREDICTION, DELAY = (
     "camera", "camera/gaze", "camera/trail", "camera/focus", "label", "prediction", "delay",
 )  # fmt: skip
 USABLE_RGB, UNUSABLE_RGB, TRAIL_RGB, FOCUS_RGB = (0, 255, 0), (255, 60, 60), (255, 220, 0), (0, 200, 255)
-FLUSH_EACH = 64  # frames; some tens of MB at most
+FLUSH_EACH = 64  # frames; at most some tens of MB
 _STILL_TYPES = {"jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png"}
 
 
@@ -32,7 +32,10 @@ def log_session(
     tracks: list[PredictionTrack],
     flush: Callable[[], None],
 ) -> int:
-    """Log all of a bag; how many frames are damaged, and left out. flush: empties Rerun's memory; called regularly."""
+    """Log a whole bag and return the number of damaged frames, which are left out.
+
+    flush: empties Rerun's buffer; called regularly.
+    """
     start_ns = int(session.frames.stamps_ns[0])
     gaze = None
     if session.gaze is not None:
@@ -63,7 +66,7 @@ def log_session(
 
 
 def layout(session: Session, tracks: list[PredictionTrack]) -> rrb.Blueprint:
-    """The picture on the left; what is said of it, plots and the clock's delay on the right."""
+    """Return the screen layout: the picture on the left; labels, predictions and delays on the right."""
     lanes = [LABEL, *(f"{PREDICTION}{track.topic}/best" for track in tracks)]
     views: list[rrb.View] = [rrb.StateTimelineView(origin="/", contents=lanes, name="label and prediction")]
     for track in tracks:
@@ -91,8 +94,8 @@ def _set_time(out: rr.RecordingStream, stamp_ns: int, start_ns: int) -> None:
 
 
 def _still(frames: FrameStream, index: int) -> tuple[bytes, str]:
-    """JPEG or PNG of a frame, as it is in the bag where it is one of these. Raises DamagedImage, UnknownEncoding."""
-    rgb = frames.rgb(index)  # decodes, so that no damaged one gets through
+    """Return JPEG or PNG of a frame, copied if the bag has one of them. Raises DamagedImage, UnknownEncoding."""
+    rgb = frames.rgb(index)  # decode it, to detect damage
     message = frames.message(index)
     described = getattr(message, "format", "").lower()
     media_type = next((media for name, media in _STILL_TYPES.items() if name in described), None)
@@ -102,7 +105,7 @@ def _still(frames: FrameStream, index: int) -> tuple[bytes, str]:
 def _log_gaze(out: rr.RecordingStream, gaze: GazeOnPicture, start_ns: int, radius_px: float) -> None:
     known = np.isfinite(gaze.xy).all(axis=1)
     colours = np.where(gaze.usable[:, None], USABLE_RGB, UNUSABLE_RGB).astype(np.uint8)
-    # A sample without an estimate is an empty one: else the ring before it would stay.
+    # Log an empty entry for a sample without an estimate; otherwise the previous ring would stay.
     columns = rr.Ellipses2D.columns(
         centers=gaze.xy[known],
         half_sizes=np.full((int(known.sum()), 2), radius_px),
@@ -112,7 +115,7 @@ def _log_gaze(out: rr.RecordingStream, gaze: GazeOnPicture, start_ns: int, radiu
 
 
 def _log_labels(out: rr.RecordingStream, labels: LabelTrack, start_ns: int) -> None:
-    # An empty state ends the one before it, as an empty label does.
+    # An empty state ends the previous one, as an empty label does.
     out.send_columns(LABEL, _times(labels.starts_ns, start_ns), rr.StateChange.columns(state=labels.texts))
 
 

@@ -1,6 +1,7 @@
-"""A Rerun recording into a file, on any disk.
+"""Rerun recordings in files, safe against a full disk.
 
-Rerun's own writer waits for ever, at random, once a disk is full. So it writes into a pipe, and the file is ours.
+Rerun's own file writer sometimes hangs forever once a disk is full. So Rerun writes to a pipe, and a thread of ours
+copies the pipe to the file.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ import rerun.blueprint as rrb
 
 @contextmanager
 def written_to(out: rr.RecordingStream, place: Path, blueprint: rrb.Blueprint) -> Iterator[Callable[[], None]]:
-    """What is logged to `out` within goes to a new file, with a blueprint; an error leaves none behind.
+    """Write what the block logs to `out` to the new file `place`, with a blueprint; remove the file on an error.
 
-    Yields a function to call now and then: it flushes what was logged. Raises OSError, as does that function, where
-    the file cannot be made or written.
+    Yields a function that flushes what was logged; call it now and then. Both raise OSError if the file cannot be
+    written.
     """
     problems: list[OSError] = []
     with place.open("xb") as file:
 
         def copy(source: int) -> None:
             while data := os.read(source, 1 << 20):
-                if not problems:  # after one, the pipe is emptied all the same, so that Rerun goes on
+                if not problems:  # after an error, keep emptying the pipe so that Rerun does not block
                     try:
                         file.write(data)
                     except OSError as error:
@@ -46,7 +47,7 @@ def written_to(out: rr.RecordingStream, place: Path, blueprint: rrb.Blueprint) -
                 out.save(f"/dev/fd/{to_us}", default_blueprint=blueprint)
                 yield flush
             finally:
-                out.disconnect()  # which writes the rest, and closes Rerun's end
+                out.disconnect()  # writes the rest and closes Rerun's end
                 os.close(to_us)
                 copying.join()
                 os.close(from_rerun)

@@ -1,4 +1,4 @@
-"""What is shown of a bag, whatever shows it: gaze beside its trail, the label of a time, predictions."""
+"""What a view of a bag shows, independent of the viewer: gaze with its trail, current label, predictions."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ from gaze_vlm_ros.session.session import LabelTrack, Session
 
 PREDICTION_TYPE = "gaze_vlm_msgs/msg/ActionPrediction"
 TRAIL_S = 0.5  # one or two fixations
-# gaze_vlm_msgs/ActionPrediction
+# Texts of gaze_vlm_msgs/ActionPrediction's status, in the order of its constants.
 STATUSES = ("ok", "abstains", "stale input", "no input", "error")
 
 
 @dataclass(frozen=True)
 class GazeOnPicture:
-    """Gaze in px of the frames, and what is wrong with each sample."""
+    """Gaze in px of the frames, and the faults of each sample."""
 
     stamps_ns: NDArray[np.int64]  # (N,)
     xy: NDArray[np.float64]  # (N, 2); NaN = no estimate
-    usable: NDArray[np.bool_]  # (N,) as training takes them by default
+    usable: NDArray[np.bool_]  # (N,) accepted by training's defaults
     faults: dict[str, NDArray[np.bool_]]  # (N,) by reason
-    spacing_ns: int  # usual time from one to the next
+    spacing_ns: int  # median time between samples
 
     def trail(self, at_ns: int) -> NDArray[np.float64]:
-        """(n, 2) usable samples of the last TRAIL_S, oldest first."""
+        """Return (n, 2) the usable samples of the last TRAIL_S before `at_ns`, oldest first."""
         first, stop = np.searchsorted(self.stamps_ns, [at_ns - round(TRAIL_S * 1e9), at_ns], side="right")
         return self.xy[first:stop][self.usable[first:stop]]
 
     def fault_texts(self, row: int) -> list[str]:
-        """Why training would not take a sample."""
+        """Return the reasons why training would not use a sample."""
         return [reason for reason, mask in self.faults.items() if mask[row]]
 
 
 def gaze_on_picture(gaze: GazeTrack, size: tuple[int, int]) -> GazeOnPicture:
-    """size: (width, height) px of the frames; a tracker may measure on a larger image of the same view."""
+    """Return gaze scaled to frames of `size` (width, height) px; the tracker may use a larger image."""
     faults = sample_faults(gaze, size)
     points = scaled(gaze.xy, gaze.image_size, size)
     spacing_ns = int(np.median(np.diff(gaze.stamps_ns))) if len(gaze) > 1 else 0
@@ -51,7 +51,7 @@ def gaze_on_picture(gaze: GazeTrack, size: tuple[int, int]) -> GazeOnPicture:
 
 
 def label_at(labels: LabelTrack | None, at_ns: int) -> str:
-    """What the person does at a time; empty = unlabelled."""
+    """Return what the person does at a time; empty = unlabelled."""
     if labels is None:
         return ""
     row = current_label(labels.starts_ns, at_ns)
@@ -60,21 +60,21 @@ def label_at(labels: LabelTrack | None, at_ns: int) -> str:
 
 @dataclass(frozen=True)
 class PredictionTrack:
-    """Predictions of one topic by the stamp of the last frame that each used."""
+    """Predictions of one topic, at the stamp of the last frame that each used."""
 
     topic: str
     stamps_ns: NDArray[np.int64]  # (N,) ascending
-    probabilities: dict[str, NDArray[np.float64]]  # (N,) by candidate's text; NaN = no candidate that time
+    probabilities: dict[str, NDArray[np.float64]]  # (N,) by candidate text; NaN = not a candidate
     other: NDArray[np.float64]  # (N,) probability of everything else; NaN = no candidates at all
-    best: list[str]  # (N,) text of the best candidate where the status is OK, else empty
-    texts: list[str]  # (N,) in words: the best candidate with its probability, or the status
-    changes: list[int]  # rows in which status or best candidate are others than in the row before
+    best: list[str]  # (N,) text of the best candidate if the status is OK, else empty
+    texts: list[str]  # (N,) the best candidate with its probability, or the status in words
+    changes: list[int]  # rows whose status or best candidate differs from the row before
     focus: NDArray[np.float64]  # (N, 2) px; NaN = unknown
-    unstamped: int  # of no frame yet: they have no place in time
+    unstamped: int  # number of predictions without a frame, which have no time
 
 
 def prediction_tracks(bag: Bag) -> list[PredictionTrack]:
-    """Of every topic that carries predictions, and has one with a stamp."""
+    """Return the predictions of every topic that has at least one with a stamp."""
     tracks = map(_read_predictions, bag.streams_of(PREDICTION_TYPE))
     return [track for track in tracks if len(track.stamps_ns)]
 
@@ -111,14 +111,14 @@ def _in_words(message: Any) -> str:
 
 
 def summary_of(session: Session, tracks: list[PredictionTrack]) -> str:
-    """In one line, what there is to see."""
+    """Return one line that says what the view shows."""
     gaze = f"{len(session.gaze)} gaze samples" if session.gaze else "no gaze"
     labels = f"{sum(map(bool, session.labels.texts))} labels" if session.labels else "no labels"
     if session.label_file is not None:
         labels += f" beside the bag ({session.label_file.origin()})"
-    told = [f"{len(session.frames)} frames", gaze, labels]
+    parts = [f"{len(session.frames)} frames", gaze, labels]
     for track in tracks:
-        told.append(f"{len(track.stamps_ns)} predictions of {track.topic}")
+        parts.append(f"{len(track.stamps_ns)} predictions of {track.topic}")
         if track.unstamped:
-            told[-1] += f" ({track.unstamped} more of no frame are left out)"
-    return ", ".join(told)
+            parts[-1] += f" ({track.unstamped} more without a frame are left out)"
+    return ", ".join(parts)

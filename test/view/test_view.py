@@ -216,7 +216,7 @@ def test_what_is_left_out_is_said(bag: Path, tmp_path: Path, capsys: pytest.Capt
     assert (
         f"{tmp_path / 'view.rrd'} (open it with `rerun {tmp_path / 'view.rrd'}`): 60 frames, 300 gaze samples" in told
     )
-    assert "5 predictions of /next_action (1 more of no frame are left out)" in told
+    assert "5 predictions of /next_action (1 more without a frame are left out)" in told
     assert "1 damaged frames are left out" in told
 
 
@@ -249,11 +249,11 @@ def test_pictures_each_second_or_each_nth_frame(bag: Path, tmp_path: Path, capsy
     names = sorted(path.name for path in (tmp_path / "second").iterdir())
     assert names[:2] == ["frame_000000_at_0000.000_s.png", "frame_000010_at_0001.000_s.png"]
     assert len(names) == 6
-    assert "6 pictures, one in 10 frames" in capsys.readouterr().out
+    assert "6 pictures, one for every 10 frames" in capsys.readouterr().out
     assert cli.main(["view", str(bag), "--save", str(tmp_path / "some"), "--every", "7"]) == 0
     numbers = [int(path.name.split("_")[1]) for path in sorted((tmp_path / "some").iterdir())]
     assert numbers == [number for number in range(0, 60, 7) if number != 7]
-    assert "8 pictures, one in 7 frames; 1 damaged frames are left out" in capsys.readouterr().out
+    assert "8 pictures, one for every 7 frames; 1 damaged frames are left out" in capsys.readouterr().out
     sizes = {cv2.imread(str(path)).shape for path in (tmp_path / "some").iterdir()}
     assert len(sizes) == 1  # so that they make a video
 
@@ -408,7 +408,7 @@ def test_on_screen(bag: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
         raise RuntimeError("no window\nat all")
 
     monkeypatch.setattr(rr.RecordingStream, "spawn", fail)
-    with pytest.raises(NoViewer, match="does not take the bag: no window at all; use --save FILE"):
+    with pytest.raises(NoViewer, match="viewer failed: no window at all; use --save FILE"):
         run_view(bag, None, None)
 
 
@@ -424,7 +424,7 @@ def test_every_must_be_a_number_of_frames(bag: Path, tmp_path: Path, every: int)
 def test_places_that_cannot_be_written(bag: Path, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "nowhere" / "view.rrd", tmp_path / "file" / "pictures"):
-        with pytest.raises(ViewNotWritable, match="give another place"):
+        with pytest.raises(ViewNotWritable, match="give another --save"):
             run_view(bag, place, None)
 
 
