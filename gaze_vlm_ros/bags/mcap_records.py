@@ -1,4 +1,4 @@
-"""Records of an MCAP file of which nothing is trusted: parsed one by one, each checked against its own length."""
+"""Parse records of a possibly damaged MCAP file one by one, each checked against its own length."""
 
 from __future__ import annotations
 
@@ -40,11 +40,11 @@ _PARSERS: dict[int, Callable[[ReadDataStream], Any]] = {
 
 
 class FileUnreadable(GazeVlmError):
-    """The operating system does not hand out the file's bytes."""
+    """The operating system cannot read the file."""
 
 
 class RawFile:
-    """A file's bytes by offset. Not mapped into memory: there a bad sector ends the process in place of raising."""
+    """Bytes of a file by offset. Not a memory map, where a bad sector would end the process."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -57,7 +57,7 @@ class RawFile:
         self.size = os.fstat(self._stream.fileno()).st_size
 
     def read(self, offset: int, size: int) -> bytes:
-        """`size` bytes, fewer at the end of the file. Raises FileUnreadable."""
+        """Return `size` bytes, fewer at the end of the file. Raises FileUnreadable."""
         try:
             self._stream.seek(offset)
             return self._stream.read(max(min(size, self.size - offset), 0))
@@ -68,12 +68,13 @@ class RawFile:
             ) from None
 
     def close(self) -> None:
+        """Close the file."""
         self._stream.close()
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """Where one chunk is in the file, bytes. `stop` may lie behind the file's end."""
+    """Place of one chunk in the file, bytes. `stop` may be past the end of the file."""
 
     start: int
     data_start: int
@@ -94,7 +95,7 @@ class Record(NamedTuple):
 
 
 def record_at(file: RawFile, offset: int) -> Record | None:
-    """The whole record other than a chunk at `offset`, None where there is none."""
+    """Return the complete record at `offset`, unless it is a chunk; None where there is none."""
     head = file.read(offset, RECORD_HEADER.size)
     if len(head) < RECORD_HEADER.size:
         return None
@@ -113,7 +114,7 @@ def record_at(file: RawFile, offset: int) -> Record | None:
 
 
 class _Exact(io.BytesIO):
-    """Bytes of one record, behind which there is nothing; mcap takes fewer than it asks for as they are."""
+    """Bytes of one record that raise EOFError at their end, where mcap would accept fewer bytes."""
 
     def read(self, size: int | None = -1, /) -> bytes:
         data = super().read(size)
@@ -123,7 +124,7 @@ class _Exact(io.BytesIO):
 
 
 def parse_record(opcode: int, content: bytes) -> Any:
-    """The record of these bytes, None unless it takes every one of them."""
+    """Return the record in these bytes, None unless it uses all of them."""
     stream = ReadDataStream(_Exact(content))
     try:
         record = _PARSERS[opcode](stream)
@@ -133,7 +134,7 @@ def parse_record(opcode: int, content: bytes) -> Any:
 
 
 def chunk_at(file: RawFile, offset: int) -> Chunk | None:
-    """The chunk whose record begins at `offset`, None where the three lengths that it states do not agree."""
+    """Return the chunk whose record begins at `offset`, None where its three lengths do not agree."""
     head = file.read(offset, RECORD_HEADER.size + _CHUNK.size + len("zstd") + 8)
     if len(head) < RECORD_HEADER.size + _CHUNK.size + 8 or head[0] != Opcode.CHUNK:
         return None
@@ -152,13 +153,13 @@ def chunk_at(file: RawFile, offset: int) -> Chunk | None:
 
 
 def decompressed(stored: bytes, chunk: Chunk) -> bytes:
-    """As much as decodes of a chunk's data; stops soon behind the size that the chunk states."""
+    """Return as much of a chunk's data as decompresses; stops soon after the size that the chunk gives."""
     if not chunk.compression:
         return stored
     zstd = chunk.compression == "zstd"
     decoder: Any = zstandard.ZstdDecompressor().decompressobj() if zstd else lz4.frame.LZ4FrameDecompressor()
     data = bytearray()
-    piece = 4096  # small, because damaged bytes can ask for a thousand times their size
+    piece = 4096  # small, because damaged bytes can expand to a thousand times their size
     try:
         for start in range(0, len(stored), piece):
             data += decoder.decompress(stored[start : start + piece])
@@ -170,7 +171,7 @@ def decompressed(stored: bytes, chunk: Chunk) -> bytes:
 
 
 def records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """(opcode, start, stop) of the content of each whole record of a chunk, up to the first that is none."""
+    """Yield (opcode, start, stop) of the content of each complete record of a chunk, up to the first invalid one."""
     offset = 0
     while offset + RECORD_HEADER.size <= len(data):
         opcode, length = RECORD_HEADER.unpack_from(data, offset)
@@ -185,6 +186,7 @@ def records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
 
 
 def end_of_records(data: bytes) -> int:
+    """Return the offset after the last complete record of a chunk."""
     end = 0
     for _, _, end in records_in(data):  # noqa: B007
         pass
@@ -192,7 +194,7 @@ def end_of_records(data: bytes) -> int:
 
 
 def message_index_of(data: bytes) -> dict[int, list[tuple[int, int]]]:
-    """Sorted (log time, offset) of the messages of a chunk, by channel."""
+    """Return sorted (log time ns, offset) of the messages of a chunk, by channel."""
     index: dict[int, list[tuple[int, int]]] = {}
     for opcode, start, _ in records_in(data):
         if opcode == Opcode.MESSAGE:
@@ -202,5 +204,6 @@ def message_index_of(data: bytes) -> dict[int, list[tuple[int, int]]]:
 
 
 def message_at(content: bytes) -> records.Message:
+    """Return the message in the content of a message record."""
     channel, sequence, log_ns, publish_ns = MESSAGE_HEADER.unpack_from(content)
     return records.Message(channel, log_ns, content[MESSAGE_HEADER.size :], publish_ns, sequence)

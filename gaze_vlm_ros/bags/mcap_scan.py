@@ -1,6 +1,6 @@
-"""Finds what is whole in an MCAP file that was cut off or damaged, by what its checksums and lengths can prove.
+"""Find the complete records of a cut off or damaged MCAP file, as far as its checksums and lengths prove them.
 
-https://mcap.dev/spec. Memory holds one chunk at a time, and some bytes for each chunk of the file.
+https://mcap.dev/spec. Memory holds one chunk at a time, and a few bytes per chunk of the file.
 """
 
 from __future__ import annotations
@@ -42,22 +42,24 @@ _SECTOR_BYTES = 512  # the smallest unit that a disk writes
 
 @dataclass
 class Scan:
-    """What is whole in a file."""
+    """Complete records of a file."""
 
     file: RawFile
     chunks: list[Chunk] = field(default_factory=list)  # that hold whole records
     bare: list[tuple[int, int]] = field(default_factory=list)  # [start, stop) of messages, in a file without chunks
     definitions: list[records.Schema | records.Channel] = field(default_factory=list)  # those outside chunks
     metadata: list[tuple[str, dict[str, str]]] = field(default_factory=list)
-    # By channel: messages of damaged chunks whose index is there. At least so many are lost.
+    # By channel: messages of damaged chunks whose index exists. At least this many are lost.
     lost: Counter[int] = field(default_factory=Counter)
-    written: dict[int, int] | None = None  # by channel: messages that its writer counted; None = it did not get there
+    written: dict[int, int] | None = (
+        None  # by channel: messages that the writer counted; None = the file was cut off before
+    )
     unused_bytes: int = 0  # in no whole record that is used
     whole: bool = False  # nothing is missing, index and checksums included
 
 
 def scan(file: RawFile) -> Scan:
-    """Walk through a file from its begin to its end, over damage to the next chunk. Raises FileUnreadable."""
+    """Read a file from start to end, skipping damage up to the next chunk. Raises FileUnreadable."""
     return _Walk(file).run()
 
 
@@ -66,8 +68,9 @@ class _Walk:
         self._file = file
         self._found = Scan(file)
         self._summary_start = _summary_start(file)
-        self._sound = True  # nothing contradicts anything so far
-        # What the message indexes behind a chunk must say: sorted (log time, offset) by channel. None: a damaged one's.
+        self._sound = True  # no contradiction so far
+        # What the message indexes after a chunk must contain: sorted (log time, offset) by channel. None = the chunk
+        # is damaged.
         self._expected: dict[int, list[tuple[int, int]]] | None = {}
         self._metadata_at: set[tuple[int, str]] = set()  # (offset, name)
         self._chunk_indexes = 0
@@ -100,14 +103,14 @@ class _Walk:
         return found
 
     def _over_damage(self, start: int, search_from: int) -> int:
-        """Where to go on; everything from `start` to there is unusable."""
+        """Return where to continue; everything from `start` up to there is unusable."""
         resumed = _resumption(self._file, search_from, self._summary_start)
         self._found.unused_bytes += resumed - start
         self._sound = False
         return resumed
 
     def _take_chunk(self, chunk: Chunk) -> int:
-        """Where the next record begins."""
+        """Return where the next record begins."""
         data = _trusted(self._file, chunk)
         stop = min(chunk.stop, self._file.size)
         self._expected = message_index_of(data) if data or not chunk.uncompressed_bytes else None
@@ -169,7 +172,7 @@ def contents(found: Scan) -> Iterator[records.Schema | records.Channel | records
 
 
 def _resumption(file: RawFile, offset: int, summary_start: int | None) -> int:
-    """Where the next chunk or the summary begins at or behind `offset`; the file's size where there is neither."""
+    """Return where the next chunk or the summary begins, from `offset` on; the file's size if there is neither."""
     for start in range(offset, file.size, _SEARCH_BYTES):
         for match in _MAYBE_A_CHUNK.finditer(file.read(start, _SEARCH_BYTES + _MAYBE_BYTES - 1)):
             if chunk_at(file, start + match.start()):
@@ -178,7 +181,7 @@ def _resumption(file: RawFile, offset: int, summary_start: int | None) -> int:
 
 
 def _trusted(file: RawFile, chunk: Chunk) -> bytes:
-    """The records of a chunk, uncompressed: all when its checksum is right, the whole ones when the file ends in it."""
+    """Return the records of a chunk: all if its checksum is right, the complete ones if the file ends in it."""
     stored = file.read(chunk.data_start, chunk.stop - chunk.data_start)
     if chunk.stop > file.size:
         return _trusted_begin(chunk, stored)
@@ -195,7 +198,7 @@ def _trusted_begin(chunk: Chunk, stored: bytes) -> bytes:
     end = end_of_records(data)
     rest = data[end:]
     if rest[:1] == b"\0" and not rest.strip(b"\0"):
-        # No record begins with zero: these were never written, and a message that reaches into them neither.
+        # No record begins with zero: these sectors were never written, nor was a message that reaches into them.
         data = data[:end] if chunk.compression else data[: min(end, written)]
         end = end_of_records(data)
     elif rest and not _begins_a_record(rest, chunk.uncompressed_bytes - end):
@@ -210,7 +213,7 @@ def _trusted_begin(chunk: Chunk, stored: bytes) -> bytes:
 
 
 def _begins_a_record(rest: bytes, room: int) -> bool:
-    """Could `rest` be the beginning of a record of at most `room` bytes in a chunk?"""
+    """Return whether `rest` can be the beginning of a record of at most `room` bytes in a chunk."""
     if len(rest) < RECORD_HEADER.size:
         return rest[0] in (Opcode.SCHEMA, Opcode.CHANNEL, Opcode.MESSAGE)
     opcode, length = RECORD_HEADER.unpack_from(rest)
@@ -218,7 +221,7 @@ def _begins_a_record(rest: bytes, room: int) -> bool:
 
 
 def _summary_start(file: RawFile) -> int | None:
-    """Where the summary at the end begins, None unless its checksum is right, or left out by its writer."""
+    """Return where the summary begins, None unless its checksum is right or was left out by its writer."""
     footer = file.size - len(MAGIC) - _FOOTER.size
     end = file.read(footer, _FOOTER.size + len(MAGIC)) if footer > 0 else b""
     if end[_FOOTER.size :] != MAGIC:

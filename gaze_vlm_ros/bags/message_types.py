@@ -19,7 +19,7 @@ class UnknownMessageType(GazeVlmError):
 
 
 class TypeDescription(NamedTuple):
-    """What MCAP and rosbag2 keep of a type."""
+    """Description of a message type as MCAP and rosbag2 store it."""
 
     definition: str  # .msg text with those of all nested types, "ros2msg" encoding
     type_hash: str  # REP-2016, RIHS01_...
@@ -27,12 +27,12 @@ class TypeDescription(NamedTuple):
 
 @functools.cache
 def known_types() -> Typestore:
-    """The one store of this process: the standard packages, and every type that `describe_type` has met."""
+    """Return the type store of this process: standard packages, and all types described or read so far."""
     return get_typestore(Stores.ROS2_KILTED)
 
 
 def describe_type(type_name: str) -> TypeDescription:
-    """Definition and hash of e.g. "sensor_msgs/msg/Image". Raises UnknownMessageType."""
+    """Return definition and hash of a type, e.g. "sensor_msgs/msg/Image". Raises UnknownMessageType."""
     store = known_types()
     _register(type_name)
     definition, _ = store.generate_msgdef(type_name, ros_version=2)
@@ -40,19 +40,19 @@ def describe_type(type_name: str) -> TypeDescription:
 
 
 def message_class(type_name: str) -> Any:
-    """Dataclass of the type, with the type's fields in order and its constants. Raises UnknownMessageType."""
+    """Return the dataclass of a type, with its fields in order and its constants. Raises UnknownMessageType."""
     _register(type_name)
     return known_types().types[type_name]
 
 
 def serialize(message: Any, type_name: str) -> bytes:
-    """CDR bytes, encapsulation header included, of a dataclass instance from `message_class`."""
+    """Return an instance of a `message_class` as CDR bytes, including the encapsulation header."""
     _register(type_name)
     return bytes(known_types().serialize_cdr(message, type_name))
 
 
 def begins_with_stamp(type_name: str, types: Typestore) -> bool:
-    """Do messages of the type begin with their time of acquisition: a std_msgs/Header, or Foxglove's `timestamp`?"""
+    """Return whether messages of a type begin with their stamp: std_msgs/Header, or Foxglove's `timestamp`."""
     definition = types.fielddefs.get(type_name)
     if definition is None or not definition[1]:
         return False
@@ -65,7 +65,7 @@ def _register(type_name: str) -> None:
     if type_name in store.fielddefs:
         return
     text = _installed_definition(type_name).read_text(encoding="utf-8")
-    # The types that it names must be known before its hash can be computed.
+    # Nested types must be known before the hash can be computed.
     new_types = get_types_from_msg(text, type_name)
     for _, fields in new_types.values():
         for _, field in fields:
@@ -76,7 +76,7 @@ def _register(type_name: str) -> None:
 
 
 def _nested_names(field: tuple[Any, ...]) -> list[str]:
-    """Names of the message types in one rosbags field description."""
+    """Return the names of the message types in one rosbags field description."""
     kind, inner = field
     if int(kind) == 2:  # Nodetype.NAME
         return [inner]
@@ -89,7 +89,7 @@ def _installed_definition(type_name: str) -> Path:
     package, _, name = type_name.partition("/msg/")
     prefixes = [*filter(None, os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)), sys.prefix]
     places = [Path(prefix, "share", package, "msg", f"{name}.msg") for prefix in prefixes]
-    # In a checkout our own package lies beside this one; reading bags then needs no build.
+    # In a checkout gaze_vlm_msgs is beside this package, so reading bags needs no build.
     places.append(Path(__file__).resolve().parents[2] / package / "msg" / f"{name}.msg")
     for place in places:
         if place.is_file():

@@ -1,4 +1,4 @@
-"""Saves what is whole in a cut off or damaged bag into a new one; the old one is not touched. No ROS needed."""
+"""Save the complete messages of a cut off or damaged bag to a new bag. The old bag is only read. No ROS needed."""
 
 from __future__ import annotations
 
@@ -32,27 +32,27 @@ from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists, BagNotWritable, Bag
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.terminal.text import instant_text
 
-# rosbag2's copy of metadata.yaml inside the file: of the bag as it was.
+# rosbag2's copy of metadata.yaml inside the file, which describes the old bag.
 _NOT_CARRIED_OVER = ("rosbag2",)
 
 
 class BagIsWhole(GazeVlmError):
-    """There is nothing to recover."""
+    """The bag is complete: there is nothing to recover."""
 
 
 class NothingToSave(GazeVlmError):
-    """The file holds no whole message."""
+    """The file holds no complete message."""
 
 
 @dataclass(frozen=True)
 class Recovery:
-    """What became of a damaged bag."""
+    """Result of a recovery."""
 
     source: Path
     folder: Path  # of the new bag
     saved: dict[str, int]  # messages, by topic
-    # By topic: exact where the file still has its statistics, else those of damaged chunks whose index is left; what
-    # a cut off recorder had not written yet is in no file.
+    # Messages by topic: exact if the file still has its statistics, otherwise those of damaged chunks whose index is
+    # left. Messages that a killed recorder had not written yet are not counted.
     lost: dict[str, int]
     source_bytes: int
     unused_bytes: int  # of the source: in no whole record, or not of a bag (attachments)
@@ -61,7 +61,7 @@ class Recovery:
 
 
 class _Topic(NamedTuple):
-    """What a topic is declared with."""
+    """Declaration of a topic."""
 
     type_name: str
     qos: list[dict[str, Any]]
@@ -69,7 +69,7 @@ class _Topic(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """One message with its topic, or (message: None) a topic's declaration."""
+    """One message with its topic; message None = the declaration of the topic."""
 
     channel_id: int
     name: str
@@ -78,13 +78,13 @@ class _Entry(NamedTuple):
 
 
 def recover(path: Path, out: Path | None = None) -> Recovery:
-    """Write every whole message of the bag at `path` to a new bag.
+    """Write every complete message of the bag at `path` to a new bag.
 
-    path: bag folder or .mcap file. out: folder of the new bag; None = beside the old one, with "_recovered" behind its
-    name. A chunk that fails its checksum is left out; what a file that ends inside a chunk holds of it has no checksum
-    to go by. Memory does not grow with the bag's length.
-    Raises BagNotFound, NotABag, FileUnreadable, BagExists, BagNotWritable, BagIsWhole, NothingToSave; then nothing is
-    left behind.
+    path: bag folder or .mcap file. out: folder of the new bag; None = beside the old one, with "_recovered" appended to
+    its name. A chunk that fails its checksum is left out; messages of a chunk that the file's end cuts off are saved
+    without a checksum. Memory does not grow with the bag's length.
+    Raises BagNotFound, NotABag, FileUnreadable, BagExists, BagNotWritable, BagIsWhole or NothingToSave, and then leaves
+    no file.
     """
     files = bag_files(path)
     folder = out or _beside(path)
@@ -116,7 +116,7 @@ def recover(path: Path, out: Path | None = None) -> Recovery:
 
 
 def recovery_text(recovery: Recovery) -> str:
-    """For the person who asked for it."""
+    """Return the result of a recovery as text."""
     topics = [*recovery.saved, *(topic for topic in recovery.lost if topic not in recovery.saved)]
     width = max(len("topic"), *map(len, topics))
     lines = [f"{'topic':<{width}}     saved  known lost"]
@@ -144,7 +144,7 @@ def _opened(path: Path) -> RawFile:
 
 
 def _totals(records: list[tuple[str, dict[str, str]]]) -> tuple[dict[str, TopicTotals], bool]:
-    """Totals by topic, and whether every record of them could be read."""
+    """Return totals by topic, and whether every record of totals could be read."""
     totals: dict[str, TopicTotals] = {}
     right = True
     for name, record in records:
@@ -159,7 +159,7 @@ def _totals(records: list[tuple[str, dict[str, str]]]) -> tuple[dict[str, TopicT
 
 
 def _can_be_played(path: Path, files: list[Path]) -> bool:
-    """Has a bag folder a metadata.yaml of these files? Without, `ros2 bag` does not open it. A file needs none."""
+    """Return whether `ros2 bag` can open it: a folder needs a metadata.yaml of its files, a file needs none."""
     if path.is_file():
         return True
     try:
@@ -197,9 +197,9 @@ def _topic(channel: Channel, schema: Schema | None) -> _Topic | None:
     return _Topic(schema.name, qos if usable else [DEFAULT_QOS], description)
 
 
-@lru_cache(maxsize=256)  # every chunk of a damaged file may declare its topics anew
+@lru_cache(maxsize=256)  # every chunk of a damaged file may declare its topics again
 def _profiles(text: str) -> Any:
-    """Read only: all who ask get the same object. Raises yaml.YAMLError."""
+    """Return parsed QoS profiles. Do not modify them: all callers get the same object. Raises yaml.YAMLError."""
     return yaml.safe_load(text)
 
 
@@ -268,7 +268,7 @@ def _copy(
         {
             name: TopicTotals(known.received, saved.get(name, 0), known.lost + known.written - saved.get(name, 0))
             for name, known in totals.items()
-            if known.written >= saved.get(name, 0)  # else they are of another bag
+            if known.written >= saved.get(name, 0)  # otherwise they belong to another bag
         }
     )
     return recovery

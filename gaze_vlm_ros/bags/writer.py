@@ -1,4 +1,4 @@
-"""Writes a training bag: MCAP as rosbag2 writes it, so that `ros2 bag`, Foxglove and rosbags open it. No ROS needed."""
+"""Write training bags: MCAP as rosbag2 writes it, so that `ros2 bag`, Foxglove and rosbags open it. No ROS needed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.atomic import write_text
 
 ROSBAG2_VERSION = 9  # of metadata.yaml; since Jazzy
-CHUNK_BYTES = 1 << 20  # a reader loads whole chunks, a kill loses at most one: small, and still few index entries
+CHUNK_BYTES = 1 << 20  # readers load whole chunks, and a kill loses at most one: small, but with few index entries
 
 _FOREVER = {"sec": 9223372036, "nsec": 854775807}
-# Of topics whose publisher is not asked: reliable and volatile, as `ros2 bag play` can always offer.
+# QoS of topics whose publisher is not queried: reliable and volatile, which `ros2 bag play` can always offer.
 DEFAULT_QOS: dict[str, Any] = {
     "history": "keep_last",
     "depth": 10,
@@ -39,16 +39,16 @@ DEFAULT_QOS: dict[str, Any] = {
 
 
 class BagExists(GazeVlmError):
-    """Something is already where the bag should be written."""
+    """The folder of the new bag already exists."""
 
 
 class BagNotWritable(GazeVlmError):
-    """The bag's place cannot be written to."""
+    """The bag cannot be written to its folder."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """When a bag goes on in another file; what is closed by then is whole. 0 = never for that reason."""
+    """When a bag continues in another file, so that earlier files are complete. 0 = never for that reason."""
 
     max_bytes: int = 0
     max_s: float = 0.0  # of arrival times
@@ -86,12 +86,11 @@ class _Span:
 
 
 class BagWriter:
-    """A new bag in `folder`. Nothing is ever overwritten. Not thread-safe: one thread writes.
+    """Writer of a new bag in `folder`. It never overwrites anything. Not thread-safe: only one thread may write.
 
-    metadata: plain strings about the session. "camera_topic", "gaze_topic" and "label_topic" tell a trainer which topic
-    plays which role.
-    split: when to go on in another file of the folder; each file has the metadata and all topics.
-    Raises BagExists when there is anything at `folder`, BagNotWritable when it cannot be made.
+    metadata: strings about the session. "camera_topic", "gaze_topic" and "label_topic" name the topics of these roles.
+    split: when to continue in another file of the folder; each file has the metadata and all topics.
+    Raises BagExists if `folder` exists, BagNotWritable if it cannot be created.
     """
 
     def __init__(self, folder: Path, metadata: Mapping[str, str], split: Split | None = None) -> None:
@@ -114,7 +113,7 @@ class BagWriter:
         name = f"{self.folder.name}_{len(self._files)}.mcap"
         self._stream = (self.folder / name).open("xb")
         self._files.append((name, _Span()))
-        # Compressing in line delayed gaze callbacks by half a second; JPEG and gaze gain little by it.
+        # Inline compression delayed gaze callbacks by half a second, and shrinks JPEG and gaze little.
         self._writer = Writer(self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)
         self._writer.start(profile="ros2", library=f"gaze_vlm_ros {__version__}")
         self._writer.add_metadata(METADATA_RECORD, self._metadata)
@@ -130,7 +129,7 @@ class BagWriter:
         write_text(self.folder / "metadata.yaml", _yaml({"rosbag2_bagfile_information": self._information()}))
 
     def add_record(self, name: str, record: Mapping[str, str]) -> None:
-        """Write an MCAP metadata record: plain strings, found again in `Bag.records`."""
+        """Write an MCAP metadata record of strings; `Bag.records` returns it."""
         self._writer.add_metadata(name, dict(record))
 
     def add_topic(
@@ -143,7 +142,7 @@ class BagWriter:
     ) -> None:
         """Declare a topic before its first message. `offered_qos`: one mapping per publisher, as in metadata.yaml.
 
-        description: of the type as the messages were made; None = of the type as it is installed here.
+        description: of the type with which the messages were serialized; None = the installed type.
         Raises UnknownMessageType.
         """
         qos = [dict(profile) for profile in offered_qos]
@@ -168,7 +167,8 @@ class BagWriter:
     ) -> None:
         """Append one serialized (CDR) message.
 
-        log_time_ns: when it arrived; publish_time_ns: when it left the publisher, None where that is not known.
+        log_time_ns: when it arrived. publish_time_ns: when it left the publisher; None = not known, arrival is written.
+        sequence: the publisher's number of the message.
         """
         if self._is_file_full(log_time_ns):
             self._close_file()
@@ -189,17 +189,17 @@ class BagWriter:
         return bool(too_big or too_long)
 
     def write_message(self, topic: str, message: Any, log_time_ns: int) -> None:
-        """Append a message made from `message_types.message_class`, without ROS."""
+        """Append an instance of a `message_types.message_class`, numbered in the order of writing."""
         entry = self._topics[topic]
         self.write(topic, serialize(message, entry.type_name), log_time_ns, sequence=entry.count)
 
     def flush(self) -> None:
-        """Close the current chunk and hand it to the operating system: what came before survives a kill."""
+        """Close the current chunk and hand it to the operating system: everything so far survives a kill."""
         self._writer.flush()
         self._stream.flush()
 
     def sync(self) -> None:
-        """Wait until the disk has what was flushed: that survives a loss of power. Another thread may call it."""
+        """Wait until flushed data is on the disk, where it survives a power cut. Another thread may call it."""
         try:
             os.fdatasync(self._stream.fileno())
         except ValueError:
@@ -212,14 +212,14 @@ class BagWriter:
         """Write totals, index and metadata.yaml. Without `totals`, everything written counts as everything received."""
         if totals is None:
             totals = {name: TopicTotals(topic.count, topic.count, 0) for name, topic in self._topics.items()}
-        # The last chunk goes first: totals are to be found only where all that they count is.
+        # Flush the last chunk first: totals must only be in a file that has all that they count.
         self._writer.flush()
         for name, total in totals.items():
             self._writer.add_metadata(TOTALS_RECORD, totals_record(name, total))
         self._close_file()
 
     def discard(self) -> None:
-        """Give up: delete everything that was written."""
+        """Delete everything that was written, and give up the bag."""
         self._stream.close()
         shutil.rmtree(self.folder)
 
@@ -251,7 +251,7 @@ class BagWriter:
 
 
 class _PlainDumper(yaml.SafeDumper):
-    """Without anchors and aliases: rosbag2's parser has no need of them, and readers of the file neither."""
+    """YAML without anchors and aliases, as rosbag2 writes it."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True

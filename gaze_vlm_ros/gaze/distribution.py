@@ -1,4 +1,4 @@
-"""Gaze samples to a distribution over boxes of the image: exact, nothing is rasterized."""
+"""Turn gaze samples into a distribution over boxes of the image: exact, without rasterizing."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SACCADE, BLINK = 2, 3
 
 
 def patch_distribution(points: Floats, weights: Floats, boxes: Floats, sigma: float) -> Floats:
-    """(P,) share of a mixture of Gaussians that falls into each box; sums to 1, or zeros when no point counts.
+    """Return (P,) the share of a mixture of Gaussians in each box; it sums to 1, or is all zeros if no point counts.
 
     points: (N, 2) px, centres of isotropic Gaussians of standard deviation `sigma` px; may lie off the image.
     weights: (N,) >= 0. A point with weight 0, or with a NaN coordinate, does not count.
     boxes: (P, 4) px x0, y0, x1, y1 of each visual token in the same image; they may overlap; an empty box gets 0.
 
     The mass on a box is the product of two differences of the normal distribution function (a Gaussian separates), so
-    no grid is involved; it is normalized once over all boxes. Raises ValueError for shapes or values that cannot be.
+    no grid is involved; it is normalized once over all boxes. Raises ValueError for wrong shapes or values.
     """
     points, weights, boxes = np.asarray(points, float), np.asarray(weights, float), np.asarray(boxes, float)
     points = points.reshape(-1, 2)
@@ -51,8 +51,8 @@ def patch_distribution(points: Floats, weights: Floats, boxes: Floats, sigma: fl
         + _log_interval(points[:, 1], boxes[:, 1], boxes[:, 3], sigma)
         + np.log(weights)[:, None]
     )
-    # In logarithms: a point far off the image keeps a proper share of 1e-300 beside others, and alone still says which
-    # boxes are nearest to it.
+    # In logarithms: a point far off the image keeps its share of 1e-300 beside others, and as the only point it
+    # still shows which boxes are nearest to it.
     highest = log_mass.max()
     if highest == -np.inf:
         return np.zeros(len(boxes))
@@ -61,9 +61,9 @@ def patch_distribution(points: Floats, weights: Floats, boxes: Floats, sigma: fl
 
 
 def _log_interval(centres: Floats, low: Floats, high: Floats, sigma: float) -> Floats:
-    """(N, P) log of the probability that a normal variable around each centre lies in [low, high]; -inf if empty."""
+    """Return (N, P) the log probability that a normal variable around each centre is in [low, high]; -inf if empty."""
     a, b = (low - centres[:, None]) / sigma, (high - centres[:, None]) / sigma
-    # Above the centre, mirrored: differences of two numbers near 1 would lose all digits.
+    # Mirror intervals above the centre: differences of two numbers near 1 would lose all digits.
     mirrored = a > 0
     a, b = np.where(mirrored, -b, a), np.where(mirrored, -a, b)
     upper, lower = log_ndtr(b), log_ndtr(a)
@@ -78,18 +78,18 @@ def aggregate(
     at: int,
     window_s: float = 0.2,  # the paper's; a fixation lasts about as long
     *,
-    newest_alone: bool = False,  # one sample in place of all
+    newest_alone: bool = False,  # use only the newest sample that counts
     min_confidence: float = 0.6,  # below, pupil detectors are mostly wrong
     flow: FlowSettings | None = None,
 ) -> tuple[Floats, Floats]:
-    """Gaze on frame number `at`: points (n, 2) in px of that frame, and weights (n,), all 1.
+    """Return gaze on frame number `at`: points (n, 2) in px of that frame, and weights (n,), all 1.
 
     Samples of the last `window_s` seconds up to the frame's stamp count if the tracker is not known to be off the head,
     the confidence is at least `min_confidence` or not given, the eye is not known to be in a blink or saccade, and the
     point is on the image. With `flow`, each is carried from the frame on which it was measured (the newest one at that
     time) to frame `at` by optical flow, and dropped where flow is not consistent (arXiv 2510.21356, section 3), or
     where that earlier frame is damaged or of another size. With `newest_alone`, only the last of those that count is
-    taken. Raises DamagedImage where frame `at` is.
+    used. Raises DamagedImage where frame `at` is damaged.
     """
     at_ns = int(frames.stamps_ns[at])
     width, height = frames.size
@@ -114,22 +114,25 @@ def aggregate(
 
 
 def scaled(points: Floats, measured_on: tuple[int, int], size: tuple[int, int]) -> Floats:
-    """Points in px of an image of `size`. A camera that publishes a smaller image than the tracker uses is common."""
+    """Return points (N, 2) px on an image of `measured_on` scaled to an image of `size`, both (width, height) px.
+
+    Cameras often publish a smaller image than the tracker uses. measured_on (0, 0) = unknown: points stay as they are.
+    """
     if not measured_on[0] or measured_on == size:
         return points.copy()
     return points * (np.array(size) / np.array(measured_on))
 
 
 def _carried(points: Floats, stamps_ns: NDArray[np.int64], frames: FrameStream, at: int, flow: FlowSettings) -> Floats:
-    """`points` moved to frame `at`; those that flow loses are left out."""
-    # Measured between two frames, a sample belongs to the older: the newer one did not exist yet.
+    """Return `points` carried to frame `at`, without those that flow loses."""
+    # A sample between two frames belongs to the older one: the newer did not exist yet.
     measured_on = np.clip(np.searchsorted(frames.stamps_ns, stamps_ns, side="right") - 1, 0, at)
     kept = [points[measured_on == at]]
     for source in np.unique(measured_on[measured_on < at]):
         later = frames.small_grey(at, flow.width_px)
         try:
             earlier = frames.small_grey(int(source), flow.width_px)
-        except DamagedImage:  # that costs what was looked at on it, not the window
+        except DamagedImage:  # its samples are lost, the window is not
             continue
         moved, consistent = carry(points[measured_on == source], earlier, later, frames.size, flow)
         kept.append(moved[consistent])

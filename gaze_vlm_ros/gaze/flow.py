@@ -1,4 +1,4 @@
-"""Carries points from an earlier frame to a later one by dense optical flow, and says where that cannot be trusted."""
+"""Carry points from an earlier frame to a later one by dense optical flow, and flag those that cannot be trusted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-_FLAT = 1.0  # grey levels of detail (RMS); a frame with less, a wall or a dark one, shows nothing that could match
+_FLAT = 1.0  # grey levels of detail (RMS); a frame with less (a wall, darkness) has nothing that could match
 
 
 @dataclass(frozen=True)
@@ -33,18 +33,19 @@ def carry(
     size: tuple[int, int],
     settings: FlowSettings,
 ) -> tuple[Floats, NDArray[np.bool_]]:
-    """Where `points` (N, 2) px of frame `earlier` are on frame `later`, and which of them can be trusted (N,).
+    """Return `points` (N, 2) px of frame `earlier` moved to frame `later`, and (N,) which of them can be trusted.
 
-    Frames are of `size` (width, height) px and come as images.small_grey makes them of settings.width_px.
+    earlier, later: (h, w) uint8, frames of `size` (width, height) px as images.small_grey shrinks them to
+    settings.width_px.
 
     A point is trusted when following the flow there and back ends within max_disagreement_px of it, and it is still on
-    the image; none is when too much of the frame disagrees, or when the frames do not show the same scene.
+    the image. No point is trusted if too much of the frame disagrees, or the frames do not show the same scene.
     """
     scale = min(1.0, settings.width_px / size[0])
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
-    none = np.empty((0, 0), np.float32)  # OpenCV's word for "no first guess"
+    none = np.empty((0, 0), np.float32)  # OpenCV: no first guess
     forward, backward = dis.calc(earlier, later, none), dis.calc(later, earlier, none)
-    # Pixel centres of the whole small image, followed there and back.
+    # Follow all pixel centres of the small image there and back.
     rows, columns = _pixels(*earlier.shape)
     to_x, to_y = columns + forward[..., 0], rows + forward[..., 1]
     returned = cv2.remap(backward, to_x, to_y, cv2.INTER_LINEAR)
@@ -64,16 +65,16 @@ def carry(
 
 @functools.lru_cache(maxsize=8)
 def _pixels(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """(rows, columns) of each pixel, (H, W)."""
+    """Return (H, W) rows and (H, W) columns of all pixels."""
     rows, columns = np.mgrid[0:height, 0:width].astype(np.float32)
     return rows, columns
 
 
 def _match(first: NDArray[np.uint8], second: cv2.typing.MatLike, where: NDArray[np.bool_]) -> float:
-    """Correlation of two pictures' detail where they overlap; 1 where neither has any.
+    """Return the correlation of the detail of two pictures where they overlap; 1 where neither has any.
 
-    Detail: what differs from the surroundings. Whole pictures correlate by their light alone, a bright desk below a
-    dark wall by 0.7 with its own mirror image.
+    Detail is what differs from its surroundings. Whole pictures correlate by brightness: a bright desk below a dark
+    wall by 0.7 with its own mirror image.
     """
     if where.mean() < 0.1:
         return 0.0
@@ -86,11 +87,11 @@ def _match(first: NDArray[np.uint8], second: cv2.typing.MatLike, where: NDArray[
 
 def _detail(picture: NDArray[np.uint8] | cv2.typing.MatLike) -> NDArray[np.float32]:
     values = np.asarray(picture, np.float32)
-    side = 2 * round(0.043 * values.shape[1]) + 1  # spreads as far as a Gaussian of a fortieth of the width, sooner
+    side = 2 * round(0.043 * values.shape[1]) + 1  # as wide as a Gaussian of a fortieth of the width, and faster
     return values - cv2.blur(values, (side, side))
 
 
 def _sample(field: NDArray[np.float32], points: NDArray[np.float32]) -> Floats:
-    """Bilinear values (N, C) of a field (H, W, C) at points (N, 2), the border repeated."""
+    """Return bilinear values (N, C) of a field (H, W, C) at points (N, 2), with the border repeated."""
     values = cv2.remap(field, points[None, :, 0], points[None, :, 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return values.reshape(len(points), -1).astype(float)

@@ -1,4 +1,4 @@
-"""How much of a gaze track is usable, and why the rest is not."""
+"""Count the usable samples of a gaze track, and the others by reason."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.gaze.validity import MOVING_EYE, sample_faults
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 
-MIN_CONFIDENCE = 0.6  # as gaze.aggregate, so that the share is that of the samples which a trainer would use
+MIN_CONFIDENCE = 0.6  # as in gaze.aggregate, so that the counts are of the samples that training uses
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ def gaze_summary(
 ) -> GazeSummary:
     """Count the samples that training would use.
 
-    image_size: (width, height) px of the camera image, for a track that does not name its own; None = unknown.
+    image_size: (width, height) px of the camera image, for a track without its own image size; None = unknown.
     """
     faults = sample_faults(gaze, image_size, min_confidence)
     return GazeSummary(

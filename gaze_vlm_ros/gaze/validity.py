@@ -1,4 +1,4 @@
-"""Which gaze samples count for training, and why the others do not."""
+"""Decide which gaze samples count for training, and why others do not."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ MOVING_EYE = "blink or saccade"
 def sample_faults(
     gaze: GazeTrack, frame_size: tuple[int, int] | None, min_confidence: float = 0.6
 ) -> dict[str, NDArray[np.bool_]]:
-    """(N,) masks by reason; samples without any are those that gaze.aggregate takes. One sample can have several.
+    """Return (N,) masks by reason. gaze.aggregate takes the samples without any fault; one sample can have several.
 
-    frame_size: (width, height) px, of which gaze is where it does not say itself; None = no bounds are known.
+    frame_size: (width, height) px that gaze refers to if the track has no image size; None = no bounds are known.
     min_confidence: as in gaze.aggregate.
     """
     size = gaze.image_size if gaze.image_size[0] else frame_size or (np.inf, np.inf)
@@ -35,5 +35,5 @@ def sample_faults(
 def usable_samples(
     gaze: GazeTrack, frame_size: tuple[int, int] | None, min_confidence: float = 0.6
 ) -> NDArray[np.bool_]:
-    """(N,) samples without any of `sample_faults`."""
+    """Return (N,) which samples have none of `sample_faults`."""
     return ~np.logical_or.reduce(list(sample_faults(gaze, frame_size, min_confidence).values()))

@@ -1,4 +1,4 @@
-"""What the time from acquisition to arrival tells of the clock behind the stamps: its drift and its steps. No ROS."""
+"""Estimate drift and steps of the clock that stamps messages, from the delay between acquisition and arrival."""
 
 from __future__ import annotations
 
@@ -10,35 +10,38 @@ from scipy.stats import theilslopes
 
 Floats = NDArray[np.float64]
 
-MIN_SPAN_S = 20.0  # a crystal's 100 ppm are 2 ms by then; below, drift drowns in the network's jitter
-STEP_S = 0.02  # smaller ones are what a busy machine does too
+MIN_SPAN_S = 20.0  # 100 ppm of a crystal make 2 ms in that time; in less, drift drowns in network jitter
+STEP_S = 0.02  # a busy machine causes smaller ones too
 _BINS = 200
-_MIN_BIN_S, _MIN_BIN_COUNT = 0.5, 4  # so that each bin has a message that no queue held up
-_BESIDE = 4  # bins on each side of a step: a backlog that is over sooner is none
+_MIN_BIN_S, _MIN_BIN_COUNT = 0.5, 4  # so that each bin has a message that no queue delayed
+_BESIDE = 4  # bins on each side of a step: a backlog that clears sooner is no step
 
 
 @dataclass(frozen=True)
 class DelayTrend:
-    """Delay = arrival - acquisition. Where it grows the stamps' clock is slower than the recorder's."""
+    """Trend of the delay, arrival - acquisition. It grows where the stamps' clock is slower than the recorder's."""
 
     median_s: float
-    lowest_s: float  # below 0: stamped with a time that had not come yet
+    lowest_s: float  # below 0: stamped with a future time
     span_s: float  # of arrivals
-    drift_ppm: float | None  # robust slope, steps taken out; None = too short to tell
+    drift_ppm: float | None  # robust slope, steps removed; None = recording too short
     drift_low_ppm: float  # 95 % interval; NaN without drift_ppm
     drift_high_ppm: float
-    steps: list[tuple[int, float]]  # (arrival ns, s by which the delay changed for good)
+    steps: list[tuple[int, float]]  # (arrival ns, lasting change of the delay in s)
 
     @property
     def drift_s(self) -> float:
-        """How far the clocks came apart over the span; 0 where the drift is not known, or its interval holds 0."""
+        """Divergence of the clocks over the span, s; 0 where the drift is not known or its interval includes 0."""
         if self.drift_ppm is None or self.drift_low_ppm <= 0 <= self.drift_high_ppm:
             return 0.0
         return self.drift_ppm * 1e-6 * self.span_s
 
 
 def delay_trend(stamps_ns: NDArray[np.int64], arrivals_ns: NDArray[np.int64]) -> DelayTrend:
-    """stamps_ns, arrivals_ns: (N,) acquisition and arrival of each message, N > 0, in the order of arrival."""
+    """Return the trend of the delay.
+
+    stamps_ns, arrivals_ns: (N,) acquisition and arrival of each message, N > 0, in the order of arrival.
+    """
     delays_s = (arrivals_ns - stamps_ns) / 1e9
     times_s = (arrivals_ns - arrivals_ns[0]) / 1e9
     span_s = float(times_s[-1])
@@ -47,7 +50,7 @@ def delay_trend(stamps_ns: NDArray[np.int64], arrivals_ns: NDArray[np.int64]) ->
     if span_s < MIN_SPAN_S or len(bins) < 4 * _BESIDE:
         return DelayTrend(**known, drift_ppm=None, drift_low_ppm=np.nan, drift_high_ppm=np.nan, steps=[])
     far = len(bins) // 8
-    # Of bins an eighth apart: a step is between few of these pairs, and their median does not see it.
+    # Slope between bins an eighth apart: a step affects few of these pairs, so their median ignores it.
     steady = float(np.median((bins[far:] - bins[:-far]) / (at_s[far:] - at_s[:-far])))
     steps = _steps(bins - steady * at_s)
     for row, size_s in steps:
@@ -63,7 +66,7 @@ def delay_trend(stamps_ns: NDArray[np.int64], arrivals_ns: NDArray[np.int64]) ->
 
 
 def _fastest(times_s: Floats, delays_s: Floats) -> tuple[Floats, Floats]:
-    """(B,) the delay that a tenth of the messages of each bin stay below, which queues do not touch; and its time."""
+    """Return (B,) the 10th percentile of the delay in each bin, which queues do not affect, and (B,) its time."""
     span_s = float(times_s[-1])
     if span_s <= 0:
         return np.empty(0), np.empty(0)
@@ -75,7 +78,7 @@ def _fastest(times_s: Floats, delays_s: Floats) -> tuple[Floats, Floats]:
 
 
 def _steps(level_s: Floats) -> list[tuple[int, float]]:
-    """(row, s) where the level changes by more than STEP_S from the rows before to the rows from `row` on."""
+    """Return (row, size s) of each change of the level by more than STEP_S between the rows before and after."""
     rows = np.arange(_BESIDE, len(level_s) - _BESIDE + 1)
     before = np.array([np.median(level_s[row - _BESIDE : row]) for row in rows])
     after = np.array([np.median(level_s[row : row + _BESIDE]) for row in rows])
@@ -92,7 +95,7 @@ def _steps(level_s: Floats) -> list[tuple[int, float]]:
 
 
 def _sharpest(level_s: Floats, row: int) -> int:
-    """Medians leave the edge open by a row or two: where two neighbours differ most."""
+    """Return the row near `row` where two neighbours differ most: medians blur the edge by a row or two."""
     first = max(1, row - _BESIDE // 2)
     near = np.abs(np.diff(level_s[first - 1 : row + _BESIDE // 2 + 1]))
     return first + int(np.argmax(near))

@@ -1,9 +1,9 @@
-"""How late gaze is stamped against the camera, told from the recording itself. No ROS needed.
+"""Measure from a recording how late gaze is stamped against the camera. No ROS needed.
 
 While a person fixates something, the eyes turn against the head (the vestibulo-ocular reflex), so the point of gaze
 goes with the picture. The picture's motion between frames carries the fixated point along; the shift in time at which
-gaze stays closest to that point over all fixations is the lag. Nothing is told by saccades, by a still head, or by eyes
-that follow something that moves by itself.
+gaze stays closest to that point over all fixations is the lag. Saccades, a still head, and eyes that follow a moving
+thing carry no information.
 """
 
 from __future__ import annotations
@@ -21,30 +21,30 @@ from gaze_vlm_ros.session.gaze_track import GazeTrack
 Floats = NDArray[np.float64]
 
 WIDTH_PX = 320  # at which the picture's motion is measured: 3 ms a frame, and still exact to 1 % of the motion
-SEARCH_S, STEP_S = 0.3, 0.01  # lags that are tried; between steps a parabola
-MAX_FRAME_GAP_S = 0.2  # a head turns and stops in less than twice that: no path is drawn across
+SEARCH_S, STEP_S = 0.3, 0.01  # lags tried; a parabola interpolates between steps
+MAX_FRAME_GAP_S = 0.2  # a head turns and stops in less than twice that, so no path crosses a longer gap
 # Saccades of over 2 degrees are faster on cameras of 80 to 100 degrees; heads at work mostly turn more slowly.
 SACCADE_WIDTHS_PER_S = 1.0  # of the picture
-_SPEED_OVER_S = 0.03  # samples are noisy: speed is taken over as much as a small saccade lasts
+_SPEED_OVER_S = 0.03  # samples are noisy: speed is measured over the duration of a small saccade
 _EDGE_S = 0.01  # cut from both ends of a fixation, where the saccade's smooth ends are
-_FIXATION_S = (0.08, 1.0)  # shorter ones say little; in longer ones the eyes drift, so they are divided
-_BLOCK_S = 2.0  # what the bootstrap draws: the head's motion within is not independent
+_FIXATION_S = (0.08, 1.0)  # shorter ones carry little information; in longer ones the eyes drift, so they are split
+_BLOCK_S = 2.0  # unit of the bootstrap: the head's motion within a block is not independent
 _RESAMPLES = 400
 _MIN_CORNERS = 24  # twice as many equations as the motion has numbers
 _CORNER_PX = 0.03  # exactness of one corner's motion; at 0.1 slow motion through a wide lens came out 2 % too small
 _SHARED_PX = 1.0  # more than half of the corners must move alike within this
 
-# When a lag can be told.
-MIN_BLOCKS = 10  # 20 s with fixations: a spread over fewer says little
+# Conditions for reporting a lag.
+MIN_BLOCKS = 10  # 20 s with fixations: an interval from fewer means little
 MIN_EXPLAINED = 0.2  # of gaze's motion within fixations; unrelated motion explains none, see docs/checking.md
-MAX_UNCERTAINTY_S = 0.025  # half of the 95 % interval; a lag of 50 ms is to be told from none
+MAX_UNCERTAINTY_S = 0.025  # half of the 95 % interval; a lag of 50 ms must be distinguishable from none
 
 
 @dataclass(frozen=True)
 class LagEstimate:
-    """What could be told. Positive: gaze is stamped later than the frame that shows what the eyes did."""
+    """Result of the measurement. Positive: gaze is stamped later than the frame that shows what the eyes did."""
 
-    lag_s: float | None  # None = cannot be told, `reason` says why
+    lag_s: float | None  # None = not measurable, see `reason`
     low_s: float  # 95 % interval, by bootstrap over blocks of 2 s; NaN where there are no fixations
     high_s: float
     explained: float  # share of gaze's motion within fixations that the picture's motion explains, at the best lag
@@ -54,9 +54,10 @@ class LagEstimate:
 
 
 def picture_motion(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Floats | None:
-    """(6, 2) motion of a small grey picture, WIDTH_PX wide, to the next, for `moved`; None where most shares none.
+    """Return the motion between two small grey pictures, (6, 2) for `moved`; None where most corners do not share one.
 
-    From corners, not dense flow, which came out 2 to 3 % too small below a pixel a frame: that made 12 ms of lag.
+    earlier, later: (h, w) uint8, WIDTH_PX wide. Corners are followed because dense flow came out 2 to 3 % too small for
+    motion below one pixel per frame, which made 12 ms of lag.
     """
     if earlier.shape != later.shape:
         return None
@@ -64,7 +65,7 @@ def picture_motion(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Floa
     if corners is None or len(corners) < _MIN_CORNERS:
         return None
     until = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 20, 0.01)
-    guess = np.empty((0,), np.float32)  # OpenCV's word for "no first guess"
+    guess = np.empty((0,), np.float32)  # OpenCV: no first guess
     followed, found, _ = cv2.calcOpticalFlowPyrLK(
         earlier, later, corners, guess, winSize=(15, 15), maxLevel=3, criteria=until
     )
@@ -74,7 +75,7 @@ def picture_motion(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Floa
     start = corners[seen].reshape(-1, 2).astype(float)
     shift = followed[seen].reshape(-1, 2).astype(float) - start
     terms = _terms(start)
-    # Least squares, reweighted: hands and what they carry move otherwise, and are not the head's motion.
+    # Reweighted least squares: hands and what they carry move differently from the head.
     motion = np.zeros((6, 2))
     motion[0] = np.median(shift, axis=0)
     for _ in range(10):
@@ -87,13 +88,15 @@ def picture_motion(earlier: NDArray[np.uint8], later: NDArray[np.uint8]) -> Floa
 
 
 def moved(points: Floats, motion: Floats) -> Floats:
-    """Where points (N, 2) px of the earlier small picture are on the later one."""
+    """Return points (N, 2) px of the earlier small picture moved to the later one."""
     return points + _terms(points) @ motion
 
 
 def _terms(points: Floats) -> Floats:
-    """(N, 6) of which motion is a sum. A turning head moves the picture by a quadratic in its coordinates exactly
-    (Longuet-Higgins & Prazdny 1980), and the bend of a wide lens is taken up by the same terms.
+    """Return the (N, 6) terms that motion is a weighted sum of.
+
+    A turning head moves the picture exactly by a quadratic in its coordinates (Longuet-Higgins & Prazdny 1980), and the
+    same terms absorb the distortion of a wide lens.
     """
     x, y = points.T / WIDTH_PX
     return np.column_stack([np.ones_like(x), x, y, x * x, x * y, y * y])
@@ -102,10 +105,10 @@ def _terms(points: Floats) -> Floats:
 def estimate_lag(
     frames_ns: NDArray[np.int64], motions: Floats, gaze: GazeTrack, frame_size: tuple[int, int]
 ) -> LagEstimate:
-    """The lag of gaze behind the camera.
+    """Estimate the lag of gaze after the camera.
 
     frames_ns: (N,) ascending. motions: (N, 6, 2) `picture_motion` from frame i - 1 to i, NaN where it is not known.
-    frame_size: (width, height) px of the frames, of which gaze is in px where it does not say otherwise.
+    frame_size: (width, height) px of the frames; gaze refers to it unless the track has its own image size.
     """
     scale = min(WIDTH_PX, frame_size[0]) / (gaze.image_size[0] or frame_size[0])
     xy = gaze.xy * scale
@@ -125,7 +128,7 @@ def estimate_lag(
 def _fixations(
     stamps_ns: NDArray[np.int64], xy: Floats, usable: NDArray[np.bool_], saccade_px_per_s: float
 ) -> list[NDArray[np.int64]]:
-    """Rows of each stretch of usable samples that moves slower than a saccade, its ends cut off."""
+    """Return the rows of each run of usable samples that moves slower than a saccade, without its ends."""
     if len(stamps_ns) < 2:
         return []
     times_s = (stamps_ns - stamps_ns[0]) / 1e9
@@ -151,7 +154,7 @@ def _fixations(
 
 
 def _box_average(times_s: Floats, values: Floats, usable: NDArray[np.bool_], half_s: float) -> Floats:
-    """(N, 2) mean of the usable values within half_s of each time; NaN where there is none."""
+    """Return the (N, 2) mean of the usable values within half_s of each time; NaN where there is none."""
     first, stop = (
         np.searchsorted(times_s, times_s + side * half_s, "right" if side > 0 else "left") for side in (-1, 1)
     )
@@ -164,8 +167,9 @@ def _box_average(times_s: Floats, values: Floats, usable: NDArray[np.bool_], hal
 def _spread_around_path(
     frames_ns: NDArray[np.int64], motions: Floats, stamps_ns: NDArray[np.int64], xy: Floats, shifts_s: Floats
 ) -> Floats | None:
-    """(S + 1,) squares of gaze around the fixated point, which the picture carries along, for each shift; and around
-    a point that stands still. None where the picture's motion is not known all the time.
+    """Return (S + 1,) sums of squares of gaze around the fixated point, for each shift; the last: around a fixed point.
+
+    The picture carries the fixated point along. None where its motion is not known throughout.
     """
     first = int(np.searchsorted(frames_ns, stamps_ns[0] - round(shifts_s[-1] * 1e9), side="right")) - 1
     last = int(np.searchsorted(frames_ns, stamps_ns[-1] - round(shifts_s[0] * 1e9), side="left"))
@@ -174,7 +178,7 @@ def _spread_around_path(
     steps = motions[first + 1 : last + 1]
     if not np.isfinite(steps).all() or np.diff(frames_ns[first : last + 1]).max() > MAX_FRAME_GAP_S * 1e9:
         return None
-    # Carried from the middle outward: a gaze error moves with the point, and does not grow over one fixation.
+    # Carry the point from the middle outward: a gaze error moves with it, and does not grow over one fixation.
     middle = int(np.clip(np.searchsorted(frames_ns, int(stamps_ns.mean())) - first, 0, last - first))
     path = np.empty((last - first + 1, 2))
     path[middle] = xy.mean(axis=0)
@@ -182,11 +186,11 @@ def _spread_around_path(
         path[row + 1] = moved(path[row, None], steps[row])[0]
     for row in range(middle, 0, -1):
         path[row - 1] = path[row]
-        for _ in range(3):  # the point that is moved to the next one; motion changes little over its own length
+        for _ in range(3):  # fixed-point iteration: motion changes little over its own length
             path[row - 1] += path[row] - moved(path[row - 1, None], steps[row - 1])[0]
     frame_times_s = (frames_ns[first : last + 1] - frames_ns[first]) / 1e9
-    asked_s = ((stamps_ns - frames_ns[first]) / 1e9)[:, None] - shifts_s
-    away = xy[:, None] - CubicSpline(frame_times_s, path)(asked_s)
+    query_s = ((stamps_ns - frames_ns[first]) / 1e9)[:, None] - shifts_s
+    away = xy[:, None] - CubicSpline(frame_times_s, path)(query_s)
     still = ((xy - xy.mean(axis=0)) ** 2).sum()
     return np.append(((away - away.mean(axis=0)) ** 2).sum(axis=(0, 2)), still)
 
@@ -194,7 +198,7 @@ def _spread_around_path(
 def _judge(blocks: Floats, shifts_s: Floats, fixations: int) -> LagEstimate:
     """blocks: (B, S + 1) sums of squares of `_spread_around_path`."""
     if not len(blocks):
-        return LagEstimate(None, np.nan, np.nan, 0.0, 0, 0, "no fixation lies in frames whose motion is known")
+        return LagEstimate(None, np.nan, np.nan, 0.0, 0, 0, "no fixation is within frames whose motion is known")
     total = blocks.sum(axis=0)
     explained = float(1 - total[:-1].min() / total[-1]) if total[-1] else 0.0
     draws = np.random.default_rng(0).integers(0, len(blocks), (_RESAMPLES, len(blocks)))
@@ -206,10 +210,10 @@ def _judge(blocks: Floats, shifts_s: Floats, fixations: int) -> LagEstimate:
     elif explained < MIN_EXPLAINED:
         reason = (
             f"the picture's motion explains {max(explained, 0):.2f} of gaze's motion within fixations, below "
-            f"{MIN_EXPLAINED:g}: the head was still, the eyes followed moving things, or gaze is of another time"
+            f"{MIN_EXPLAINED:g}: the head was still, the eyes followed moving things, or gaze belongs to another time"
         )
     elif abs(lag_s) >= SEARCH_S:
-        reason = f"the best lag is at the edge of what is tried, {SEARCH_S * 1e3:g} ms"
+        reason = f"the best lag is at the edge of the search range, {SEARCH_S * 1e3:g} ms"
     elif high_s - low_s > 2 * MAX_UNCERTAINTY_S:
         reason = (
             f"somewhere from {low_s * 1e3:+.0f} to {high_s * 1e3:+.0f} ms, wider than {2e3 * MAX_UNCERTAINTY_S:g} ms: "
@@ -221,7 +225,7 @@ def _judge(blocks: Floats, shifts_s: Floats, fixations: int) -> LagEstimate:
 
 
 def _lowest(curve: Floats, shifts_s: Floats) -> float:
-    """Where the parabola through the lowest point and its neighbours is lowest."""
+    """Return the minimum of the parabola through the lowest point and its neighbours."""
     row = int(np.argmin(curve))
     if not 0 < row < len(curve) - 1:
         return float(shifts_s[row])

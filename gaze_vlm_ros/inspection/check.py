@@ -1,4 +1,4 @@
-"""Is a training bag fit for training? Findings with limits, as text and as JSON. No ROS needed."""
+"""Check whether a bag is fit for training: findings with limits, as text and as JSON. No ROS needed."""
 
 from __future__ import annotations
 
@@ -35,20 +35,21 @@ NO_CAMERA_LIMIT = "error: nothing to train on without frames"
 
 @dataclass(frozen=True)
 class BagCheck:
-    """Everything that `gaze-vlm bag check` tells of one bag."""
+    """All findings of `gaze-vlm bag check` about one bag."""
 
     path: str
     findings: list[Finding]
 
     @property
     def worst(self) -> Severity:
+        """The worst severity of all findings; ok without any."""
         return max((finding.severity for finding in self.findings), key=SEVERITIES.index, default="ok")
 
 
 def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
-    """Print the check of each bag; the exit code: 0 nothing worse than notes, 1 warnings, errors or unreadable bags.
+    """Print the check of each bag and return the exit code: 0 = nothing worse than notes, 1 = anything worse.
 
-    An unreadable bag among several costs one line on stderr; alone, it raises what `check_bag` raises.
+    An unreadable bag among several is reported in one line on stderr; a single one raises what `check_bag` raises.
     """
     settings = load_window_settings(config)
     checks: list[dict[str, Any]] = []
@@ -73,9 +74,9 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
 
 
 def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
-    """Decode every frame, gaze sample and label once. Raises BagNotFound, NotABag, BagDamaged.
+    """Check one bag, decoding every frame, gaze sample and label once. Raises BagNotFound, NotABag, BagDamaged.
 
-    Memory: a few frames, and some tens of bytes for each frame and sample.
+    settings: of the windows that a fit would cut. Memory: a few frames, and some tens of bytes per frame and sample.
     """
     with open_bag(path) as bag:
         camera_role, camera, stream = camera_of(bag)
@@ -92,7 +93,7 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
             findings += _stamp_findings("camera", camera)
             findings.append(frame_quality(frames))
         if samples is None or gaze is None:
-            limit = "warning: a fit on it needs `gaze: none`, and has nothing to lead attention by"
+            limit = "warning: a fit on this bag needs `gaze: none`, and cannot supervise attention"
             findings.append(Finding("gaze", "warning", gaze_role.reason, limit))
         else:
             findings.append(gaze_gaps(gaze.stamps_ns, settings))
@@ -113,7 +114,7 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
             if label_file is not None:
                 text = f"{label_file_path(Path(path)).name}: {printable(label_file.origin())}"
                 text += f"; the bag's own, on {printable(label_role.topic)}, are not used" if label_role.topic else ""
-                limit = "never worse: labels beside the bag take the place of those in it"
+                limit = "never worse: labels beside the bag replace those in it"
                 findings.append(Finding("label source", "ok", text, limit))
             elif own_labels is not None:
                 findings.append(order("labels", own_labels.stamps_ns))
@@ -130,7 +131,7 @@ def _stamp_findings(name: str, stream: TopicStream) -> list[Finding]:
 
 
 def losses(bag: Bag) -> Finding:
-    """What the recorder says it lost."""
+    """Return the finding about lost messages, by the recorder's totals."""
     limit = "note: anything lost, or not known; warning: above 1 % of a topic, or totals that disagree with the bag"
     unknown = [name for name in bag.topics if name not in bag.totals]
     lost = {name: bag.totals[name].lost for name in bag.topics if name in bag.totals and bag.totals[name].lost}
@@ -138,7 +139,7 @@ def losses(bag: Bag) -> Finding:
     shares = [count / (count + bag.totals[name].received) for name, count in lost.items()]
     text = ", ".join(f"{count} of {printable(name)}" for name, count in lost.items()) or "nothing known to be lost"
     if unknown:
-        text += f"; no totals of {', '.join(map(printable, unknown))}: cut off, or another program's bag"
+        text += f"; no totals of {', '.join(map(printable, unknown))}: the bag was cut off, or another program wrote it"
     if differing:
         text += f"; the totals of {', '.join(map(printable, differing))} disagree with the messages in the bag"
     severity = worse(
@@ -150,11 +151,13 @@ def losses(bag: Bag) -> Finding:
 
 
 def check_text(check: BagCheck) -> str:
-    """For a person: one line a finding, its limit at the end."""
+    """Return the check as text: one line per finding, with its limit at the end."""
     counts = Counter(finding.severity for finding in check.findings)
-    told = [f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in ("error", "warning", "note") if counts[name]]
+    summary = [
+        f"{counts[name]} {name}{'s' * (counts[name] > 1)}" for name in ("error", "warning", "note") if counts[name]
+    ]
     width = max(len(finding.check) for finding in check.findings)
-    lines = [f"{check.path}: {', '.join(told) or 'nothing to remark'}"]
+    lines = [f"{check.path}: {', '.join(summary) or 'no remarks'}"]
     for finding in check.findings:
         lines.append(f"  {finding.severity:<7}  {finding.check:<{width}}  {finding.text}  [{finding.limit}]")
     return "\n".join(lines)

@@ -18,28 +18,28 @@ LABELS_SHOWN = 12  # most frequent first; a vocabulary has tens
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     check: str
     severity: Severity
     text: str
-    limit: str  # what makes it worse than ok, and why there
+    limit: str  # thresholds for each severity, with their reasons
     figures: dict[str, Any] = field(default_factory=dict)
 
 
 def graded(value: float, note: float = np.inf, warning: float = np.inf, error: float = np.inf) -> Severity:
-    """The worst severity whose limit `value` is above."""
+    """Return the worst severity whose limit `value` exceeds."""
     if value > error:
         return "error"
     return "warning" if value > warning else "note" if value > note else "ok"
 
 
 def worse(*severities: Severity) -> Severity:
-    """The worst of them."""
+    """Return the worst of these severities."""
     return max(severities, key=SEVERITIES.index)
 
 
 def counted(counts: Counter[str]) -> str:
-    """Labels with their numbers, the most frequent ones."""
+    """Return the most frequent labels with their counts, for people."""
     shown = ", ".join(f"{printable(text)} ({count})" for text, count in counts.most_common(LABELS_SHOWN))
     return shown + (f" and {len(counts) - LABELS_SHOWN} more" if len(counts) > LABELS_SHOWN else "")

@@ -1,4 +1,4 @@
-"""Findings about gaze: samples, blinks, and how it goes with the camera."""
+"""Findings about gaze: its samples, blinks, and its fit to the camera."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from gaze_vlm_ros.windows.settings import WindowSettings
 
 
 def gaze_validity(gaze: GazeTrack, size: tuple[int, int] | None, settings: WindowSettings) -> Finding:
-    """size: (width, height) px of the frames; None = not known."""
+    """Return the share of usable samples and the faults of the others.
+
+    size: (width, height) px of the frames; None = not known.
+    """
     faults = sample_faults(gaze, size, settings.gaze_min_confidence)
     usable = ~np.logical_or.reduce(list(faults.values()))
     lost_share = float(np.logical_or.reduce([faults[reason] for reason in LOST_TO_THE_TRACKER]).mean())
@@ -44,13 +47,13 @@ def gaze_validity(gaze: GazeTrack, size: tuple[int, int] | None, settings: Windo
 
 
 def blinks(gaze: GazeTrack) -> Finding:
-    """How often and how long the eyes are closed, where the tracker says so."""
+    """Return how often and how long the eyes are closed, if the tracker reports eye states."""
     limit = (
         "note: below 2 or above 40 in a minute, over half a minute and more; warning: eyes closed 15 % of the time: "
         "does the tracker lose the eyes?"
     )
     if not gaze.eye_state.any():
-        text = "cannot be told: the tracker gives no eye states, so samples in blinks and saccades count as gaze"
+        text = "not measurable: the tracker gives no eye states, so samples in blinks and saccades count as gaze"
         return Finding("blinks", "note", text, limit, {"blinks": None})
     closed = gaze.eye_state == BLINK
     count = int(closed[0]) + int(np.count_nonzero(closed[1:] & ~closed[:-1]))
@@ -67,9 +70,12 @@ def blinks(gaze: GazeTrack) -> Finding:
 
 
 def gaze_image(gaze: GazeTrack, size: tuple[int, int]) -> Finding:
-    """size: (width, height) px of the frames; gaze may be on a larger image of the same view."""
+    """Return whether gaze and frames are images of one aspect.
+
+    size: (width, height) px of the frames; gaze may be on a larger image of the same view.
+    """
     width, height = gaze.image_size
-    limit = "error: another aspect than the frames': gaze would be stretched onto them"
+    limit = "error: its aspect differs from that of the frames, so gaze would be distorted"
     figures = {"gaze_image": [width, height], "frames": list(size)}
     if not width:
         return Finding("gaze image", "ok", f"not given; taken as the frames' {size[0]}x{size[1]}", limit, figures)
@@ -81,7 +87,7 @@ def gaze_image(gaze: GazeTrack, size: tuple[int, int]) -> Finding:
 def frames_with_gaze(
     stamps_ns: NDArray[np.int64], gaze: GazeTrack, size: tuple[int, int], settings: WindowSettings
 ) -> NDArray[np.bool_]:
-    """(N,) which frames have a usable sample within the time that training takes gaze from. Flow may drop more."""
+    """Return (N,) which frames have a usable sample in the gaze window before them. Optical flow may drop more."""
     usable = usable_samples(gaze, size, settings.gaze_min_confidence)
     before = np.concatenate([[0], np.cumsum(usable)])
     window_ns = round(settings.gaze_window_s * 1e9)
@@ -92,7 +98,10 @@ def frames_with_gaze(
 def gaze_coverage(
     covered: NDArray[np.bool_], frames_ns: NDArray[np.int64], gaze_ns: NDArray[np.int64], settings: WindowSettings
 ) -> Finding:
-    """covered: (N,) `frames_with_gaze`. frames_ns, gaze_ns: stamps of all frames and samples, ascending."""
+    """Return the share of frames with usable gaze.
+
+    covered: (N,) `frames_with_gaze`. frames_ns, gaze_ns: stamps of all frames and samples, ascending.
+    """
     share = float(covered.mean())
     text = f"{share:.1%} of frames have usable gaze in the {settings.gaze_window_s:g} s up to them"
     if gaze_ns[-1] < frames_ns[0] or gaze_ns[0] > frames_ns[-1]:
@@ -107,12 +116,13 @@ def gaze_coverage(
 
 
 def camera_gaze_lag(frames: Frames, gaze: GazeTrack) -> Finding:
-    """How late gaze is stamped against the frames, at least one of which is not damaged."""
+    """Return how late gaze is stamped against the frames. At least one frame must decode."""
     assert frames.size is not None
     estimate = estimate_lag(frames.stamps_ns, frames.motions, gaze, frames.size)
     limit = (
-        "note: above 20 ms, or it cannot be told; warning: above 50 ms, a quarter of the gaze that counts for a frame "
-        "is another moment's; error: above 200 ms. Told from gaze that goes with the picture while the head moves"
+        "note: above 20 ms, or not measurable; warning: above 50 ms, a quarter of the gaze that counts for a frame "
+        "belongs to another moment; error: above 200 ms. Measured from gaze that moves with the picture while the head "
+        "turns"
     )
     figures: dict[str, Any] = asdict(estimate)
     if not estimate.blocks:
@@ -123,6 +133,6 @@ def camera_gaze_lag(frames: Frames, gaze: GazeTrack) -> Finding:
     text = (
         f"gaze is stamped {abs(estimate.lag_s) * 1e3:.0f} ms {direction} than frames [{estimate.low_s * 1e3:+.0f}, "
         f"{estimate.high_s * 1e3:+.0f}], from {estimate.fixations} fixations; "
-        f"motion of the picture explains {estimate.explained:.2f} of gaze's in them"
+        f"the picture's motion explains {estimate.explained:.2f} of the gaze motion in them"
     )
     return Finding("camera-gaze lag", graded(abs(estimate.lag_s), 0.02, 0.05, 0.2), text, limit, figures)

@@ -1,4 +1,4 @@
-"""What is in a training bag, and what was lost: figures, and text for a person. No ROS needed."""
+"""Summarize a training bag and what it lost, as data, text and JSON. No ROS needed."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ LABELS_SHOWN = 10  # most frequent first; a vocabulary has tens
 
 
 def describe(path: Path | str) -> str:
-    """Text for a person. Raises what `summarize` raises."""
+    """Return the summary of a bag as text. Raises what `summarize` raises."""
     return summary_text(summarize(path))
 
 
 def describe_as_json(path: Path | str) -> str:
-    """The figures of BagSummary as JSON. Raises what `summarize` raises."""
+    """Return the summary of a bag as JSON. Raises what `summarize` raises."""
     return json.dumps(asdict(summarize(path)), indent=2, ensure_ascii=False, allow_nan=False)
 
 

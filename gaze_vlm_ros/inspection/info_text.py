@@ -11,7 +11,7 @@ from gaze_vlm_ros.terminal.text import instant_text, printable
 
 
 def summary_text(summary: BagSummary) -> str:
-    """For a person."""
+    """Return the summary as text."""
     files = "1 file" if summary.files == 1 else f"{summary.files} files"
     rows = [
         ("bag", summary.path),
@@ -54,7 +54,7 @@ def _table(topics: list[TopicSummary]) -> list[str]:
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    # Two columns of names, and then figures, which are read from the right.
+    # Two columns of names, then figures, aligned to the right.
     layout = "  ".join(f"{{:{'<' if column < 2 else '>'}{width}}}" for column, width in enumerate(widths))
     lines = [layout.format(*row) for row in rows]
     if not all(topic.stamped for topic in topics):

@@ -1,4 +1,4 @@
-"""Findings about labels, and what a fit would make of the session."""
+"""Findings about labels, and about the windows that a fit would cut."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ from gaze_vlm_ros.terminal.text import printable
 from gaze_vlm_ros.windows.cutting import cut_windows
 from gaze_vlm_ros.windows.settings import WindowSettings
 
-MAX_SPAN_S = 7 * 86400.0  # no session is that long; windows on a stride over a stamp of 1970 would fill the memory
+MAX_SPAN_S = 7 * 86400.0  # no session is that long; windows on a stride since 1970 would fill the memory
 
 
 def label_coverage(labels: LabelTrack, frames_ns: NDArray[np.int64]) -> Finding:
-    """frames_ns: (N,) stamps of the frames, ascending."""
+    """Return the share of the time that is labelled, and labels outside the video.
+
+    frames_ns: (N,) stamps of the frames, ascending.
+    """
     first_ns, last_ns = int(frames_ns[0]), int(frames_ns[-1])
     starts_ns = np.clip(labels.starts_ns, first_ns, last_ns)
     held_s = np.diff(np.append(starts_ns, last_ns)) / 1e9

@@ -17,21 +17,21 @@ from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, small_grey
 from gaze_vlm_ros.windows.settings import WindowSettings
 
-LAG_FOOTAGE_S, LAG_PIECE_S = 300.0, 10.0  # of video that the lag is told from, in pieces spread over the bag
+LAG_FOOTAGE_S, LAG_PIECE_S = 300.0, 10.0  # of video used to measure the lag, in pieces spread over the bag
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What one pass over all frames leaves."""
+    """Figures that one pass over all frames collects."""
 
     stamps_ns: NDArray[np.int64]
     sizes: list[tuple[int, int] | None]  # of each frame, (width, height) px; None = damaged
     motions: NDArray[np.float64]  # (N, 6, 2), NaN where not measured
-    problem: str  # why the first damaged one is
+    problem: str  # why the first damaged frame does not decode
 
     @property
     def size(self) -> tuple[int, int] | None:
-        """As FrameStream.size, which is what gaze and windows go by."""
+        """(width, height) px of the first frame that decodes, as FrameStream.size; None = there is none."""
         return next((size for size in self.sizes if size), None)
 
 
@@ -60,14 +60,14 @@ def look_at_frames(stream: FrameStream) -> Frames:
 
 
 def _lag_footage(stamps_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """(N,) which frames the lag is told from: all, or else every so many pieces, LAG_FOOTAGE_S in all."""
+    """Return (N,) which frames are used to measure the lag: all, or pieces of LAG_FOOTAGE_S in total."""
     since_s = (stamps_ns - stamps_ns[0]) / 1e9
     each = max(1, int(np.ceil(since_s[-1] / LAG_FOOTAGE_S)))
     return np.asarray((since_s // LAG_PIECE_S).astype(int) % each == 0)
 
 
 def frame_quality(frames: Frames) -> Finding:
-    """Damaged frames, and sizes that change."""
+    """Return damaged frames, and sizes that change."""
     sizes = Counter(size for size in frames.sizes if size)
     damaged = sum(size is None for size in frames.sizes)
     share = damaged / len(frames.sizes)
@@ -85,7 +85,7 @@ def frame_quality(frames: Frames) -> Finding:
 
 
 def camera_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Finding:
-    """stamps_ns: (N,) acquisition times, ascending."""
+    """Return gaps between frames. stamps_ns: (N,) acquisition times, ascending."""
     figures = _intervals(stamps_ns)
     limit = (
         f"note: an interval above 3 usual ones; warning: above {settings.part_s:g} s, each {settings.part_s:g} s of an "
@@ -103,7 +103,7 @@ def camera_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Findi
 
 
 def gaze_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Finding:
-    """stamps_ns: (N,) acquisition times, ascending."""
+    """Return gaps between gaze samples. stamps_ns: (N,) acquisition times, ascending."""
     figures = _intervals(stamps_ns, at_least_s=settings.gaze_window_s)
     limit = (
         f"note: an interval above {settings.gaze_window_s:g} s, frames in it have no gaze; "
@@ -116,9 +116,9 @@ def gaze_gaps(stamps_ns: NDArray[np.int64], settings: WindowSettings) -> Finding
 
 
 def _intervals(stamps_ns: NDArray[np.int64], at_least_s: float = 0.0) -> dict[str, Any]:
-    """Usual (median) and longest interval; gaps, above 3 usual ones and at_least_s, and their share of the time."""
+    """Return usual (median) and longest interval, and gaps: above 3 usual ones and at_least_s, and their share."""
     intervals_s = np.diff(stamps_ns) / 1e9
-    intervals_s = intervals_s[intervals_s > 0]  # duplicates are another check's
+    intervals_s = intervals_s[intervals_s > 0]  # `order` reports duplicates
     if not len(intervals_s):
         return {}
     usual_s = float(np.median(intervals_s))
@@ -140,13 +140,13 @@ def _gap_text(figures: dict[str, Any]) -> str:
 
 
 def order(stream: str, stamps_ns: NDArray[np.int64]) -> Finding:
-    """stamps_ns: (N,) acquisition times in the order of arrival."""
+    """Return stamps that go back, repeat, or are not set. stamps_ns: (N,) acquisition times in the order of arrival."""
     steps_ns = np.diff(stamps_ns)
     back_s = -steps_ns[steps_ns < 0] / 1e9
     duplicates = len(stamps_ns) - len(np.unique(stamps_ns))
     unset = int(np.count_nonzero(stamps_ns <= 0))
     furthest_s = float(back_s.max(initial=0))
-    told = [
+    faults = [
         f"{len(back_s)} stamps go back, by up to {furthest_s:.3f} s" if len(back_s) else "",
         f"{duplicates} duplicates" if duplicates else "",
         f"{unset} not set" if unset else "",
@@ -160,7 +160,7 @@ def order(stream: str, stamps_ns: NDArray[np.int64]) -> Finding:
     return Finding(
         f"{stream} order",
         severity,
-        ", ".join(filter(None, told)) or "each stamp once, in order",
+        ", ".join(filter(None, faults)) or "each stamp once, in order",
         "note: any that is not, readers sort them; warning: back by more than 0.5 s, a clock was set, or 1 % "
         "duplicates; error: header.stamp not set",
         {"backward": len(back_s), "furthest_back_s": furthest_s, "duplicates": duplicates, "not_set": unset},
@@ -168,14 +168,17 @@ def order(stream: str, stamps_ns: NDArray[np.int64]) -> Finding:
 
 
 def clock(stream: str, stamps_ns: NDArray[np.int64], arrivals_ns: NDArray[np.int64]) -> Finding:
-    """stamps_ns, arrivals_ns: (N,) acquisition and arrival of each message, in the order of arrival."""
+    """Return drift, steps and delay of the clock that stamps a stream.
+
+    stamps_ns, arrivals_ns: (N,) acquisition and arrival of each message, in the order of arrival.
+    """
     trend = delay_trend(stamps_ns, arrivals_ns)
     largest_step_s = max((abs(size_s) for _, size_s in trend.steps), default=0.0)
     text = f"arrives {trend.median_s * 1e3:.1f} ms after acquisition"
     if not (arrivals_ns - stamps_ns).any():
-        text = "arrival is acquisition: imported or simulated, which tells nothing of clocks"
+        text = "arrival equals acquisition: imported or simulated, which says nothing about clocks"
     elif trend.drift_ppm is None:
-        text += f"; drift cannot be told from {trend.span_s:.0f} s (at least {MIN_SPAN_S:g} s, and messages enough)"
+        text += f"; drift cannot be measured in {trend.span_s:.0f} s (it takes {MIN_SPAN_S:g} s, and enough messages)"
     else:
         text += (
             f", drifting by {trend.drift_ppm:+.1f} ppm [{trend.drift_low_ppm:+.1f}, {trend.drift_high_ppm:+.1f}], "

@@ -9,7 +9,7 @@ from gaze_vlm_ros.inspection.roles import RoleSummary
 
 DESCRIBED = ("session", "person", "task", "scene", "tracker")
 
-FRAMES_TRIED = 30  # about a second: cameras may begin with broken frames, and a whole bag of them is not worth waiting
+FRAMES_TRIED = 30  # about a second: cameras may start with broken frames; trying a whole bag of them takes too long
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class LabelSummary:
 
 @dataclass(frozen=True)
 class BagSummary:
-    """Everything that `gaze-vlm bag info` tells."""
+    """Everything that `gaze-vlm bag info` reports."""
 
     path: str
     files: int

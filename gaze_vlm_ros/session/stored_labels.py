@@ -8,7 +8,7 @@ from gaze_vlm_ros.session.session import Session, require_labels
 
 
 def labels_of_session(session: Session) -> list[Label]:
-    """From beside the bag, or out of it, whose source is its topic then. Raises NoLabels."""
+    """Return the labels from the file beside the bag, or else from the bag (source "bag"). Raises NoLabels."""
     if session.label_file is not None:
         return list(session.label_file.labels)
     actions = actions_of(require_labels(session))

@@ -1,4 +1,4 @@
-"""Pairing of two streams by their acquisition times."""
+"""Pair two streams by their acquisition times."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 
 def nearest(stamps_ns: ArrayLike, query_ns: ArrayLike, tolerance_ns: int) -> NDArray[np.int64]:
-    """(M,) index of the stamp nearest to each query, -1 where none is within `tolerance_ns` (inclusive).
+    """Return (M,) the index of the stamp nearest to each query, -1 if none is within `tolerance_ns` (inclusive).
 
-    stamps_ns: (N,) ascending. Of two stamps that are equally near the earlier is taken.
+    stamps_ns: (N,) ascending. query_ns: (M,). The earlier of two equally near stamps is taken.
     """
     stamps, queries = np.asarray(stamps_ns, np.int64), np.asarray(query_ns, np.int64)
     if not len(stamps):
@@ -22,9 +22,10 @@ def nearest(stamps_ns: ArrayLike, query_ns: ArrayLike, tolerance_ns: int) -> NDA
 
 
 def latest_at_or_before(stamps_ns: ArrayLike, query_ns: ArrayLike, max_age_ns: int) -> NDArray[np.int64]:
-    """(M,) index of the last stamp at or before each query, -1 where it is older than `max_age_ns`, or there is none.
+    """Return (M,) the index of the last stamp at or before each query, -1 if it is older than `max_age_ns` or missing.
 
-    stamps_ns: (N,) ascending. An age of exactly max_age_ns counts. What a running system can know at the query's time.
+    This is what a running system can know at the time of the query.
+    stamps_ns: (N,) ascending. query_ns: (M,). An age of exactly max_age_ns counts.
     """
     stamps, queries = np.asarray(stamps_ns, np.int64), np.asarray(query_ns, np.int64)
     if not len(stamps):

@@ -1,4 +1,4 @@
-"""Which frames of a camera make one observation. Trainer and predictor both ask here, so both see the same frames."""
+"""Choose the camera frames of one observation. Trainer and predictor share this code, so both see the same frames."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from numpy.typing import NDArray
 
 
 def pick_frames(stamps_ns: NDArray[np.int64], at_ns: int, observation_s: float, frames: int) -> NDArray[np.int64]:
-    """Indices (frames,) of the frames that stand for the `observation_s` seconds that end at `at_ns`, oldest first.
+    """Return indices (frames,) of the frames that show the `observation_s` seconds up to `at_ns`, oldest first.
 
-    (at_ns - observation, at_ns] is cut into `frames` equal parts, and each gives its last frame: nothing after `at_ns`
-    is ever looked at, no frame counts twice, and frames from outside the window change nothing, so a buffer that holds
-    just the window gives the same frames as the whole recording.
-    Returns an empty array where a part holds no frame: the camera stalled, has just started, or is slower than
+    (at_ns - observation, at_ns] is cut into `frames` equal parts, and each part gives its last frame. No frame after
+    `at_ns` is used, no frame twice, and frames outside the observation change nothing: a buffer that holds only the
+    observation gives the same frames as the whole recording.
+    Returns an empty array if a part has no frame: the camera stalled, has just started, or is slower than
     frames / observation_s.
 
-    stamps_ns: (N,) acquisition times, ascending.
+    stamps_ns: (N,) acquisition times, ascending. Raises ValueError unless frames >= 1 and observation_s > 0.
     """
     if frames < 1 or observation_s <= 0:
         raise ValueError(f"need frames >= 1 and observation_s > 0, not {frames} and {observation_s}")
@@ -36,10 +36,11 @@ def prefer_known(
     observation_s: float,
     slack_s: float,
 ) -> NDArray[np.int64]:
-    """`picked`, where a known frame at most `slack_s` older than the one picked takes its place, the last one excepted.
+    """Return `picked`, each frame but the last replaced by a known frame that is at most `slack_s` older.
 
-    A vision tower has read the known ones already, and a window that ends a little later than the one before would
-    else have other frames throughout. Each stays in its part of the observation, so that order and number are kept.
+    Known frames are those that a vision tower has already encoded: without this, a window that ends a little later than
+    the one before would have entirely different frames. Each frame stays in its part of the observation, which keeps
+    order and number.
 
     stamps_ns: (N,) acquisition times, ascending. picked: (frames,) of pick_frames. known: (N,).
     """

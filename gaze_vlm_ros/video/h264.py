@@ -1,4 +1,4 @@
-"""The little of H.264's syntax that is needed without decoding: NAL units of an mp4, and the frame size in an SPS."""
+"""Parse H.264 without decoding: NAL units of an mp4, and the frame size in an SPS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def split_nal_units(sample: bytes, length_bytes: int) -> list[bytes]:
 
 
 def parse_avcc(extradata: bytes) -> tuple[tuple[bytes, ...], int]:
-    """SPS and PPS, and the bytes of a NAL unit's length, of an mp4's avcC box (ISO/IEC 14496-15, 5.3.3.1)."""
+    """Return SPS and PPS, and the bytes of a NAL unit's length, from an mp4's avcC box (ISO/IEC 14496-15, 5.3.3.1)."""
     length_bytes = (extradata[4] & 0b11) + 1
     parameter_sets = []
     position = 5
@@ -40,7 +40,7 @@ def parse_avcc(extradata: bytes) -> tuple[tuple[bytes, ...], int]:
 
 
 def frame_size(sps: bytes) -> tuple[int, int] | None:
-    """(width, height) px of the pictures after cropping (ITU-T H.264, 7.3.2.1.1); None with a custom scaling matrix.
+    """Return (width, height) px of the cropped pictures (ITU-T H.264, 7.3.2.1.1); None with a custom scaling matrix.
 
     `sps` is the NAL unit without start code. Raises IndexError when it is cut short.
     """
@@ -65,7 +65,7 @@ def frame_size(sps: bytes) -> tuple[int, int] | None:
 
 
 class SpsBegin(NamedTuple):
-    """An SPS up to the frame size."""
+    """Fields of an SPS before the frame size."""
 
     chroma_format: int  # 1 = 4:2:0
     separate_planes: bool  # of 4:4:4
@@ -74,7 +74,7 @@ class SpsBegin(NamedTuple):
 
 
 def read_sps_begin(bits: Bits) -> SpsBegin | None:
-    """Read an SPS behind its first byte up to the frame size (7.3.2.1.1); None with a custom scaling matrix.
+    """Read an SPS from its second byte up to the frame size (7.3.2.1.1); None with a custom scaling matrix.
 
     Raises IndexError when it is cut short.
     """
@@ -106,7 +106,7 @@ def read_sps_begin(bits: Bits) -> SpsBegin | None:
 
 
 def without_emulation_prevention(payload: bytes) -> bytes:
-    """The bytes of a NAL unit as they were before 00 00 03 was written for 00 00 (7.4.1)."""
+    """Return the bytes of a NAL unit with 00 00 03 turned back into 00 00 (7.4.1)."""
     return payload.replace(b"\0\0\3", b"\0\0")
 
 
@@ -118,6 +118,7 @@ class Bits:
         self._position = 0
 
     def unsigned(self, count: int) -> int:
+        """Read u(count): an unsigned number of so many bits. Raises IndexError at the end."""
         value = 0
         for _ in range(count):
             byte = self._data[self._position // 8]
@@ -126,7 +127,7 @@ class Bits:
         return value
 
     def exp_golomb(self) -> int:
-        """ue(v), 9.1."""
+        """Read ue(v): an unsigned Exp-Golomb number (9.1). Raises IndexError at the end."""
         zeros = 0
         while not self.unsigned(1):
             zeros += 1

@@ -1,4 +1,4 @@
-"""The one seam between ROS images and arrays. Works on rclpy's messages and on those decoded without ROS."""
+"""Convert between ROS images and arrays. Works on rclpy's messages and on those decoded without ROS."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ RGB = NDArray[np.uint8]
 
 
 class UnknownEncoding(GazeVlmError):
-    """The image's encoding or compression is not one that can be shown to a model."""
+    """The image has an encoding or compression that is not supported."""
 
 
 class DamagedImage(GazeVlmError):
-    """The bytes of the image are not what its header says."""
+    """The bytes of the image do not match its header."""
 
 
 class _Layout(NamedTuple):
-    """Memory of one sensor_msgs encoding."""
+    """Memory layout of one sensor_msgs encoding."""
 
     dtype: type[np.generic]
     channels: int
@@ -60,7 +60,7 @@ _LAYOUTS = {
     "yuv422_yuy2": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
 
-# What libjpeg decodes at a smaller size, and OpenCV's word for it.
+# Divisors at which libjpeg decodes a smaller image, and OpenCV's flag for each.
 _JPEG_SHRINKS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
     4: cv2.IMREAD_REDUCED_GRAYSCALE_4,
@@ -69,10 +69,10 @@ _JPEG_SHRINKS = {
 
 
 def to_rgb(message: Any) -> RGB:
-    """(H, W, 3) uint8 RGB, contiguous, of a sensor_msgs Image or CompressedImage from any source.
+    """Return a sensor_msgs Image or CompressedImage as contiguous (H, W, 3) uint8 RGB.
 
-    Rows may be padded (`step`) and 16-bit images of either byte order. 16-bit values keep their high byte.
-    Raises UnknownEncoding, and DamagedImage where the bytes do not fill the size that the message states.
+    Rows may be padded (`step`), and 16-bit images may have either byte order; their values keep the high byte.
+    Raises UnknownEncoding, and DamagedImage if the bytes do not fill the size that the message gives.
     """
     return _raw_to_rgb(message) if hasattr(message, "encoding") else _compressed_to_rgb(message)
 
@@ -106,7 +106,7 @@ def _raw_to_rgb(message: Any) -> RGB:
 
 
 def _compressed_to_rgb(message: Any) -> RGB:
-    # compressed_image_transport: "jpeg", "png", or "bgr8; jpeg compressed bgr8"; others (h264, compressedDepth) are no
+    # compressed_image_transport: "jpeg", "png", or "bgr8; jpeg compressed bgr8"; others (h264, compressedDepth) are not
     # still pictures.
     kind = message.format.lower()
     if "compresseddepth" in kind or not any(name in kind for name in ("jpeg", "jpg", "png", "webp")):
@@ -119,10 +119,10 @@ def _compressed_to_rgb(message: Any) -> RGB:
 
 
 def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray[np.uint8]:
-    """The small_grey picture of a message whose image is known to be of `size` (width, height).
+    """Return small_grey of a message whose image is expected to have `size` (width, height) px.
 
-    JPEG is decoded at a half, a quarter or an eighth of its size where that is still wide enough: half the time, and
-    optical flow on it is as right. Raises UnknownEncoding, and DamagedImage, also for an image of another size.
+    JPEG is decoded at a half, a quarter or an eighth of its size if that is still wide enough: it takes half the time,
+    and optical flow on it is as accurate. Raises UnknownEncoding, and DamagedImage, also for an image of another size.
     """
     shrinks = [by for by in _JPEG_SHRINKS if not (size[0] % by or size[1] % by) and size[0] // by >= width_px]
     if not shrinks or not is_jpeg(message):
@@ -136,31 +136,31 @@ def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray
 
 
 def is_jpeg(message: Any) -> bool:
-    """Whether the message is a CompressedImage that holds JPEG."""
+    """Return whether the message is a CompressedImage that holds JPEG."""
     kind = getattr(message, "format", "").lower()
     return ("jpeg" in kind or "jpg" in kind) and "compresseddepth" not in kind
 
 
 def of_size(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """The picture. Raises DamagedImage where it is not of `size` (width, height)."""
+    """Return the picture. Raises DamagedImage unless its size is `size` (width, height) px."""
     if picture.shape[1::-1] != size:
-        (height, width), wanted = picture.shape[:2], "x".join(map(str, size))
-        raise DamagedImage(f"an image is {width}x{height}, expected {wanted} as the others")
+        (height, width), expected = picture.shape[:2], "x".join(map(str, size))
+        raise DamagedImage(f"an image is {width}x{height}, expected {expected} as the others")
     return picture
 
 
 def small_grey(picture: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
-    """(h, w) uint8 grey, `width_px` wide or as narrow as it is, of an (H, W, 3) RGB or an (H, W) grey picture."""
+    """Return an (H, W, 3) RGB or (H, W) grey picture as (h, w) uint8 grey, at most `width_px` wide."""
     scale = width_px / picture.shape[1]
-    if scale < 1:  # first, so that only the small image changes colours
+    if scale < 1:  # before the colour conversion, which is then of the small image only
         picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
     return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
 def encode_jpeg(rgb: RGB, quality: int = 90) -> bytes:
-    """JPEG bytes of an (H, W, 3) uint8 RGB image, or of an (H, W) grey one.
+    """Return an (H, W, 3) uint8 RGB or (H, W) grey image as JPEG bytes.
 
-    quality: 1 to 100; at 90 a model's patch looks unchanged.
+    quality: 1 to 100; at 90 a patch looks unchanged to a model. Raises ValueError if OpenCV cannot encode it.
     """
     pixels = rgb if rgb.ndim == 2 else cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     done, data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])

@@ -1,4 +1,4 @@
-"""What one packet of H.264 or H.265 says without being decoded. Annex B: NAL units, each behind a start code."""
+"""Inspect packets of H.264 or H.265 without decoding them. Annex B: NAL units, each after a start code."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _SLICE_HEADER_BYTES = 32  # more than its first four fields take, with the bytes
 
 
 class Packet(NamedTuple):
-    """One message's data, as far as its first slice tells."""
+    """Facts about one message's data, up to its first slice."""
 
     is_annex_b: bool  # it begins with a start code
-    has_picture: bool  # otherwise it holds parameter sets, or remarks to the decoder, alone
-    is_keyframe: bool  # IDR (H.264) or IRAP (H.265): what comes after it refers to nothing before it
+    has_picture: bool  # otherwise it holds only parameter sets, or remarks to the decoder
+    is_keyframe: bool  # IDR (H.264) or IRAP (H.265): no later picture refers to anything before it
     is_reordered: bool  # shown before a picture that comes earlier: a B slice (H.264), a leading picture (H.265)
     sps: bytes  # sequence parameter set before the first slice; empty = none
     head: bytes  # everything before the first slice
-    slice_header: bytes  # beginning of the first slice, from its NAL unit's header on; H.264 alone
+    slice_header: bytes  # beginning of the first slice, from its NAL unit's header on; H.264 only
 
 
 def codec_of(description: str) -> str | None:
-    """Codec of a message's `format` or `encoding`, e.g. "h264", "libx264;yuv420p;...", "hevc_nvenc"; None = another."""
+    """Return the codec of a message's `format` or `encoding`, e.g. "libx264;yuv420p;..."; None = another codec."""
     name = description.partition(";")[0].lower()
     if "264" in name:
         return H264
@@ -35,7 +35,7 @@ def codec_of(description: str) -> str | None:
 
 
 def read_packet(codec: str, data: bytes) -> Packet:
-    """Look into the packet up to its first slice."""
+    """Inspect a packet up to its first slice."""
     sps = b""
     start = data.find(START_CODE)
     is_annex_b = start >= 0 and not data[:start].strip(b"\0")
@@ -63,18 +63,18 @@ def _is_b_slice(slice_header: bytes) -> bool:
         bits.exp_golomb()  # first_mb_in_slice
         return bits.exp_golomb() % 5 == 1  # slice_type, table 7-6
     except IndexError:
-        return False  # cut off; the decoder will say so
+        return False  # cut off; the decoder reports it
 
 
 class FrameNumbers:
     """Finds missing pictures of an H.264 stream: those that others may refer to are numbered (7.4.3, frame_num)."""
 
     def __init__(self) -> None:
-        self._bits: int | None = None  # of a number, by the newest SPS; None = numbers tell nothing
+        self._bits: int | None = None  # of a number, by the newest SPS; None = numbers are of no use
         self._newest = 0
 
     def follows(self, packet: Packet) -> bool:
-        """Take note of the next packet; False where a picture is missing before it."""
+        """Register the next packet; return False if a picture is missing before it."""
         if packet.sps:
             self._bits = _frame_num_bits(packet.sps)
         if not packet.has_picture:
@@ -101,7 +101,7 @@ class FrameNumbers:
 
 
 def _frame_num_bits(sps: bytes) -> int | None:
-    """Bits of frame_num (7.3.2.1.1); None where the encoder may leave numbers out, or where they stand elsewhere."""
+    """Return the bits of frame_num (7.3.2.1.1); None if the encoder may skip numbers, or they are elsewhere."""
     try:
         begin = read_sps_begin(Bits(without_emulation_prevention(sps[1:])))
     except IndexError:

@@ -80,7 +80,7 @@ class VideoStream:
             message = self._stream.message(number)
             data = message.data.tobytes()
             if number and data == before and stamps_ns[number] == stamps_ns[number - 1]:
-                keyframe_of[number] = NO_PICTURE  # sent twice; decoded twice it would spoil what follows
+                keyframe_of[number] = NO_PICTURE  # sent twice; decoding it twice would spoil later pictures
                 continue
             before = data
             is_next = not is_numbered or steps[number] == 1
@@ -115,7 +115,7 @@ class VideoStream:
         return codec
 
     def rgb(self, number: int) -> RGB:
-        """(H, W, 3) uint8 RGB of the picture in message `number`.
+        """Return the picture in message `number` as (H, W, 3) uint8 RGB.
 
         Raises DamagedImage where the packet, or one that it builds on, is lost or damaged; ReorderedVideo;
         NoVideoDecoder.
@@ -123,7 +123,7 @@ class VideoStream:
         frame = self._cache.get((self._key, number))
         if frame is None:
             frame = self._decode(number)
-        # One thread: others would live as long as the frame is kept.
+        # One thread: more would live as long as the frame is kept.
         return np.asarray(frame.reformat(format="rgb24", threads=1).to_ndarray(), np.uint8)
 
     def _decode(self, number: int) -> Any:
@@ -143,7 +143,7 @@ class VideoStream:
         )
 
     def _decode_from(self, keyframe: int) -> Iterator[tuple[int, Any]]:
-        """A keyframe and what builds on it, in order: (number, av.VideoFrame). Ends before the first damaged one."""
+        """Yield (number, av.VideoFrame) of a keyframe and what builds on it, up to the first damaged picture."""
         stop = np.searchsorted(self._keyframes, keyframe, side="right")
         end = int(self._keyframes[stop]) if stop < len(self._keyframes) else len(self.keyframe_of)
         numbers = (keyframe + np.flatnonzero(self.keyframe_of[keyframe:end] == keyframe)).tolist()
@@ -158,9 +158,9 @@ class VideoStream:
             yield number, frame
 
     def _decoded(self, keyframe: int, numbers: list[int]) -> Iterator[Any]:
-        """What a decoder of their own makes of these messages, as it comes out; `pts` is the message's number.
+        """Yield what a new decoder returns for these messages; `pts` is the message's number.
 
-        Decoders are made in no time, and a used one, flushed, still had a picture of what came before an error.
+        A new decoder costs no time, and a used one, even flushed, still returned a picture from before an error.
         """
         codec = self._codec_of(self._stream.message(keyframe))
         try:
@@ -172,7 +172,7 @@ class VideoStream:
             ) from None
         decoder: Any = av.CodecContext.create(codec, "r")
         decoder.options = dict(_DECODER_OPTIONS[codec])
-        decoder.thread_count = 1  # a fit opens a hundred streams, and others delay the pictures
+        decoder.thread_count = 1  # a fit opens a hundred streams, and more threads delay the pictures
         for number in numbers:
             data = self._stream.message(number).data.tobytes()
             if number in self._parameter_sets:
@@ -185,12 +185,12 @@ class VideoStream:
             except av.FFmpegError:
                 return
         try:
-            yield from decoder.decode(None)  # some encoders announce a delay that they never use
+            yield from decoder.decode(None)  # some encoders signal a delay that they never use
         except av.FFmpegError:
             return
 
     def _reordered(self, number: int) -> str:
         return (
             f"{self._where} has B-frames (message {number}), which are not shown in the order "
-            "of their packets; record with an encoder that is set to none (x264: bframes=0, or tune=zerolatency)"
+            "of their packets; record with an encoder that makes none (x264: bframes=0, or tune=zerolatency)"
         )

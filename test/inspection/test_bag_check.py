@@ -233,9 +233,9 @@ def test_what_the_clock_finding_makes_of_them() -> None:
     assert "ahead of arrival" in early.text
     short = clock("gaze", *delayed(10, 30, lambda t: 0 * t))
     assert (short.severity, short.figures["drift_ppm"]) == ("ok", None)
-    assert "drift cannot be told from 10 s" in short.text
+    assert "drift cannot be measured in 10 s" in short.text
     stamps_ns, _ = delayed(100, 30, lambda t: 0 * t)
-    assert "tells nothing of clocks" in clock("gaze", stamps_ns, stamps_ns).text
+    assert "says nothing about clocks" in clock("gaze", stamps_ns, stamps_ns).text
 
 
 # Frames.
@@ -483,7 +483,7 @@ def test_losses(tmp_path: Path) -> None:
     assert (found.severity, found.figures["differing"]) == ("warning", [CAMERA_TOPIC])
     found = findings(write_good_bag(tmp_path / "none", totals={}))["recorder"]
     assert found.severity == "note"
-    assert "cut off, or another program's bag" in found.text
+    assert "cut off, or another program wrote it" in found.text
 
 
 def test_a_bag_of_little(tmp_path: Path) -> None:
@@ -528,15 +528,15 @@ def test_an_unreadable_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     good = write_good_bag(tmp_path / "good")
     (tmp_path / "text").write_text("Dear robot, " * 20)
     assert cli.main(["bag", "check", str(tmp_path / "text")]) == 1
-    told = capsys.readouterr()
-    assert told.out == ""
-    (line,) = told.err.splitlines()
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    (line,) = printed.err.splitlines()
     assert line.startswith(f"gaze-vlm: error: {tmp_path / 'text'} is not an MCAP file")
     # Among others it costs one line, and they are checked.
     assert run_check([tmp_path / "text", good], None, as_json=True) == 1
-    told = capsys.readouterr()
-    assert len(told.err.splitlines()) == 1
-    unreadable, read = json.loads(told.out)
+    printed = capsys.readouterr()
+    assert len(printed.err.splitlines()) == 1
+    unreadable, read = json.loads(printed.out)
     assert "is not an MCAP file" in unreadable["unreadable"]
     assert (unreadable["worst"], read["worst"]) == ("error", "note")
     with pytest.raises(NotABag):

@@ -164,7 +164,7 @@ def test_gaze_of_another_time_is_not_given_a_lag(recording: Recording, shift_s: 
     estimate = recording.estimate(shift_s * 1e3)
     assert estimate.lag_s is None
     assert estimate.explained < MIN_EXPLAINED
-    assert "the head was still, the eyes followed moving things, or gaze is of another time" in estimate.reason
+    assert "the head was still, the eyes followed moving things, or gaze belongs to another time" in estimate.reason
 
 
 def test_a_still_head_tells_nothing(recording: Recording) -> None:
