@@ -1,6 +1,5 @@
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 # One compute thread for each process, children included, and before torch is imported: tests run side by side, and the
@@ -8,7 +7,6 @@ from pathlib import Path
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
-import torch
 from neon_fixtures import neon_window, synthetic  # noqa: F401  # fixtures
 from parallel import deal_out
 from shared_builds import build_once
@@ -32,15 +30,6 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
         deal_out(items, Path(__file__).parent)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """More only wait for each other on so small a model."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

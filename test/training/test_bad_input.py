@@ -55,9 +55,7 @@ def plain_bag(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def run(
-    small_settings: list[str], one_thread: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., dict[str, Any]]:
+def run(small_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Runs fit.py over bags; what it wrote into data.json. The checkpoint is others' business, and left out."""
     monkeypatch.setattr(fit, "_export", lambda *_: None)
 

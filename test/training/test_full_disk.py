@@ -29,7 +29,7 @@ def full_disk() -> Iterator[None]:
 
 
 @pytest.fixture
-def command(small_settings: list[str], one_thread: None, tmp_path: Path) -> list[str]:
+def command(small_settings: list[str], tmp_path: Path) -> list[str]:
     bags = [write_small_bag(tmp_path / name, seed, takes=6) for name, seed in (("s0", 0), ("s2", 2))]
     values = ["--set", "steps=4", "--set", "check_every=2", "--set", "device=cpu"]
     return [*small_settings, *values, "--cache", str(tmp_path / "cache"), *map(str, bags)]

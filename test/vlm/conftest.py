@@ -8,20 +8,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
 
 QUESTION = "What will the person do next?"
 ANSWERS = ["take the red mug", "open the drawer", "go", "take the yellow screwdriver from the box"]
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny models are faster so
-    yield
-    torch.set_num_threads(before)
 
 
 @functools.cache
