@@ -16,7 +16,8 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.running import run_node
-from gaze_vlm_ros.prediction.score import STATUS_NAMES, ReceivedPrediction, StartedAction, outcome_of, summarize
+from gaze_vlm_ros.prediction.score import ReceivedPrediction, StartedAction, outcome_of, summarize
+from gaze_vlm_ros.prediction.types import STATUS_NAMES
 
 READY = "live view is ready"
 # Labels reach us after the action began; by then these predictions may have been replaced, so a few seconds are kept.

@@ -1,20 +1,22 @@
-"""ActionPrediction messages: an answer with its candidates, or the reason why there is none. And ModelInfo."""
+"""Build the predictor's messages: ActionPrediction, attention image, ModelInfo."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from array import array
 from typing import Any
 
 import numpy as np
 from builtin_interfaces.msg import Duration
+from sensor_msgs.msg import Image
 from unique_identifier_msgs.msg import UUID
 
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
 from gaze_vlm_ros.nodes.stamps import duration_of, time_of
+from gaze_vlm_ros.prediction.attention_map import attention_map
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
-from gaze_vlm_ros.prediction.smoothing import Smoothed
-from gaze_vlm_ros.prediction.types import Answer
+from gaze_vlm_ros.prediction.status import CurrentStatus
+from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, AnsweredObservation, FrameAttention, Status
 
 SCORE_KINDS = {
     "calibrated": ActionPrediction.SCORE_CALIBRATED,
@@ -23,64 +25,46 @@ SCORE_KINDS = {
 }
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One answered observation. Stamps are those of its first and its last frame."""
-
-    answer: Answer
-    belief: Smoothed
-    start_ns: int
-    stamp_ns: int
-    inference_s: float
-    prediction_id: bytes
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What an answer must be to be one."""
-
-    threshold: float  # least probability of the best candidate; above 1 = none promises target_precision
-    target_precision: float
-    valid_s: float  # from the last frame
-    max_candidates: int
-
-
-def without_answer(
-    metadata: CheckpointMetadata, frame_id: str, status: int, text: str, stamp_ns: int
+def prediction_message(
+    metadata: CheckpointMetadata,
+    frame_id: str,
+    current: CurrentStatus,
+    answered: AnsweredObservation | None,
+    valid_s: float,
+    max_candidates: int,
 ) -> ActionPrediction:
-    """A message with a status and its reason. stamp_ns: of the frame that it tells of; 0 = none."""
+    """Message of the current status, with the candidates of `answered` where that status has any.
+
+    valid_s: time after the last frame for which the answer may be used. revision is left at 0.
+    """
     message = _blank(metadata, frame_id)
-    message.status, message.status_text = status, text
-    message.header.stamp = message.observation_start = message.valid_until = time_of(stamp_ns)
+    message.status, message.status_text = int(current.status), current.text
+    message.header.stamp = message.observation_start = message.valid_until = time_of(current.stamp_ns)
+    if current.status in WITH_CANDIDATES and answered is not None:
+        _fill_in_answer(message, metadata, answered, valid_s, max_candidates)
     return message
 
 
-def with_answer(metadata: CheckpointMetadata, frame_id: str, answered: Answered, limits: Limits) -> ActionPrediction:
-    """Status OK, or ABSTAIN where the best candidate is below the threshold."""
-    message = _blank(metadata, frame_id)
-    belief, answer = answered.belief, answered.answer
-    message.header.stamp = time_of(answered.stamp_ns)
+def _fill_in_answer(
+    message: ActionPrediction,
+    metadata: CheckpointMetadata,
+    answered: AnsweredObservation,
+    valid_s: float,
+    max_candidates: int,
+) -> None:
+    smoothed, answer = answered.smoothed, answered.answer
     message.observation_start = time_of(answered.start_ns)
-    message.valid_until = time_of(answered.stamp_ns + round(limits.valid_s * 1e9))
+    message.valid_until = time_of(answered.stamp_ns + round(valid_s * 1e9))
     message.inference_time = duration_of(answered.inference_s)
     message.prediction_id = UUID(uuid=np.frombuffer(answered.prediction_id, np.uint8))
     message.focus_x, message.focus_y = answer.focus
-    # The best first, which hysteresis may keep though another has become a little more probable.
-    ranked = [row for row in np.argsort(-belief.probabilities, kind="stable").tolist() if row != belief.best]
-    order = [belief.best, *ranked][: limits.max_candidates]
-    message.candidates = [_candidate(metadata, answer, row, float(belief.probabilities[row])) for row in order]
-    message.other_probability = max(0.0, 1.0 - float(belief.probabilities[order].sum()))
-    best = float(belief.probabilities[belief.best])
-    if best < limits.threshold:
-        message.status = message.STATUS_ABSTAIN
-        message.status_text = f"the best candidate has {best:.2f}, the threshold is {limits.threshold:g}"
-        if limits.threshold > 1:
-            message.status_text = (
-                f"no probability of {metadata.model_id} promises a precision of {limits.target_precision:g}"
-            )
-    elif metadata.task == "current":
-        message.current_action = answer.texts[belief.best]
-    return message
+    # The best comes first. Hysteresis may keep it although another candidate has become slightly more probable.
+    ranked = [row for row in np.argsort(-smoothed.probabilities, kind="stable").tolist() if row != smoothed.best]
+    order = [smoothed.best, *ranked][:max_candidates]
+    message.candidates = [_candidate(metadata, answer, row, float(smoothed.probabilities[row])) for row in order]
+    message.other_probability = max(0.0, 1.0 - float(smoothed.probabilities[order].sum()))
+    if message.status == Status.OK and metadata.task == "current":
+        message.current_action = answer.texts[smoothed.best]
 
 
 def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
@@ -111,8 +95,18 @@ def _candidate(metadata: CheckpointMetadata, answer: Answer, row: int, probabili
     )
 
 
+def attention_image(attention: FrameAttention, frame_size: tuple[int, int], stamp_ns: int, frame_id: str) -> Image:
+    """32FC1 image of the attention on the cells of a frame. frame_size: (width, height) px."""
+    shares = attention_map(attention, frame_size)
+    rows, columns = shares.shape
+    message = Image(height=rows, width=columns, encoding="32FC1", step=4 * columns)
+    message.header.stamp, message.header.frame_id = time_of(stamp_ns), frame_id
+    message.data = array("B", shares.astype("<f4").tobytes())
+    return message
+
+
 def model_info(metadata: CheckpointMetadata, rate_hz: float, stamp: Any) -> ModelInfo:
-    """Who answers. stamp: a builtin_interfaces Time."""
+    """Describe the model that answers. stamp: a builtin_interfaces Time."""
     info = ModelInfo(
         model_id=metadata.model_id,
         base_model=metadata.base_model,

@@ -1,13 +1,14 @@
-"""What a checkpoint says about itself: gaze_vlm.json, beside the weights in a plain Hugging Face folder.
+"""Metadata of a checkpoint: gaze_vlm.json, beside the weights in a plain Hugging Face folder.
 
-transformers ignores the file; the predictor reads from it what to ask, what it may answer and which frames to show.
+transformers ignores the file; the predictor reads from it which question to put, which answers are possible and which
+frames to show.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,69 +16,75 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_NAME = "gaze_vlm.json"
-CARD_FORMAT = 1
+METADATA_FORMAT = 1
 TASKS = ("future", "current")
 SCORE_KINDS = ("calibrated", "uncalibrated", "rank_only")
 
 
 class NotACheckpoint(GazeVlmError):
-    """The folder is not there, or holds no readable gaze_vlm.json."""
+    """The folder does not exist, or holds no readable gaze_vlm.json."""
 
 
 class UnknownTarget(GazeVlmError):
-    """The checkpoint does not know how certain it must be for that precision."""
+    """The checkpoint has no threshold for the requested precision."""
 
 
 @dataclass(frozen=True)
 class CheckpointMetadata:
-    """One checkpoint's own description. Times in seconds, sizes in pixels."""
+    """Contents of gaze_vlm.json. Times in seconds, sizes in pixels."""
 
     question: str  # the prompt of every window, word for word
     labels: tuple[str, ...]  # closed set of answers, in the order of their scores
-    verbs: tuple[str, ...]  # of the label beside it; empty text = not given
-    object_classes: tuple[str, ...]  # of the label beside it; empty text = not given
+    verbs: tuple[str, ...]  # one per label; empty text = not given
+    object_classes: tuple[str, ...]  # one per label; empty text = not given
     label_set_id: str  # labels.label_set_id(labels)
     task: str  # "future": the action that starts within horizon_s; "current": the action that goes on
     frames: int  # per observation
-    observation_s: float  # span of one observation, see observation_window.pick_frames
+    observation_s: float  # span of one observation, see frame_selection.pick_frames
     horizon_s: float  # anticipation horizon
-    frame_size: tuple[int, int]  # (width, height) of the training frames; others are resized alike, and untested
+    frame_size: tuple[
+        int, int
+    ]  # (width, height) of the training frames; other sizes are resized the same way, untested
     base_model: str  # what was fine-tuned: hub name, folder or "tiny:..."
     model_id: str  # "<folder name>@<first 8 digits of revision>"
     revision: str  # SHA-256 of the weight files
-    data_hash: str  # of the training sessions
-    gaze_use: str  # e.g. "training only, real, KL weight 1"; "none" for the language loss alone
+    data_hash: str  # hash of the training sessions
+    gaze_use: str  # e.g. "training only, real, KL weight 1"; "none" for the language loss only
     score_kind: str  # one of SCORE_KINDS
     temperature: float  # probabilities = softmax(log-likelihood of each complete answer / temperature)
-    trained_on: tuple[str, ...]  # digests of all sessions that were trained on or chosen by: never to be tested on
-    # Checkpoints of earlier releases lack what follows.
-    gaze_block: bool = False  # a block of training/gaze_block.py is part of it: for evaluate.py alone
-    # Of moments in the validation sessions, how many had none of the labels as their answer; None = not measured.
+    trained_on: tuple[
+        str, ...
+    ]  # digests of all sessions used for training or for choosing the model: never test on them
+    # Checkpoints of earlier releases lack the fields below.
+    gaze_block: bool = (
+        False  # the weights include a gaze block (training.model.gaze_block): only evaluate.py reads them
+    )
+    # Share of moments in the validation sessions whose right answer is none of the labels; None = not measured.
     other_share: float | None = None
-    # (target precision, least probability, share of answers that reach it) on the validation windows, which all have
-    # one of the labels as their answer; probability above 1 = never.
+    # (target precision, least probability, share of answers that reach it) on the validation windows, whose right
+    # answer is always one of the labels; a probability above 1 = never.
     abstain_thresholds: tuple[tuple[float, float, float], ...] = ()
-    time_to_start_s: tuple[float, ...] = ()  # expected of each label, from the last frame; empty = unknown
-    time_to_start_source: str = "none"  # how it was found
+    time_to_start_s: tuple[float, ...] = ()  # one per label, expected, from the last frame; empty = unknown
+    time_to_start_source: str = "none"  # how time_to_start_s was determined
     time_to_start_error_s: float | None = None  # mean absolute error on validation
-    format: int = CARD_FORMAT
+    format: int = METADATA_FORMAT
 
 
 def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
-    """The metadata of the checkpoint in `folder`. Raises NotACheckpoint with one line that says what is wrong."""
+    """Read the metadata of the checkpoint in `folder`. Raises NotACheckpoint with one line that says what is wrong."""
     folder = Path(folder)
     path = folder / METADATA_NAME
     if not folder.is_dir():
-        raise NotACheckpoint(f"no such checkpoint folder: {folder}; training/fit.py makes one")
+        raise NotACheckpoint(f"no such checkpoint folder: {folder}; create one with training/fit.py")
     if not path.is_file():
         raise NotACheckpoint(f"{folder} holds no {METADATA_NAME}; give a folder that training/fit.py wrote")
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NotACheckpoint(f"{path} is not readable JSON ({error}); export the checkpoint again") from None
-    if not isinstance(values, dict) or values.get("format") != CARD_FORMAT:
+    if not isinstance(values, dict) or values.get("format") != METADATA_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise NotACheckpoint(f"{path} has format {found}, expected {CARD_FORMAT}; use the release that wrote it")
+        raise NotACheckpoint(f"{path} has format {found}, expected {METADATA_FORMAT}; use the release that wrote it")
     required = {field.name for field in fields(CheckpointMetadata) if field.default is MISSING}
     if missing := sorted(required - values.keys()):
         raise NotACheckpoint(f"{path} lacks {', '.join(missing)}; export the checkpoint again")
@@ -87,39 +94,51 @@ def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
 
 
 def _tuples(value: Any) -> Any:
-    """JSON has lists where the metadata has tuples."""
+    """Turn the lists of JSON into the tuples of the metadata."""
     return tuple(map(_tuples, value)) if isinstance(value, list) else value
 
 
 def abstain_threshold(metadata: CheckpointMetadata, target_precision: float) -> float:
-    """Least probability at which answers were right with at least `target_precision` on validation; above 1 = never.
+    """Least probability at which answers reached `target_precision` on validation; above 1 = never.
 
-    Of the precisions that were measured the next higher one is taken. Raises UnknownTarget.
+    Uses the next higher precision of those that were measured. Raises UnknownTarget.
     """
     reached = [threshold for target, threshold, _ in sorted(metadata.abstain_thresholds) if target >= target_precision]
     if not reached:
         known = ", ".join(f"{target:g}" for target, *_ in sorted(metadata.abstain_thresholds)) or "none"
         raise UnknownTarget(
-            f"target precision {target_precision:g}: checkpoint {metadata.model_id} knows thresholds for {known}; "
-            "choose one of them, or set the threshold itself"
+            f"target precision {target_precision:g}: checkpoint {metadata.model_id} has thresholds for {known}; "
+            "choose one of them, or set threshold directly"
         )
     return reached[0]
 
 
+def with_open_answers(metadata: CheckpointMetadata) -> CheckpointMetadata:
+    """Metadata of the same checkpoint where it answers in its own words instead of ranking its labels.
+
+    Everything that was calibrated or measured per label is dropped, for it does not hold for other texts.
+    """
+    return replace(
+        metadata, labels=(), verbs=(), object_classes=(), label_set_id="", score_kind="rank_only", temperature=1.0,
+        other_share=None, abstain_thresholds=(), time_to_start_s=(), time_to_start_source="none",
+        time_to_start_error_s=None,
+    )  # fmt: skip
+
+
 def write_checkpoint_metadata(folder: Path, metadata: CheckpointMetadata) -> None:
-    """Write `card` into the checkpoint folder, all at once: a reader never sees half of it."""
+    """Write `metadata` into the checkpoint folder in one step: a reader never sees half of it."""
     if metadata.task not in TASKS or metadata.score_kind not in SCORE_KINDS:
         raise ValueError(
             f"task {metadata.task!r} must be one of {TASKS}, score_kind {metadata.score_kind!r} of {SCORE_KINDS}"
         )
     if not len(metadata.labels) == len(metadata.verbs) == len(metadata.object_classes):
-        raise ValueError("labels, verbs and object_classes must have one entry each per label")
+        raise ValueError("labels, verbs and object_classes must have the same length")
     path = folder / METADATA_NAME
     write_text(path, json.dumps(asdict(metadata), indent=2, ensure_ascii=False) + "\n")
 
 
 def weights_revision(folder: Path) -> str:
-    """SHA-256 over the names and bytes of the safetensors files in `folder`: moves only when they do."""
+    """SHA-256 over the names and bytes of the safetensors files in `folder`: changes only when they do."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):
         digest.update(path.name.encode())

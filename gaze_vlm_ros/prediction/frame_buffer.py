@@ -1,9 +1,10 @@
-"""The newest frames of the camera, and the observation made of them."""
+"""The newest camera frames, and the observation built from them."""
 
 from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -12,24 +13,26 @@ from gaze_vlm_ros.prediction.types import Observation
 from gaze_vlm_ros.video.frame_selection import pick_frames, prefer_known
 from gaze_vlm_ros.video.images import RGB, to_rgb
 
-_names = itertools.count()  # of frames, in this process
-
 
 class FrameBuffer:
-    """The newest camera messages, undecoded, as long as an observation can need them. Safe to use from two threads."""
+    """Holds camera messages, undecoded, for as long as an observation may need them. Safe to use from two threads."""
 
     def __init__(self, observation_s: float, frames: int, slack_s: float = 0.0) -> None:
-        """slack_s: see observation_window.prefer_known; 0 = the frames that training would pick."""
+        """Build an empty buffer for observations of `frames` frames in `observation_s` seconds.
+
+        slack_s: see frame_selection.prefer_known; 0 = the frames that training would pick.
+        """
         self._observation_s, self._frames, self._slack_s = observation_s, frames, slack_s
         self._messages: list[tuple[int, int, Any]] = []  # (acquisition stamp, name, message), ascending
-        self._decoded: dict[int, RGB] = {}  # by name, of earlier observations: frames that later ones may show again
+        self._decoded: dict[int, RGB] = {}  # by name: frames of earlier observations that later ones may show again
+        self._newest_name = 0
         self._lock = threading.Lock()
 
     def add(self, stamp_ns: int, message: Any) -> bool:
-        """Keep one image message; False where it is not newer than the newest, and is ignored.
+        """Keep one image message. Return False where it is not newer than the newest one, and ignore it.
 
-        A stamp that is older by more than an observation is a clock that was set back, or a bag that began again: what
-        is kept belongs to another time then and is forgotten.
+        A stamp that is older by more than an observation means that the clock was set back or a bag started again: the
+        kept frames then belong to another time and are dropped.
         """
         span_ns = round(self._observation_s * 1e9)
         with self._lock:
@@ -37,19 +40,27 @@ class FrameBuffer:
                 if stamp_ns > self._messages[-1][0] - span_ns:
                     return False
                 self._messages.clear()
-            self._messages.append((stamp_ns, next(_names), message))
+            self._messages.append((stamp_ns, self._next_name(), message))
             while self._messages[0][0] <= stamp_ns - span_ns:
                 self._messages.pop(0)
         return True
 
+    def _next_name(self) -> int:
+        """Name for one more frame: ascending, and unique among all buffers of this process.
+
+        The arrival time serves, because a backend outlives a buffer and keeps what it computed for a frame by its name.
+        """
+        self._newest_name = max(self._newest_name + 1, time.monotonic_ns())
+        return self._newest_name
+
     @property
     def newest_ns(self) -> int | None:
-        """Stamp of the newest frame."""
+        """Stamp of the newest frame; None before the first."""
         with self._lock:
             return self._messages[-1][0] if self._messages else None
 
     def observation(self) -> Observation | None:
-        """The frames that end at the newest, picked as in training; None while there are too few.
+        """Build the observation that ends at the newest frame, picked as in training; None while frames are too few.
 
         Raises UnknownEncoding, DamagedImage.
         """
@@ -70,9 +81,9 @@ class FrameBuffer:
         return Observation(frames, stamps, names)
 
     def _keep_decoded(self, frames: dict[int, RGB], messages: list[tuple[int, int, Any]]) -> None:
-        """Of this and earlier observations, what later ones may show: with no two gaps in a row below the slack.
+        """Keep the decoded frames that later observations may show: no two successive gaps below the slack.
 
-        A frame may be 6 MB, and a fast model has asked about each that the camera sent.
+        A frame may take 6 MB, and a fast model queries every frame that the camera sends.
         """
         known = self._decoded | frames
         stamps = [(stamp_ns, name) for stamp_ns, name, _ in messages if name in known]

@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.track import next_label
 from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
+from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Status
 
-STATUS_NAMES = ("OK", "ABSTAIN", "STALE_INPUT", "NO_INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*
-OK, ABSTAIN = 0, 1  # those that have candidates
 # A person's reach, EPIC-KITCHENS' anticipation time, a robot's arm on its way, and what is out of sight.
 HORIZONS_S = (0.5, 1.0, 2.0, 5.0)
 
@@ -65,7 +64,7 @@ def outcome_of(action: StartedAction, predictions: Sequence[ReceivedPrediction])
     usable = [
         prediction
         for prediction in predictions
-        if prediction.status == OK and prediction.received_ns < action.start_ns <= prediction.valid_until_ns
+        if prediction.status == Status.OK and prediction.received_ns < action.start_ns <= prediction.valid_until_ns
     ]
     return Outcome(action, max(usable, key=lambda prediction: prediction.stamp_ns, default=None))
 
@@ -149,7 +148,7 @@ def anticipations(moments: Sequence[ReceivedPrediction], actions: Sequence[Start
         since_ns = action.start_ns
         own = moments[bisect_left(stamps_ns, from_ns) : bisect_left(stamps_ns, action.start_ns)]
         for moment in reversed(own):
-            if moment.status != OK or moment.answer != action.text or moment.valid_until_ns < since_ns:
+            if moment.status != Status.OK or moment.answer != action.text or moment.valid_until_ns < since_ns:
                 break
             since_ns = moment.stamp_ns
         found.append(Anticipation(action, (action.start_ns - since_ns) / 1e9, (action.start_ns - from_ns) / 1e9))
@@ -167,7 +166,7 @@ def horizon_score(
     asked = [(moment, text) for moment, text in zip(moments, following, strict=True) if text]
     hits: dict[str, list[bool]] = {}
     for moment, text in asked:
-        hits.setdefault(text, []).append(moment.status == OK and moment.answer == text)
+        hits.setdefault(text, []).append(moment.status == Status.OK and moment.answer == text)
     had_time = [each.time_s >= horizon_s for each in found if each.at_most_s >= horizon_s]
     return HorizonScore(
         horizon_s,
@@ -206,7 +205,7 @@ def score(
     minutes = (last_ns - first_ns) / 60e9
     begun = [a for a in actions if first_ns < a.start_ns <= last_ns + round(horizon_s * 1e9)]
     found = anticipations(moments, begun)
-    answered = [moment for moment in moments if moment.status in (OK, ABSTAIN)]
+    answered = [moment for moment in moments if moment.status in WITH_CANDIDATES]
     truths = next_texts([moment.stamp_ns for moment in answered], actions, horizon_s)
     # Where the recording ends before the horizon does, nobody knows what was about to begin.
     known = [
@@ -216,9 +215,9 @@ def score(
     ]
     confidences = np.array([moment.probability for moment, _ in known])
     hits = np.array([moment.answer == truth for moment, truth in known], dtype=bool)
-    is_ok = np.array([moment.status == OK for moment, _ in known], dtype=bool)
-    nothing = sum(not truth for moment, truth in known if moment.status == OK)
-    said = [moment.answer for moment in answered if moment.status == OK]
+    is_ok = np.array([moment.status == Status.OK for moment, _ in known], dtype=bool)
+    nothing = sum(not truth for moment, truth in known if moment.status == Status.OK)
+    said = [moment.answer for moment in answered if moment.status == Status.OK]
     times_s, ages_s = [each.time_s for each in found], [(m.received_ns - m.stamp_ns) / 1e9 for m in answered]
     thresholds, coverage, precision = selective_curve(confidences, hits)
     confidence, accuracy, count = reliability(confidences, hits)

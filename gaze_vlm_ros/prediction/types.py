@@ -1,9 +1,10 @@
-"""What is asked and what is answered: camera frames in, probabilities out; gaze has no way in. No torch here."""
+"""Data of a prediction: camera frames in, probabilities out; gaze has no way in. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import IntEnum
 from typing import Protocol
 
 import numpy as np
@@ -11,28 +12,46 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
+from gaze_vlm_ros.prediction.smoothing import Smoothed
 from gaze_vlm_ros.video.images import RGB
 
 
 class NoAnswer(GazeVlmError):
-    """This observation has no answer; the next one may."""
+    """This observation has no answer; the next one may have one."""
+
+
+class Status(IntEnum):
+    """Status of a prediction: the numbers of gaze_vlm_msgs/ActionPrediction.STATUS_*."""
+
+    OK = 0  # the best candidate may be used
+    ABSTAIN = 1  # the best candidate is too improbable
+    STALE_INPUT = 2  # the camera stopped, or the answer is too old
+    NO_INPUT = 3  # no frame yet, or too few
+    ERROR = 4  # a damaged frame or a failed inference
+
+
+STATUS_NAMES = tuple(status.name for status in Status)
+WITH_CANDIDATES = (Status.OK, Status.ABSTAIN)
 
 
 @dataclass(frozen=True)
 class Observation:
-    """The frames of one question, oldest first, and their acquisition times."""
+    """The frames of one query, oldest first, and their acquisition times."""
 
     frames: list[RGB]
-    stamps_ns: tuple[int, ...]  # of each frame
-    # Of each frame, and of no other ever, also when a clock is set back; ascending. Empty = the stamps are such names.
+    stamps_ns: tuple[int, ...]  # one per frame
+    # One per frame, ascending. A name is never used for a second frame, even when a clock is set back. Empty = the
+    # stamps serve as names.
     names: tuple[int, ...] = ()
 
     @property
     def start_ns(self) -> int:
+        """Stamp of the first frame."""
         return self.stamps_ns[0]
 
     @property
     def stamp_ns(self) -> int:
+        """Stamp of the last frame."""
         return self.stamps_ns[-1]
 
 
@@ -40,12 +59,12 @@ class Observation:
 class FrameAttention:
     """Where the model looked in the last frame while it gave its best answer: a hint, not a measurement."""
 
-    boxes: NDArray[np.float64]  # (V, 4) px in the last frame, x0 y0 x1 y1, of each visual token that looks at it
-    shares: NDArray[np.float64]  # (V,) of the attention on the last frame, sum to 1
+    boxes: NDArray[np.float64]  # (V, 4) px in the last frame: x0 y0 x1 y1 of each visual token that covers part of it
+    shares: NDArray[np.float64]  # (V,) share of the attention on the last frame; sums to 1
 
     @property
     def focus(self) -> tuple[float, float]:
-        """px: centre of the box with the largest share; NaN without boxes."""
+        """Centre of the box with the largest share, px; NaN without boxes."""
         if not len(self.shares):
             return float("nan"), float("nan")
         x0, y0, x1, y1 = self.boxes[self.shares.argmax()]
@@ -54,30 +73,52 @@ class FrameAttention:
 
 @dataclass(frozen=True)
 class Answer:
-    """What is said about one observation. probabilities and other_probability sum to 1."""
+    """A backend's answer to one observation. probabilities and other_probability sum to 1."""
 
-    texts: tuple[str, ...]  # (A,) the metadata's labels in their order, or what was generated, best first
+    texts: tuple[str, ...]  # (A,) the checkpoint's labels in their order, or generated texts, best first
     probabilities: NDArray[np.float64]  # (A,)
     score_kind: str  # one of checkpoint.SCORE_KINDS: what the probabilities are worth
-    other_probability: float | None = None  # of none of the texts; None = unknown, the texts share all of it
+    other_probability: float | None = None  # that none of the texts is right; None = unknown, the texts share all of it
     time_to_start_s: NDArray[np.float64] | None = None  # (A,) expected, from the last frame; NaN = unknown
     focus: tuple[float, float] = (float("nan"), float("nan"))  # px in the last frame; NaN = unknown
     attention: FrameAttention | None = None  # None = unknown
-    stages: Mapping[str, float] = field(default_factory=dict)  # s spent on each part of the work, in order
+    stages: Mapping[str, float] = field(default_factory=dict)  # s spent on each stage of the work, in order
+
+
+@dataclass(frozen=True)
+class AnsweredObservation:
+    """An answer together with the observation that it belongs to, smoothed over the answers before it."""
+
+    answer: Answer
+    smoothed: Smoothed
+    start_ns: int  # stamp of the first frame
+    stamp_ns: int  # stamp of the last frame
+    inference_s: float  # from the start of decoding to the answer
+    prediction_id: bytes  # 16 random bytes (UUID)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Why the newest observation has no answer."""
+
+    status: Status  # NO_INPUT or ERROR
+    text: str
+    stamp_ns: int  # of the frame that the model was queried for; 0 = none
+    unexpected: bool = False  # an exception that no code of ours raises, e.g. out of memory: worth a log entry
 
 
 class Backend(Protocol):
-    """Something that answers. Called from one thread at a time."""
+    """Something that answers observations. It is called from one thread at a time."""
 
     @property
     def metadata(self) -> CheckpointMetadata:
-        """What it was made for: question, labels, frames, times."""
+        """What the backend was trained for: question, labels, frames, times."""
 
     def warm_up(self) -> None:
-        """Do now what only the first question would wait for. Raises GazeVlmError where no question can succeed."""
+        """Do now what would delay the first query. Raises GazeVlmError where no query can succeed."""
 
     def predict(self, observation: Observation) -> Answer:
-        """Raises NoAnswer where there is none to this observation."""
+        """Answer one observation. Raises NoAnswer where this observation has none."""
 
     def close(self) -> None:
-        """Free its memory and connections; it cannot be asked any more. May be called twice."""
+        """Free memory and connections; no query is possible afterwards. May be called twice."""

@@ -16,7 +16,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import Child, node_command, private_ros_environment, python_command, started
 from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME, read_checkpoint_metadata
 from gaze_vlm_ros.prediction.published import Published, read_published
-from gaze_vlm_ros.prediction.score import STATUS_NAMES, StartedAction, score
+from gaze_vlm_ros.prediction.score import StartedAction, score
+from gaze_vlm_ros.prediction.types import STATUS_NAMES
 from gaze_vlm_ros.replay.table import table
 from gaze_vlm_ros.session.session import NoLabels, Session, load_session, require_labels, session_digest
 from gaze_vlm_ros.storage.package_files import shared_file

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.prediction.score import ABSTAIN, HORIZONS_S, OK, ReceivedPrediction, StartedAction, next_texts
+from gaze_vlm_ros.prediction.score import HORIZONS_S, ReceivedPrediction, StartedAction, next_texts
+from gaze_vlm_ros.prediction.types import Status
 from gaze_vlm_ros.replay.table import number, share, single_figures
 
 try:
@@ -93,9 +94,17 @@ def timeline(moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAct
     places = {text: place for place, text in enumerate(texts)}
     truths = next_texts([moment.stamp_ns for moment in moments], actions, horizon_s)
     kinds = {
-        "right": ("o", COLOURS[0], [m.status == OK and m.answer == t for m, t in zip(moments, truths, strict=True)]),
-        "wrong": ("x", COLOURS[2], [m.status == OK and m.answer != t for m, t in zip(moments, truths, strict=True)]),
-        "abstained": (".", COLOURS[1], [m.status == ABSTAIN for m in moments]),
+        "right": (
+            "o",
+            COLOURS[0],
+            [m.status == Status.OK and m.answer == t for m, t in zip(moments, truths, strict=True)],
+        ),
+        "wrong": (
+            "x",
+            COLOURS[2],
+            [m.status == Status.OK and m.answer != t for m, t in zip(moments, truths, strict=True)],
+        ),
+        "abstained": (".", COLOURS[1], [m.status == Status.ABSTAIN for m in moments]),
     }
     figure = Figure(figsize=(11, count * (0.7 + 0.2 * len(texts))))
     for row, axes in enumerate(figure.subplots(count, 1, squeeze=False)[:, 0]):

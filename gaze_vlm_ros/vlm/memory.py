@@ -1,6 +1,8 @@
-"""Tells an allocator that had nothing left from other errors."""
+"""Memory of models: recognize that an allocator had none left, and free what a dropped model holds."""
 
 from __future__ import annotations
+
+import gc
 
 import torch
 
@@ -16,3 +18,10 @@ def out_of_memory_reason(error: BaseException) -> str:
     if isinstance(error, RuntimeError) and any(mark in str(error) for mark in _CPU_MARKS):
         return str(error).splitlines()[0]
     return ""
+
+
+def free_model_memory() -> None:
+    """Free what a dropped model still holds: its reference cycles, and the memory that torch keeps on the GPU."""
+    gc.collect()  # modules of a model refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

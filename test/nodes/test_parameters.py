@@ -12,13 +12,13 @@ import yaml
 from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters
 from gaze_vlm_ros.nodes.overlay import OverlayNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, declared_like, listed, read
-from gaze_vlm_ros.nodes.predictor import PredictorNode
+from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARE: dict[str, Callable[[Any], object]] = {
     "recorder": recorder_parameters.declare_parameters,
     "eye_tracker": eye_tracker_parameters.read_parameters,
-    "predictor": PredictorNode._declare_parameters,
+    "predictor": PredictorParameters,
     "overlay": OverlayNode._declare_parameters,
 }
 CONFIG = {"recorder": "record.yaml", "predictor": "infer.yaml"}  # else named after the node

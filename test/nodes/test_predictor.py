@@ -123,7 +123,7 @@ def test_a_precision_that_validation_never_promised_is_never_answered(
     parameters = {"checkpoint": str(small_checkpoint), "target_precision": 0.99}
     code, output = finish(start_node("predictor", parameters, isolated_environment(), tmp_path), 60)
     assert code == 1
-    assert "knows thresholds for 0.5, 0.6, 0.7, 0.8, 0.9, 0.95; choose one of them" in output
+    assert "has thresholds for 0.5, 0.6, 0.7, 0.8, 0.9, 0.95; choose one of them" in output
     assert "Traceback" not in output
 
 

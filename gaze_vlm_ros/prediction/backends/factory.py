@@ -12,7 +12,7 @@ ANSWERS = ("closed", "open")
 
 
 class UnknownBackend(GazeVlmError):
-    """There is no such kind of backend, or it does not give such answers."""
+    """There is no such backend, or it does not give the requested kind of answers."""
 
 
 def open_backend(
@@ -30,15 +30,16 @@ def open_backend(
     replay_loop: bool = True,
     replay_delay: bool = True,
 ) -> Backend:
-    """Ready to be asked; the model is loaded.
+    """Open a backend that is ready for queries: the model is loaded.
 
-    checkpoint: folder that training/fit.py wrote; of replay, a bag with predictions or a file of them.
-    backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.replay;
+    checkpoint: folder that training/fit.py wrote; with backend replay, a bag with predictions or a file of them.
+    backend: model = the checkpoint's own weights in this process; replay = recorded answers, see backends.recorded;
         openai = a server at server_url that serves the checkpoint, see backends.openai_server.
-    answers: closed = the metadata's labels, ranked; open = free text, generated.
-    device: auto = cuda where there is one. dtype: of weights and activations: float32, bfloat16 or float16.
-    quantization, compiled: of backend model, see vlm.acceleration.
-    replay_loop: begin again behind the last answer. replay_delay: take as long for each answer as the model did.
+    answers: closed = the checkpoint's labels, ranked; open = free text, generated.
+    device: auto = cuda where available. dtype: of weights and activations: float32, bfloat16 or float16.
+    quantization, compiled: for backend model, see vlm.acceleration.
+    server_url, server_model, server_timeout_s: for backend openai.
+    replay_loop: start again after the last answer. replay_delay: take as long for each answer as the model did.
     Raises UnknownBackend, NotACheckpoint, and what the backend itself raises.
     """
     if backend not in BACKENDS:
@@ -46,20 +47,20 @@ def open_backend(
     if answers not in ANSWERS:
         raise UnknownBackend(f"answers is {answers!r}, expected one of {', '.join(ANSWERS)}")
     if backend == "replay" and answers == "closed":
-        from gaze_vlm_ros.prediction.backends.recorded import ReplayBackend
+        from gaze_vlm_ros.prediction.backends.recorded import RecordedBackend
 
-        return ReplayBackend(checkpoint, replay_loop, replay_delay)
+        return RecordedBackend(checkpoint, replay_loop, replay_delay)
     if backend == "openai":
         try:
             from gaze_vlm_ros.prediction.backends.openai_server import ServerBackend
         except ModuleNotFoundError as error:
             raise UnknownBackend(
-                f"backend openai needs {error.name}, which is not here: pip install {error.name}"
+                f"backend openai needs {error.name}, which is not installed: pip install {error.name}"
             ) from None
         return ServerBackend(checkpoint, server_url, server_model, server_timeout_s, answers)
     if backend != "model":
         raise UnknownBackend(
-            f"backend {backend} with {answers} answers: recorded answers are what they are; leave answers at closed"
+            f"backend {backend} cannot give {answers} answers: they are recorded; set answers to closed"
         )
     from gaze_vlm_ros.prediction.backends.model import ModelBackend
 

@@ -1,11 +1,10 @@
-"""A checkpoint's own weights in this process."""
+"""Backend "model": the checkpoint's own weights, in this process."""
 
 from __future__ import annotations
 
 import math
 import time
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, NotACheckpoint, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.checkpoint import (
+    CheckpointMetadata,
+    NotACheckpoint,
+    read_checkpoint_metadata,
+    with_open_answers,
+)
 from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NoAnswer, Observation
 
 
 class NoSuchDevice(GazeVlmError):
-    """The device or number format that was asked for is not one that torch has here."""
+    """torch does not have the requested device or number format."""
 
 
 class NotANumber(NoAnswer):
@@ -26,14 +30,14 @@ class NotANumber(NoAnswer):
 
 
 class Unfinished(NoAnswer):
-    """The model goes on and on."""
+    """The generated text has no end."""
 
 
-MOST_TOKENS = 32  # of an open answer; actions are short, and each token costs a pass
+MAX_TOKENS = 32  # of an open answer: actions are short, and each token costs a forward pass
 
 
 class ModelBackend:
-    """A loaded checkpoint that ranks its labels, or answers in its own words. See prediction.Backend."""
+    """A loaded checkpoint that ranks its labels or answers in its own words. See types.Backend."""
 
     def __init__(
         self,
@@ -44,16 +48,18 @@ class ModelBackend:
         quantization: str = "none",
         compiled: bool = False,
     ) -> None:
-        """Takes seconds; imports torch and transformers.
+        """Load the checkpoint, which takes seconds and imports torch and transformers.
 
-        device: auto = cuda where there is one. dtype: of weights and activations, e.g. float32 or bfloat16.
-        answers: closed = the metadata's labels; open = what the model generates, and `card` then has no labels.
+        device: auto = cuda where available. dtype: of weights and activations, e.g. float32 or bfloat16.
+        answers: closed = the checkpoint's labels; open = generated text, and `metadata` then has no labels.
         quantization, compiled: see vlm.acceleration.
         Raises NotACheckpoint, UnknownModel, NoSuchDevice, CannotAccelerate.
         """
         self._metadata = read_checkpoint_metadata(folder)
         if self._metadata.gaze_block:
-            raise NotACheckpoint(f"{folder} has a gaze block, which is for comparison alone: see training/evaluate.py")
+            raise NotACheckpoint(
+                f"{folder} has a gaze block, which only training/evaluate.py can read; give another checkpoint"
+            )
         import torch
         from transformers.utils import logging
 
@@ -71,8 +77,8 @@ class ModelBackend:
         try:
             torch.empty(0, device=device)
         except (RuntimeError, AssertionError) as error:
-            raise NoSuchDevice(f"device {device!r} is not there ({str(error).splitlines()[0]}); use cpu") from None
-        logging.disable_progress_bar()  # no place for it in a robot's logs
+            raise NoSuchDevice(f"device {device!r} is not available ({str(error).splitlines()[0]}); use cpu") from None
+        logging.disable_progress_bar()  # a robot's log has no place for it
         self._model, self._processor = load_vlm(Path(folder).expanduser(), device=device, dtype=number_format)
         quantize(self._model, quantization)
         if compiled:
@@ -81,30 +87,26 @@ class ModelBackend:
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
         self._answers = [answer_tokens(self._processor, label) for label in self._metadata.labels]
-        self._ends: set[int] = set()  # of open answers
+        self._ends: set[int] = set()  # end tokens of open answers; empty = closed answers
         if answers == "open":
             self._ends = end_tokens(self._processor.tokenizer)
-            # What was calibrated and counted belongs to the labels.
-            self._metadata = replace(
-                self._metadata, labels=(), verbs=(), object_classes=(), label_set_id="", score_kind="rank_only",
-                temperature=1.0, other_share=None, abstain_thresholds=(), time_to_start_s=(),
-                time_to_start_source="none", time_to_start_error_s=None,
-            )  # fmt: skip
+            self._metadata = with_open_answers(self._metadata)
 
     @property
     def metadata(self) -> CheckpointMetadata:
+        """Metadata of the checkpoint, without labels where answers are open."""
         return self._metadata
 
     def warm_up(self) -> None:
-        """Ask about blank frames: the first pass takes longer."""
+        """Answer blank frames once: the first pass takes longer."""
         blank = np.zeros((self._metadata.frame_size[1], self._metadata.frame_size[0], 3), np.uint8)
-        with suppress(Unfinished):  # nothing is to be seen
+        with suppress(Unfinished):  # blank frames need not have a good answer
             self.predict(Observation([blank] * self._metadata.frames, tuple(range(-self._metadata.frames, 0))))
 
     def predict(self, observation: Observation) -> Answer:
-        """Rank all labels of the checkpoint after its question about the frames, or generate one answer.
+        """Rank all labels of the checkpoint as answers to its question about the frames, or generate one answer.
 
-        The probability of an open answer is that of all its tokens, the end token included. Raises NotANumber,
+        The probability of an open answer is that of all its tokens, including the end token. Raises NotANumber and
         Unfinished.
         """
         from scipy.special import softmax
@@ -112,11 +114,11 @@ class ModelBackend:
         from gaze_vlm_ros.vlm.ranking import rank_after
 
         prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
-        asked = time.perf_counter()
+        began = time.perf_counter()
         if self._ends:
-            return self._generate(prompt, observation, asked)
+            return self._generate(prompt, observation, began)
         ranking = rank_after(self._model, prompt, self._answers, self._layers)
-        ranked_s = time.perf_counter() - asked
+        ranked_s = time.perf_counter() - began
         if not np.isfinite(ranking.log_likelihoods).all():
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
         probabilities = softmax(ranking.log_likelihoods / self._metadata.temperature)
@@ -134,16 +136,18 @@ class ModelBackend:
             stages=self._stream.stages | {"ranking": ranked_s},
         )
 
-    def _generate(self, prompt: Any, observation: Observation, asked: float) -> Answer:
+    def _generate(self, prompt: Any, observation: Observation, began: float) -> Answer:
         from gaze_vlm_ros.vlm.generating import generate_after
 
-        generated = generate_after(self._model, prompt, self._ends, MOST_TOKENS, self._layers)
-        generated_s = time.perf_counter() - asked
+        generated = generate_after(self._model, prompt, self._ends, MAX_TOKENS, self._layers)
+        generated_s = time.perf_counter() - began
         if not math.isfinite(generated.log_likelihood):
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
         text = " ".join(self._processor.tokenizer.decode(generated.tokens, skip_special_tokens=True).split())
         if not generated.ended or not text:
-            raise Unfinished(f"no whole answer in {MOST_TOKENS} tokens, but {text!r}; was it trained on this question?")
+            raise Unfinished(
+                f"no complete answer within {MAX_TOKENS} tokens, only {text!r}; was the model trained on this question?"
+            )
         probability = math.exp(generated.log_likelihood)
         assert generated.attention is not None
         attention = self._attention(generated.attention, observation)
@@ -158,13 +162,17 @@ class ModelBackend:
         )
 
     def encode(self, observation: Observation) -> Any:
-        """What the model is given: the same as in training (vlm.observation.encode)."""
+        """Encode an observation as the model sees it: the same as in training (vlm.observation.encode)."""
         from gaze_vlm_ros.vlm.observation import encode
 
         return encode(self._processor, observation.frames, self._metadata.question)
 
     def close(self) -> None:
+        """Free the memory of the model, on the CPU and the GPU. May be called twice."""
+        from gaze_vlm_ros.vlm.memory import free_model_memory
+
         self._model = self._processor = self._stream = None
+        free_model_memory()
 
     def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
         from gaze_vlm_ros.vlm.token_boxes import visual_tokens

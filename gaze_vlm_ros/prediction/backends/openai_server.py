@@ -1,8 +1,8 @@
-"""A checkpoint that a server elsewhere holds: vLLM, llama.cpp and others that speak OpenAI's chat completions.
+"""Backend "openai": a server elsewhere holds the checkpoint; vLLM, llama.cpp, others with OpenAI's chat completions.
 
-One request an answer. The server is told to choose among the labels (vLLM: `structured_outputs.choice`, llama.cpp:
-`grammar`) and asked for `logprobs` with the likeliest 20 tokens at each step. llama.cpp tells those of before the
-constraint (without `post_sampling_probs`), vLLM 0.32 those among the tokens that can still become a label.
+Each answer takes one request. It restricts the server to the labels (vLLM: `structured_outputs.choice`, llama.cpp:
+`grammar`) and requests `logprobs` with the 20 likeliest tokens of each step. llama.cpp reports log-probabilities from
+before the restriction (without `post_sampling_probs`), vLLM 0.32 those among the tokens that can still become a label.
 """
 
 from __future__ import annotations
@@ -19,71 +19,70 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata, with_open_answers
 from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
 from gaze_vlm_ros.video.images import encode_jpeg
 from gaze_vlm_ros.vlm.chat_client import ChatServer, ServerFails, ServerRefuses
 
-MOST_TOKENS = 32  # of an answer; actions are short
+MAX_TOKENS = 32  # of an answer; actions are short
 TOP_LOGPROBS = 20  # as many as OpenAI's API and vLLM allow
 
 
 class NoServerAnswer(NoAnswer):
-    """The server is down, too slow, or says something else than an answer with its log-probabilities."""
+    """The server is down, too slow, or does not reply with an answer and its log-probabilities."""
 
 
 @dataclass(frozen=True)
-class _Asking:
+class _RequestSettings:
     question: str
     timeout_s: float
-    max_tokens: int = MOST_TOKENS
-    temperature: float = 0.0  # the likeliest
-    attempts: int = 1  # the next try is with a newer frame
+    max_tokens: int = MAX_TOKENS
+    temperature: float = 0.0  # greedy
+    attempts: int = 1  # retry with a newer frame instead
     backoff_s: float = 0.0
 
 
 class ServerBackend:
-    """Asks for one answer, among the metadata's labels or open. The probabilities are good for their order alone."""
+    """Queries a server for one answer, among the labels or open. Only the order of its probabilities is meaningful."""
 
     def __init__(
         self, folder: Path | str, url: str, model: str = "", timeout_s: float = 2.0, answers: str = "closed"
     ) -> None:
-        """folder: with the gaze_vlm.json of what the server serves; weights are not read.
+        """folder: holds the gaze_vlm.json of the served checkpoint; weights are not read.
 
-        url: the API's root, such as http://gpu:8000/v1; the key is in OPENAI_API_KEY, if it wants one.
-        model: as the server calls it; empty = the one it has. timeout_s: of connecting, and of waiting for a reply.
+        url: root of the API, such as http://gpu:8000/v1; the key, if the server needs one, is in OPENAI_API_KEY.
+        model: the server's name for it; empty = the only one it has. timeout_s: to connect, and to receive a reply.
         Raises NotACheckpoint, ServerRefuses.
         """
         metadata = read_checkpoint_metadata(folder)
         self._labels = metadata.labels if answers == "closed" else ()
-        # What was calibrated belongs to likelihoods of complete answers, which no server gives.
-        self._metadata = replace(metadata, score_kind="rank_only", abstain_thresholds=(), other_share=None)
+        if self._labels:
+            # The calibration holds for likelihoods of complete answers, which no server reports.
+            self._metadata = replace(metadata, score_kind="rank_only", abstain_thresholds=(), other_share=None)
+        else:
+            self._metadata = with_open_answers(metadata)
         extra: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if self._labels:
-            # Many chat templates end in "Assistant:", and the model then begins with a space, as it was trained to.
+            # Many chat templates end in "Assistant:", and the model was trained to begin with a space then.
             extra["structured_outputs"] = {"choice": [space + label for label in self._labels for space in ("", " ")]}
             texts = " | ".join(json.dumps(label, ensure_ascii=False) for label in self._labels)
             extra["grammar"] = f'root ::= " "? ({texts})'
-        else:
-            self._metadata = replace(
-                self._metadata, labels=(), verbs=(), object_classes=(), label_set_id="", time_to_start_s=(),
-                time_to_start_source="none", time_to_start_error_s=None,
-            )  # fmt: skip
-        asking = _Asking(metadata.question, timeout_s)
+        settings = _RequestSettings(metadata.question, timeout_s)
         key = os.environ.get("OPENAI_API_KEY", "")
-        self._server = ChatServer(url, model, key, asking, extra=extra, images_first=True, advice="")
+        self._server = ChatServer(url, model, key, settings, extra=extra, images_first=True, advice="")
 
     @property
     def metadata(self) -> CheckpointMetadata:
+        """Metadata of the served checkpoint, without what a server cannot give."""
         return self._metadata
 
     def warm_up(self) -> None:
-        """Ask about blank frames. Raises ServerFails or ServerRefuses where there is no server that answers."""
+        """Query once with blank frames. Raises ServerFails or ServerRefuses where no server answers."""
         frame = np.zeros((self._metadata.frame_size[1], self._metadata.frame_size[0], 3), np.uint8)
         self._server.ask([encode_jpeg(frame)] * self._metadata.frames)
 
     def predict(self, observation: Observation) -> Answer:
-        """Raises NoServerAnswer; the next question may have an answer."""
+        """Query the server for one answer. Raises NoServerAnswer; the next query may succeed."""
         began = time.perf_counter()
         jpegs = [encode_jpeg(frame) for frame in observation.frames]
         encoded_by = time.perf_counter()
@@ -98,9 +97,11 @@ class ServerBackend:
         try:
             steps = _steps(said.get("logprobs"))
         except (TypeError, KeyError, ValueError) as error:
-            raise NoServerAnswer(f"log-probabilities that are none ({type(error).__name__}: {error})") from None
+            raise NoServerAnswer(
+                f"the server's log-probabilities cannot be read ({type(error).__name__}: {error})"
+            ) from None
         if not steps:
-            raise NoServerAnswer("the server gives no logprobs, so nobody knows how likely its answer is")
+            raise NoServerAnswer("the server gives no logprobs, so the probability of its answer is unknown")
         if not self._labels:
             if not text:
                 raise NoServerAnswer("the server's answer is empty")
@@ -111,18 +112,19 @@ class ServerBackend:
         return Answer(self._labels, choice_probabilities(self._labels, text, steps), "rank_only", stages=stages)
 
     def close(self) -> None:
+        """Close the connection."""
         self._server.close()
 
 
 def choice_probabilities(
     labels: Sequence[str], chosen: str, steps: Sequence[tuple[str, float, Sequence[tuple[str, float]]]]
 ) -> NDArray[np.float64]:
-    """(A,) of each label, from what else the server might have said at each step (token, log-probability, others).
+    """(A,) probability of each label, from the alternatives at each step (token, log-probability, alternatives).
 
-    A label that parts from the chosen one at some step has the probability of what both begin with and of its own next
-    token, shared with all others that go on so; it is 0 where that token is not among those told. They are made to sum
-    to 1 over the labels. The chosen one is more exact than the others: only the order means something. Space before a
-    label does not count.
+    A label that departs from the chosen one at some step gets the probability of their common beginning times that of
+    its own next token, shared evenly among all labels that continue so; 0 where the server did not list that token. The
+    result is scaled to sum to 1. The chosen label's value is more exact than the others, so only the order means
+    something. Space before a label is ignored.
     """
     scores = np.full(len(labels), -math.inf)
     written, log_probability = "", 0.0
@@ -137,7 +139,7 @@ def choice_probabilities(
             ]
             for row in rows:
                 score = log_probability + other_logprob - math.log(len(rows))
-                scores[row] = np.logaddexp(scores[row], score)  # tokens of other lengths may begin it too
+                scores[row] = np.logaddexp(scores[row], score)  # tokens of other lengths may begin the same label
         written, log_probability = written + token, log_probability + logprob
     scores[labels.index(chosen)] = log_probability
     weights = np.exp(scores - scores.max())

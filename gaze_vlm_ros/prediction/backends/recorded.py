@@ -1,4 +1,7 @@
-"""Recorded answers in place of a model: what a planner needs before there is a GPU. Looks at stamps alone; no torch."""
+"""Backend "replay": recorded answers in place of a model, to wire up a planner before there is a GPU.
+
+Only the stamps of frames matter; torch is not needed.
+"""
 
 from __future__ import annotations
 
@@ -19,38 +22,37 @@ from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_set import label_set_id
 from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS, TASKS, CheckpointMetadata
-from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
+from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, NoAnswer, Observation
 
 PREDICTION, MODEL_INFO = "gaze_vlm_msgs/msg/ActionPrediction", "gaze_vlm_msgs/msg/ModelInfo"
-ANSWERED = (0, 1)  # ActionPrediction.STATUS_OK and STATUS_ABSTAIN: those that have candidates
-# What a file may say of itself in its first line, and what holds where it does not.
+# Keys of the first line of a file, each with its default.
 DEFAULTS: dict[str, Any] = {
     "model_id": "replay",
-    "labels": [],  # those of all candidates, sorted
+    "labels": [],  # empty = the texts of all candidates, sorted
     "task": "future",
-    "frames": 1,  # a planner's test should not have to wait for a window of frames
+    "frames": 1,  # a test of a planner should not wait for several frames
     "observation_s": 1.0,
-    "horizon_s": 2.0,  # as a fit's
+    "horizon_s": 2.0,  # as in the training recipes
     "score_kind": "uncalibrated",
 }
 
 
 class NoAnswers(GazeVlmError):
-    """There are no recorded answers there, or some that cannot be read."""
+    """The path holds no recorded answers, or some that cannot be read."""
 
 
 @dataclass(frozen=True)
-class Recorded:
+class RecordedAnswer:
     """One recorded answer."""
 
     t_s: float  # from the first frame of the recording to the last frame of this answer
-    candidates: tuple[dict[str, Any], ...]  # text, probability; where known verb, object_class, time_to_start_s
+    candidates: tuple[dict[str, Any], ...]  # text, probability; if known verb, object_class, time_to_start_s
     inference_s: float = 0.0
     focus: tuple[float, float] | None = None  # px
 
 
-def read_answers(path: Path | str) -> tuple[dict[str, Any], list[Recorded]]:
-    """What the recording says of itself (the keys of DEFAULTS), and its answers in the order of their times.
+def read_answers(path: Path | str) -> tuple[dict[str, Any], list[RecordedAnswer]]:
+    """Read the recording's own description (the keys of DEFAULTS) and its answers in the order of their times.
 
     path: a bag with a topic of ActionPrediction, or a file of JSON lines (docs/predictor.md).
     Raises NoAnswers, and what open_bag raises.
@@ -63,8 +65,8 @@ def read_answers(path: Path | str) -> tuple[dict[str, Any], list[Recorded]]:
     return DEFAULTS | head, sorted(answers, key=lambda answer: answer.t_s)
 
 
-def write_answers(path: Path, head: dict[str, Any], answers: list[Recorded]) -> None:
-    """A file that read_answers reads, and people too. Raises NoAnswers where `path` exists or cannot be written."""
+def write_answers(path: Path, head: dict[str, Any], answers: list[RecordedAnswer]) -> None:
+    """Write a text file that read_answers reads. Raises NoAnswers where `path` exists or cannot be written."""
     lines: list[dict[str, Any]] = [head]
     for answer in answers:
         line = {"t_s": answer.t_s, "candidates": list(answer.candidates), "inference_s": answer.inference_s}
@@ -73,20 +75,20 @@ def write_answers(path: Path, head: dict[str, Any], answers: list[Recorded]) -> 
         with path.open("x", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     except FileExistsError:
-        raise NoAnswers(f"{path} exists already, and is not overwritten; give another name") from None
+        raise NoAnswers(f"{path} exists and is not overwritten; give another name") from None
     except OSError as error:
         raise NoAnswers(f"{path} cannot be written: {error.strerror}") from None
 
 
-class ReplayBackend:
-    """Answers about a frame what was recorded as long after the first frame, or last before that.
-
-    loop: begin again where the last answer has held for the horizon; else there is no answer any more.
-    delay: take as long for each answer as the model did.
-    """
+class RecordedBackend:
+    """Answers a frame with the answer recorded at the same time after the first frame, or the last one before that."""
 
     def __init__(self, path: Path | str, loop: bool = True, delay: bool = True) -> None:
-        """Raises NoAnswers."""
+        """Read all answers from a bag or file. Raises NoAnswers.
+
+        loop: start again when the last answer is older than the horizon; otherwise there is no answer from then on.
+        delay: take as long for each answer as the model did.
+        """
         head, self._answers = read_answers(path)
         self._times_s = [answer.t_s for answer in self._answers]
         self._loop, self._delay = loop, delay
@@ -95,7 +97,7 @@ class ReplayBackend:
         every = [candidate for answer in self._answers for candidate in answer.candidates]
         labels = tuple(head["labels"] or sorted({candidate["text"] for candidate in every}))
         if unknown := sorted({candidate["text"] for candidate in every} - set(labels)):
-            raise NoAnswers(f"{path}: candidates that are none of its labels: {', '.join(unknown[:3])}")
+            raise NoAnswers(f"{path}: candidates that are not among its labels: {', '.join(unknown[:3])}")
         found = [{c["text"]: c[key] for c in every if c.get(key)} for key in ("verb", "object_class")]
         verbs, objects = (tuple(known.get(label, "") for label in labels) for known in found)
         self._metadata = CheckpointMetadata(
@@ -121,13 +123,14 @@ class ReplayBackend:
 
     @property
     def metadata(self) -> CheckpointMetadata:
+        """Metadata taken from the recording."""
         return self._metadata
 
     def warm_up(self) -> None:
-        """Nothing waits for the first question."""
+        """Do nothing: the first query takes no longer than others."""
 
     def predict(self, observation: Observation) -> Answer:
-        """Raises NoAnswer before the first recorded answer and, without loop, behind the last."""
+        """Return the recorded answer. Raises NoAnswer before the first one and, without loop, after the last one."""
         began = time.perf_counter()
         if self._origin_ns is None or observation.stamp_ns < self._newest_ns:  # a bag that was started again
             self._origin_ns = observation.start_ns
@@ -158,18 +161,18 @@ class ReplayBackend:
         )
 
     def close(self) -> None:
-        """Holds nothing."""
+        """Do nothing: there is nothing to free."""
 
 
-def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
+def _from_bag(path: Path) -> tuple[dict[str, Any], list[RecordedAnswer]]:
     with open_bag(path) as bag:
         streams = bag.streams_of(PREDICTION)
         if len(streams) != 1:
             found = " and ".join(stream.topic for stream in streams) or "none"
             raise NoAnswers(f"{path} has topics of {PREDICTION}: {found}; expected one, such as /next_action")
-        answers: dict[int, Any] = {}  # an answer that is sent again is the same
+        answers: dict[int, Any] = {}  # by stamp: a heartbeat repeats the same answer
         for message in streams[0].messages():
-            if message.status in ANSWERED and message.candidates:
+            if message.status in WITH_CANDIDATES and message.candidates:
                 answers.setdefault(nanoseconds(message.header.stamp), message)
         if not answers:
             return {}, []
@@ -189,7 +192,7 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
             }
     origin_ns = min(nanoseconds(message.observation_start) for message in answers.values())
     return head, [
-        Recorded(
+        RecordedAnswer(
             (stamp_ns - origin_ns) / 1e9,
             tuple(map(_candidate, message.candidates)),
             duration_s(message.inference_time),
@@ -206,7 +209,7 @@ def _candidate(message: Any) -> dict[str, Any]:
     return found | ({"time_to_start_s": starts_s} if starts_s >= 0 else {})
 
 
-def _from_lines(path: Path) -> tuple[dict[str, Any], list[Recorded]]:
+def _from_lines(path: Path) -> tuple[dict[str, Any], list[RecordedAnswer]]:
     head: dict[str, Any] = {}
     answers = []
     for number, line in _lines(path):
@@ -254,14 +257,14 @@ def _head(values: dict[str, Any], where: str) -> dict[str, Any]:
     return values
 
 
-def _answer(values: dict[str, Any], where: str) -> Recorded:
+def _answer(values: dict[str, Any], where: str) -> RecordedAnswer:
     try:
         candidates = tuple(
             {**candidate, "text": str(candidate["text"]), "probability": float(candidate["probability"])}
             for candidate in values["candidates"]
         )
         focus = values.get("focus")
-        answer = Recorded(
+        answer = RecordedAnswer(
             float(values["t_s"]),
             candidates,
             float(values.get("inference_s", 0.0)),

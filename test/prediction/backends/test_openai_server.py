@@ -82,7 +82,7 @@ def test_an_open_answer_has_the_probability_of_its_tokens(small_checkpoint: Path
         ("close", "gives no answer, asked 1 times"),
         (completion(RED), "gives no logprobs"),
         (completion("dance", logprobs={"content": STEPS}), "answers 'dance', which is none of the labels"),
-        (completion(RED, logprobs={"content": [{"token": "a"}]}), "log-probabilities that are none"),
+        (completion(RED, logprobs={"content": [{"token": "a"}]}), "log-probabilities cannot be read"),
         (completion("take the", finish_reason="length"), "cut off at max_tokens"),
     ],
 )

@@ -16,7 +16,7 @@ from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.cli import main
 from gaze_vlm_ros.prediction.backends import recorded
 from gaze_vlm_ros.prediction.backends.factory import open_backend
-from gaze_vlm_ros.prediction.backends.recorded import NoAnswers, ReplayBackend, read_answers
+from gaze_vlm_ros.prediction.backends.recorded import NoAnswers, RecordedBackend, read_answers
 from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
 
 MUG, JAR = "take the mug", "take the jar"
@@ -60,7 +60,7 @@ def test_the_last_answer_before_the_frame_is_served_again_and_again(tmp_path: Pa
 
 def test_before_the_first_and_behind_the_last_there_is_none(tmp_path: Path) -> None:
     path = file_of(tmp_path, said(1, MUG))
-    backend = ReplayBackend(path, loop=False)
+    backend = RecordedBackend(path, loop=False)
     with pytest.raises(NoAnswer, match=r"the first recorded answer is 1\.0 s ahead"):
         ask(backend, 0)
     assert best(ask(backend, 2.9)) == MUG
@@ -75,7 +75,7 @@ def test_an_answer_takes_as_long_as_it_took(tmp_path: Path, monkeypatch: pytest.
         clock_s = itertools.count(10.0, 0.05)  # finding the answer took 0.05 s
         watched = SimpleNamespace(sleep=slept_s.append, perf_counter=lambda clock_s=clock_s: next(clock_s))
         monkeypatch.setattr(recorded, "time", watched)
-        ask(ReplayBackend(path, delay=delay), 0)
+        ask(RecordedBackend(path, delay=delay), 0)
         assert slept_s == pytest.approx(expected_s)
         slept_s.clear()
 
@@ -112,7 +112,7 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
     assert "2 answers in 2.5 s" in capsys.readouterr().out
     assert read_answers(bag) == read_answers(file)
     for path in (bag, file):
-        backend = ReplayBackend(path)
+        backend = RecordedBackend(path)
         metadata = backend.metadata
         assert (metadata.model_id, metadata.horizon_s, metadata.score_kind, metadata.labels) == (
             "runs@1",
@@ -138,7 +138,7 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
         ([{"label": ["a"]}], "line 1: unknown label; known are"),
         ([{"task": "past"}], "task is 'past', expected one of future, current"),
         ([{"horizon_s": 0}], "horizon_s is 0, expected a number above 0"),
-        ([{"labels": ["a"]}, said(0, "b")], "candidates that are none of its labels: b"),
+        ([{"labels": ["a"]}, said(0, "b")], "candidates that are not among its labels: b"),
         ([said(0, "a"), {"labels": ["a"]}], "line 2 lacks t_s"),
         ([said(0, "a", 1.5)], "line 1: expected candidates"),
         ([said(float("nan"), "a")], "line 1: expected candidates"),
@@ -147,14 +147,14 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
 )
 def test_what_cannot_be_read_is_named(lines: list[Any], why: str, tmp_path: Path) -> None:
     with pytest.raises(NoAnswers, match=why):
-        ReplayBackend(file_of(tmp_path, *lines))
+        RecordedBackend(file_of(tmp_path, *lines))
 
 
 def test_no_such_file_and_a_bag_without_predictions(tmp_path: Path, small_bags: Path) -> None:
     with pytest.raises(NoAnswers, match="No such file or directory; give a bag"):
-        ReplayBackend(tmp_path / "absent.jsonl")
+        RecordedBackend(tmp_path / "absent.jsonl")
     with pytest.raises(NoAnswers, match="ActionPrediction: none; expected one"):
-        ReplayBackend(small_bags / "s3")
+        RecordedBackend(small_bags / "s3")
 
 
 def test_it_needs_no_torch(tmp_path: Path) -> None:
