@@ -1,11 +1,10 @@
-"""A planner that helps with what the person is about to take: what to check before a robot moves on a prediction.
+"""Example planner: helps with what the person is about to take, and shows what to check before a robot moves.
 
     ros2 run gaze_vlm_ros predictor --ros-args -p checkpoint:=runs/bench &
     python examples/handover_planner.py --ros-args -p "helps_with:=[take the red mug, take the jar]"
 
-The robot is a stand-in: `Robot.begin` and `Robot.cancel` print. Put your action client there. The rules are what a real
-one should keep: act on OK alone, on probable answers, never after `valid_until`, once for each revision, and take back
-what was begun when the revision changes.
+`Robot.begin` and `Robot.cancel` only print; put your action client there. Keep the rules: act only on status OK and on
+probable answers, never after `valid_until`, once per revision, and cancel the action when the revision changes.
 """
 
 from __future__ import annotations
@@ -23,32 +22,34 @@ class Robot:
     """Stands in for an action client."""
 
     def begin(self, action: str) -> None:
+        """Start helping with an action."""
         print(f"robot: begin helping with '{action}'", flush=True)
 
     def cancel(self, action: str, why: str) -> None:
+        """Stop helping with an action."""
         print(f"robot: cancel '{action}': {why}", flush=True)
 
 
 class HandoverPlanner(Node):
-    """Begins an action of the robot for a prediction that holds, and cancels it when the prediction no longer does."""
+    """Starts an action of the robot while a prediction holds, and cancels it when the prediction no longer does."""
 
     def __init__(self, robot: Robot) -> None:
         super().__init__("handover_planner")
         self._robot = robot
         self._helps_with: set[str] = set(self.declare_parameter("helps_with", [""]).value)
-        # What a wrong move costs against what a late one costs decides; 0.7 is a beginning.
+        # Weigh the cost of a wrong move against that of a late one; 0.7 is a starting point.
         self._least = float(self.declare_parameter("least_probability", 0.7).value)
-        self._doing: ActionPrediction | None = None  # what was begun on
-        # Reliable, and the newest alone: an older prediction is of no use.
+        self._doing: ActionPrediction | None = None  # the prediction that the robot acts on
+        # Reliable, and only the newest message: an older prediction is of no use.
         qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         self.create_subscription(ActionPrediction, "next_action", self._on_prediction, qos)
-        # The predictor may die: without its messages nothing else would end what was begun.
+        # If the predictor dies, no message will cancel the action.
         self.create_timer(0.05, self._expire)
 
     def _on_prediction(self, prediction: ActionPrediction) -> None:
         if self._doing is not None:
             if prediction.revision == self._doing.revision:
-                self._doing = prediction  # the same answer, from newer frames: it holds longer
+                self._doing = prediction  # the same answer from newer frames: its validity is extended
                 return
             self._cancel(self._why_not(prediction) or f"the person will {prediction.candidates[0].text} instead")
         if self._why_not(prediction):
@@ -57,16 +58,16 @@ class HandoverPlanner(Node):
         self._robot.begin(prediction.candidates[0].text)
 
     def _why_not(self, prediction: ActionPrediction) -> str:
-        """Why not to act on it; "" = nothing speaks against it."""
+        """Reason not to act on a prediction; "" = none."""
         if prediction.status != ActionPrediction.STATUS_OK:
             return f"the predictor says: {prediction.status_text or prediction.status}"
         if self._is_over(prediction):
             return "it came too late"
         if prediction.score_kind == ActionPrediction.SCORE_RANK_ONLY:
-            return "its numbers are no probabilities"
+            return "its scores are not probabilities"
         best = prediction.candidates[0]
         if best.probability < self._least:
-            return f"'{best.text}' has probability {best.probability:.2f} alone"
+            return f"'{best.text}' has a probability of only {best.probability:.2f}"
         if best.text not in self._helps_with:
             return f"nothing to do for '{best.text}'"
         return ""
@@ -85,6 +86,7 @@ class HandoverPlanner(Node):
 
 
 def main() -> None:
+    """Run the planner until it is interrupted."""
     rclpy.init()
     try:
         rclpy.spin(HandoverPlanner(Robot()))

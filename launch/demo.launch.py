@@ -1,4 +1,4 @@
-"""A simulated person at a bench, watched by the predictor. No camera, no glasses.
+"""Run the predictor on a simulated person at a bench: no camera, no glasses.
 
 ros2 launch gaze_vlm_ros demo.launch.py checkpoint:=build/demo/fit_real
 """
@@ -16,11 +16,16 @@ from gaze_vlm_ros.storage.package_files import shared_file
 
 
 def generate_launch_description() -> LaunchDescription:
+    """Predictor, overlay and simulator; all end with the simulator."""
     arguments = [
-        DeclareLaunchArgument("checkpoint", description="folder that training/fit.py wrote; `make demo` makes one"),
-        DeclareLaunchArgument("person", default_value="iris", description="any name: looks and habits follow from it"),
-        DeclareLaunchArgument("seed", default_value="0", description="of everything else in the scene"),
-        DeclareLaunchArgument("config", default_value=str(shared_file("config/simulator.yaml"))),
+        DeclareLaunchArgument("checkpoint", description="folder written by training/fit.py; `make demo` makes one"),
+        DeclareLaunchArgument("person", default_value="iris", description="any name; determines looks and habits"),
+        DeclareLaunchArgument("seed", default_value="0", description="determines everything else in the scene"),
+        DeclareLaunchArgument(
+            "config",
+            default_value=str(shared_file("config/simulator.yaml")),
+            description="parameter file of the simulator",
+        ),
     ]
     infer = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(shared_file("launch/infer.launch.py"))),
@@ -36,7 +41,7 @@ def generate_launch_description() -> LaunchDescription:
             {
                 "person": ParameterValue(LaunchConfiguration("person"), value_type=str),
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
-                # The model takes a while to load, and nobody would see the first actions.
+                # Loading the model takes a while; without waiting, the first actions would be missed.
                 "wait_for_subscribers": ["camera/image_raw"],
                 "wait_s": 300.0,
             },

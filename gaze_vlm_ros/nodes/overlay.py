@@ -1,7 +1,7 @@
-"""ROS 2 node: the camera's picture with attention, the top answers and gaze drawn on it, for RViz and Foxglove.
+"""ROS 2 node: draws attention, the best answers and gaze on the camera's frames, for RViz and Foxglove.
 
-Publishes `overlay/compressed` (JPEG). While nobody subscribes to it, it subscribes to nothing; else to the camera,
-`next_action`, `attention` and `gaze`. See config/overlay.yaml and docs/overlay.md.
+Publishes `overlay/compressed` (JPEG). While somebody subscribes to it, the node subscribes to the camera,
+`next_action`, `attention` and `gaze`, otherwise to nothing. See config/overlay.yaml and docs/overlay.md.
 """
 
 from __future__ import annotations
@@ -25,19 +25,25 @@ from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.parameters import Declarations
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
-from gaze_vlm_ros.view.overlay import NOTHING_SIZE, Marks, Standing, draw, drawn_size, standing
-from gaze_vlm_ros.view.scene import TRAIL_S, GazeOnPicture, gaze_on_picture
+from gaze_vlm_ros.view.overlay import (
+    EMPTY_SIZE,
+    Marks,
+    PredictionState,
+    draw_overlay,
+    drawn_size,
+    gaze_near_frame,
+    prediction_state,
+)
 
-LOOKS_EVERY_S = 0.25  # for somebody who looks, and for the camera
-GAZE_KEPT = 2000  # samples: those of the frames that are kept, at 200 Hz and more
+LOOK_PERIOD_S = 0.25  # between two checks for a viewer, and for the camera
+GAZE_KEPT = 2000  # samples: enough for all kept frames at 200 Hz and more
 FRAMES_KEPT_BYTES = 200_000_000  # 34 raw frames of 1600x1200, or seconds of JPEG
-GRACE_S = 2.0  # discovery takes so long; after it what is missing is drawn as such
+GRACE_S = 2.0  # discovery may take this long; only then is a missing topic drawn as missing
 
 
 class OverlayNode(Node):
-    """Draws the frame that the newest prediction is about; where it is not current, the newest frame, in grey."""
+    """Draws the frame of the newest prediction or, without a current prediction, the newest frame in grey."""
 
     def __init__(self) -> None:
         super().__init__("overlay")
@@ -51,31 +57,27 @@ class OverlayNode(Node):
         self._output = self.create_publisher(
             CompressedImage, "overlay/compressed", QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         )
-        self.create_timer(LOOKS_EVERY_S, self._look, clock=self._steady)
+        self.create_timer(LOOK_PERIOD_S, self._look_for_viewers, clock=self._steady)
         self._drawing = self.create_timer(1.0 / self._number("max_rate_hz"), self._draw_if_changed, clock=self._steady)
         self._drawing.cancel()
-        self._screen.show(f"overlay is ready: it draws when somebody subscribes to {self._output.topic_name}")
+        self._screen.show(f"overlay is ready; waiting for a subscriber of {self._output.topic_name}")
 
     def _declare_parameters(self) -> None:
         declare = Declarations(self, fixed=True)
-        declare.text("camera_topic", "camera/image_raw", "as of the predictor: Image or CompressedImage")
-        declare.text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped on that camera's images; empty = none is drawn")
-        declare.count("answers", 3, 1, 10, "of the best answers, each a bar; a planner rarely looks at more")
-        declare.number("max_rate_hz", 10.0, 0.5, 60.0, "pictures per second at the most; the predictor answers at 5 Hz")
-        declare.count(
-            "max_width", 1280, 480, 8192, "px; wider frames are drawn smaller: enough for a panel on a screen"
-        )
-        declare.count("jpeg_quality", 80, 1, 100, "text is still sharp, at half the bytes of 90")
-        declare.number(
-            "buffer_s", 2.0, 0.1, 60.0, "s for which frames wait for their prediction; longer than an inference"
-        )
+        declare.text("camera_topic", "camera/image_raw", "the predictor's camera: Image or CompressedImage")
+        declare.text("gaze_topic", "gaze", "gaze_vlm_msgs/GazeStamped on that camera's images; empty: draw no gaze")
+        declare.count("answers", 3, 1, 10, "number of best answers to draw, each as a bar")
+        declare.number("max_rate_hz", 10.0, 0.5, 60.0, "most pictures per second, Hz")
+        declare.count("max_width", 1280, 480, 8192, "wider frames are drawn at this width, px")
+        declare.count("jpeg_quality", 80, 1, 100, "quality of the JPEG pictures")
+        declare.number("buffer_s", 2.0, 0.1, 60.0, "how long frames are kept for their prediction, s")
 
     def _number(self, name: str) -> float:
         return float(self.get_parameter(name).value)
 
-    # Somebody looks, or nobody does.
+    # Viewers.
 
-    def _look(self) -> None:
+    def _look_for_viewers(self) -> None:
         viewers = self._output.get_subscription_count()
         if viewers and not self._subscriptions_open:
             self._open()
@@ -93,11 +95,11 @@ class OverlayNode(Node):
             self.create_subscription(Image, "attention", self._on_attention, reliable),
         ]
         if topic := str(self.get_parameter("gaze_topic").value):
-            # Any publisher's; a lost sample of 200 Hz is not seen.
+            # Accept any publisher; one lost sample of 200 Hz is invisible.
             lossy = QoSProfile(depth=GAZE_KEPT, reliability=ReliabilityPolicy.BEST_EFFORT)
             self._subscriptions_open.append(self.create_subscription(GazeStamped, topic, self._on_gaze, lossy))
         self._drawing.reset()
-        self._screen.show("somebody looks: drawing")
+        self._screen.show("a viewer subscribed: drawing")
 
     def _close(self) -> None:
         self._drawing.cancel()
@@ -106,7 +108,7 @@ class OverlayNode(Node):
                 self.destroy_subscription(subscription)
         self._subscriptions_open, self._camera = [], None
         self._reset()
-        self._screen.show("nobody looks any more")
+        self._screen.show("no viewer is left: stopped drawing")
 
     def _reset(self) -> None:
         self._frames: deque[tuple[int, Any]] = deque()  # (acquisition stamp, message), ascending
@@ -118,7 +120,7 @@ class OverlayNode(Node):
         self._no_camera = ""
         self._drawn: tuple[Any, ...] = ()  # what the last picture showed
 
-    # What comes in.
+    # Subscriptions.
 
     def _camera_topic(self) -> str:
         return self.resolve_topic_name(str(self.get_parameter("camera_topic").value))
@@ -139,7 +141,7 @@ class OverlayNode(Node):
         if self._frames and stamp_ns <= (newest_ns := self._frames[-1][0]):
             if stamp_ns > newest_ns - buffer_ns:
                 return
-            self._frames.clear()  # a clock was set back, or a bag began again
+            self._frames.clear()  # the clock was set back, or a bag started again
             self._frames_bytes = 0
         self._frames.append((stamp_ns, message))
         self._frames_bytes += len(message.data)
@@ -157,40 +159,40 @@ class OverlayNode(Node):
     def _on_gaze(self, message: GazeStamped) -> None:
         self._gaze.append(message)
 
-    # What goes out.
+    # Drawing.
 
     def _draw_if_changed(self) -> None:
         prediction = self._prediction
-        state = standing(prediction, self.get_clock().now().nanoseconds, time.monotonic() - self._received)
+        state = prediction_state(prediction, self.get_clock().now().nanoseconds, time.monotonic() - self._received)
         stamp_ns, frame = self._frames[-1] if self._frames else (0, None)
         if (frame is None or prediction is None) and time.monotonic() - self._since < GRACE_S:
             return
         if frame is None:
-            state = Standing("NO CAMERA", self._no_camera, False)
-        asked_ns = -1
+            state = PredictionState("NO CAMERA", self._no_camera, False)
+        predicted_ns = -1
         if state.current and prediction is not None:
-            asked_ns = nanoseconds(prediction.header.stamp)
-            stamp_ns, frame = next((kept for kept in self._frames if kept[0] == asked_ns), (stamp_ns, frame))
+            predicted_ns = nanoseconds(prediction.header.stamp)
+            stamp_ns, frame = next((kept for kept in self._frames if kept[0] == predicted_ns), (stamp_ns, frame))
         attention = None
-        if self._attention is not None and nanoseconds(self._attention.header.stamp) == stamp_ns == asked_ns:
+        if self._attention is not None and nanoseconds(self._attention.header.stamp) == stamp_ns == predicted_ns:
             attention = self._attention
-        # Its age is told anew each second.
+        # A new picture each second updates the age.
         age_s = int(state.age_s) if state.current else 0
-        said = (state.word, state.text, state.current, age_s)
-        shown = (stamp_ns, said, asked_ns, attention is None, self._output.get_subscription_count())
+        shown_state = (state.word, state.text, state.current, age_s)
+        shown = (stamp_ns, shown_state, predicted_ns, attention is None, self._output.get_subscription_count())
         if shown == self._drawn:
             return
         self._drawn = shown
-        self._publish(frame, state, attention, asked_ns == stamp_ns)
+        self._publish(frame, state, attention, predicted_ns == stamp_ns)
 
-    def _publish(self, frame: Any, state: Standing, attention: Image | None, is_asked: bool) -> None:
+    def _publish(self, frame: Any, state: PredictionState, attention: Image | None, is_predicted: bool) -> None:
         rgb = None
         if frame is not None:
             try:
                 rgb = to_rgb(frame)
             except GazeVlmError as error:
-                state = Standing("BAD FRAME", str(error), False)
-        size, marks, answers, other = NOTHING_SIZE, Marks(), [], 0.0
+                state = PredictionState("BAD FRAME", str(error), False)
+        size, marks, answers, other = EMPTY_SIZE, Marks(), [], 0.0
         prediction = self._prediction
         if prediction is not None and state.word not in ("NO CAMERA", "BAD FRAME"):
             answers = [(candidate.text, candidate.probability) for candidate in prediction.candidates]
@@ -199,12 +201,13 @@ class OverlayNode(Node):
             height, width, _ = rgb.shape
             size = drawn_size(width, height, int(self.get_parameter("max_width").value))
             focus = None
-            if is_asked and prediction is not None and math.isfinite(prediction.focus_x):
+            if is_predicted and prediction is not None and math.isfinite(prediction.focus_x):
                 focus = prediction.focus_x / width, prediction.focus_y / height
             at_ns = nanoseconds(frame.header.stamp)
-            gaze = self._gaze_on(size, (width, height), at_ns, frame.header.frame_id)
+            samples = ((nanoseconds(sample.header.stamp), sample) for sample in list(self._gaze))
+            gaze = gaze_near_frame(samples, at_ns, frame.header.frame_id, (width, height), size)
             marks = Marks(_shares(attention), focus, gaze, at_ns)
-        picture = draw(rgb, size, state, answers, other, int(self.get_parameter("answers").value), marks)
+        picture = draw_overlay(rgb, size, state, answers, other, int(self.get_parameter("answers").value), marks)
         message = CompressedImage(format="jpeg")
         message.header.stamp = self.get_clock().now().to_msg()
         if frame is not None:
@@ -213,32 +216,8 @@ class OverlayNode(Node):
         self._output.publish(message)
         self._pictures += 1
 
-    def _gaze_on(
-        self, size: tuple[int, int], frame_size: tuple[int, int], at_ns: int, frame_id: str
-    ) -> GazeOnPicture | None:
-        """Samples around a frame, in px of the picture; None where there are none, or those of another camera."""
-        near_ns = round(2e9 * TRAIL_S)
-        samples = [
-            (stamp_ns, sample)
-            for sample in list(self._gaze)
-            if abs((stamp_ns := nanoseconds(sample.header.stamp)) - at_ns) < near_ns
-            and (not frame_id or sample.header.frame_id in ("", frame_id))
-        ]
-        if not samples:
-            return None
-        samples.sort(key=lambda entry: entry[0])
-        last = samples[-1][1]
-        track = GazeTrack(
-            np.array([stamp_ns for stamp_ns, _ in samples]),
-            np.array([(sample.x, sample.y) for _, sample in samples]),
-            np.array([sample.confidence for _, sample in samples]),
-            np.array([sample.worn for _, sample in samples], np.uint8),
-            np.array([sample.eye_state for _, sample in samples], np.uint8),
-            (last.image_width, last.image_height) if last.image_width else frame_size,
-        )
-        return gaze_on_picture(track, size)
-
     def close(self) -> int:
+        """Print the number of pictures. Return the exit code."""
         self._screen.show(f"overlay: {self._pictures} pictures")
         self._screen.close()
         return 0
@@ -251,6 +230,7 @@ def _shares(attention: Image | None) -> Any:
 
 
 def main() -> int:
+    """Run the node."""
     return run_node("overlay", OverlayNode)
 
 

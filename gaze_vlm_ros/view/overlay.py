@@ -1,9 +1,10 @@
-"""The camera's picture with what is predicted: attention and gaze on it, the top answers as bars below it. Pure."""
+"""Draw a camera frame with its prediction: attention and gaze on the frame, the best answers as bars below it."""
 
 from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,95 +13,127 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
+from gaze_vlm_ros.prediction.types import STATUS_NAMES, WITH_CANDIDATES
+from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import RGB
 from gaze_vlm_ros.view.pictures import USABLE_RGB, draw_gaze
-from gaze_vlm_ros.view.scene import GazeOnPicture
+from gaze_vlm_ros.view.scene import TRAIL_S, GazeOnPicture, gaze_on_picture
 
 Colour = tuple[int, int, int]  # RGB
 
-LEAST_WIDTH = 480  # px: what is written below a smaller picture would be too small to read
-NOTHING_SIZE = (640, 480)  # px, of the picture where there is no frame
-STATUS_WORDS = ("OK", "ABSTAIN", "STALE INPUT", "NO INPUT", "ERROR")  # in the order of ActionPrediction.STATUS_*
-ANSWERED = (0, 1)  # STATUS_OK and STATUS_ABSTAIN
-CLOCKS_AGREE_S = 0.5  # far above what synchronized clocks differ by; beyond it nobody knows what has expired
+MIN_WIDTH = 480  # px; text below a smaller picture would be too small to read
+EMPTY_SIZE = (640, 480)  # px, (width, height) of the picture without a frame
+STATUS_WORDS = tuple(name.replace("_", " ") for name in STATUS_NAMES)
+MAX_CLOCK_DIFFERENCE_S = 0.5  # far above the difference of synchronized clocks; beyond it expiry is unknown
 SCORES = ("", "uncalibrated", "rank only")  # in the order of ActionPrediction.SCORE_*
-# Attention on a patch, as a multiple of what an even spread would give it: at FAINT it begins to show, at STRONG it is
-# drawn strongest. A fixed scale, so that a model that looks everywhere is not drawn as one that looks at something.
+# Attention on a patch, as a multiple of an even spread: it begins to show at FAINT and is drawn strongest at STRONG.
+# The scale is fixed, so that a model that looks everywhere is not drawn like one that looks at something.
 FAINT, STRONG = 2.0, 32.0
-MOST_OPAQUE = 0.5  # the scene stays visible below
-OUTLINED = 0.5  # of the strength: the line around it shows on any colour
+MAX_OPACITY = 0.5  # the scene stays visible underneath
+OUTLINED = 0.5  # strength at which an outline is drawn, which is visible on any colour
 
 GROUND, TRACK, TEXT, QUIET = (24, 24, 24), (52, 52, 52), (240, 240, 240), (150, 150, 150)
 ATTENTION = (255, 120, 0)
-OTHERS = (112, 128, 144)  # bars of what is not the best answer
-BEST = {"OK": (40, 167, 90), "ABSTAIN": (200, 130, 20)}  # chip of the status, and bar of the best answer
+OTHERS = (112, 128, 144)  # bars of all but the best answer
+BEST = {"OK": (40, 167, 90), "ABSTAIN": (200, 130, 20)}  # colour of the status chip and of the bar of the best answer
 CHIPS = {**BEST, "ERROR": (178, 46, 46)}
-NOT_CURRENT = (104, 104, 104)  # chip and bars of what must not be used
+NOT_CURRENT = (104, 104, 104)  # chip and bars of a prediction that must not be used
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What may be said of the newest prediction at one moment."""
+class PredictionState:
+    """What the newest prediction is worth at one moment, in words."""
 
     word: str
     text: str
-    current: bool  # False = it must not be used, and is drawn in grey
-    age_s: float = math.nan  # since the frame that it is about; NaN = not told
+    current: bool  # False = the prediction must not be used and is drawn in grey
+    age_s: float = math.nan  # since the frame that the prediction is about; NaN = unknown
 
 
 @dataclass(frozen=True)
 class Marks:
-    """What is drawn on the frame itself."""
+    """Marks to draw on the frame itself."""
 
-    attention: NDArray[np.float32] | None = None  # (rows, columns) shares, as of attention_map, of this very frame
-    focus: tuple[float, float] | None = None  # share of (width, height): centre of the patch with most attention
-    gaze: GazeOnPicture | None = None  # px of the picture that is drawn
-    at_ns: int = 0  # acquisition time of the frame, for gaze
+    attention: NDArray[np.float32] | None = None  # (rows, columns) shares on this frame, see attention_map
+    focus: tuple[float, float] | None = None  # centre of the patch with most attention, as a share of (width, height)
+    gaze: GazeOnPicture | None = None  # in px of the drawn picture
+    at_ns: int = 0  # acquisition time of the frame, needed to draw gaze
 
 
-def standing(prediction: Any | None, now_ns: int, silent_s: float) -> Standing:
-    """What holds at `now_ns` of a gaze_vlm_msgs/ActionPrediction; None = none came.
+def prediction_state(prediction: Any | None, now_ns: int, silent_s: float) -> PredictionState:
+    """State of a gaze_vlm_msgs/ActionPrediction at `now_ns`; prediction None = no message arrived.
 
-    now_ns: of the clock that predictions are stamped by. silent_s: since the message came.
+    now_ns: by the clock that predictions are stamped with. silent_s: time since the message arrived.
     """
     if prediction is None:
-        return Standing("NO PREDICTION", "none came; is the predictor running?", False)
+        return PredictionState("NO PREDICTION", "no message arrived; is the predictor running?", False)
     word = STATUS_WORDS[prediction.status] if prediction.status < len(STATUS_WORDS) else f"STATUS {prediction.status}"
-    if prediction.status not in ANSWERED:
-        # Repeated several times a second while it is so.
+    if prediction.status not in WITH_CANDIDATES:
+        # The predictor repeats this several times a second while it holds.
         since = f" ({silent_s:.0f} s ago)" if silent_s > 1 else ""
-        return Standing(word, prediction.status_text + since, False)
+        return PredictionState(word, prediction.status_text + since, False)
     late_s = (now_ns - nanoseconds(prediction.valid_until)) / 1e9
     if late_s > 0:
-        return Standing("EXPIRED", f"the last prediction was valid until {late_s:.0f} s ago", False)
+        return PredictionState("EXPIRED", f"the last prediction was valid until {late_s:.0f} s ago", False)
     age_s = (now_ns - nanoseconds(prediction.header.stamp)) / 1e9
-    if age_s < -CLOCKS_AGREE_S:
-        return Standing("OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False)
+    if age_s < -MAX_CLOCK_DIFFERENCE_S:
+        return PredictionState(
+            "OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False
+        )
     horizon_s = duration_s(prediction.horizon)
     what = prediction.status_text or ("now" if prediction.current_action else f"within {horizon_s:g} s")
     score = SCORES[prediction.score_kind] if prediction.score_kind < len(SCORES) else ""
-    return Standing(word, ", ".join(filter(None, [what, score])), True, age_s)
+    return PredictionState(word, ", ".join(filter(None, [what, score])), True, age_s)
 
 
-def drawn_size(width: int, height: int, most_width: int) -> tuple[int, int]:
-    """(width, height) px in which a frame is drawn: as it is, or less wide, or where it is tiny wider."""
-    drawn = max(min(width, most_width), LEAST_WIDTH)
+def gaze_near_frame(
+    samples: Iterable[tuple[int, Any]], at_ns: int, frame_id: str, frame_size: tuple[int, int], size: tuple[int, int]
+) -> GazeOnPicture | None:
+    """Gaze around a frame's acquisition time, in px of the drawn picture; None where there is none of this camera.
+
+    samples: acquisition time (ns) and gaze_vlm_msgs/GazeStamped of each. frame_id: of the frame; a sample with another
+    one is left out, unless either is empty. frame_size, size: (width, height) px of the frame and of the picture.
+    """
+    near_ns = round(2e9 * TRAIL_S)
+    near = [
+        (stamp_ns, sample)
+        for stamp_ns, sample in samples
+        if abs(stamp_ns - at_ns) < near_ns and (not frame_id or sample.header.frame_id in ("", frame_id))
+    ]
+    if not near:
+        return None
+    near.sort(key=lambda entry: entry[0])
+    last = near[-1][1]
+    track = GazeTrack(
+        np.array([stamp_ns for stamp_ns, _ in near]),
+        np.array([(sample.x, sample.y) for _, sample in near]),
+        np.array([sample.confidence for _, sample in near]),
+        np.array([sample.worn for _, sample in near], np.uint8),
+        np.array([sample.eye_state for _, sample in near], np.uint8),
+        (last.image_width, last.image_height) if last.image_width else frame_size,
+    )
+    return gaze_on_picture(track, size)
+
+
+def drawn_size(width: int, height: int, max_width: int) -> tuple[int, int]:
+    """(width, height) px at which a frame is drawn: reduced to max_width, or enlarged to MIN_WIDTH."""
+    drawn = max(min(width, max_width), MIN_WIDTH)
     return drawn, max(1, round(height * drawn / width))
 
 
-def draw(
+def draw_overlay(
     rgb: RGB | None,
     size: tuple[int, int],
-    state: Standing,
+    state: PredictionState,
     answers: list[tuple[str, float]],
     other: float,
     rows: int,
     marks: Marks,
 ) -> RGB:
-    """(H, W, 3) picture: the frame at `size` (width, height) px with the marks on it, and a strip below it.
+    """Draw the frame at `size` (width, height) px with marks, and a strip with the answers below it; (H, W, 3).
 
-    What is not current is drawn in grey and without attention. rgb: None = black. answers: texts and probabilities,
-    best first; `rows` of them are shown, and `other` is the probability of all that are not in the list.
+    A state that is not current is drawn in grey and without attention. rgb: None = black. answers: texts and
+    probabilities, best first, of which `rows` are shown. other: probability of everything that is not in the list.
     """
     frame = _blank(size[1], size[0], 0)
     if rgb is not None:
@@ -123,12 +156,12 @@ def draw(
 
 
 def _with_attention(frame: RGB, shares: NDArray[np.float32], unit: float) -> RGB:
-    """Coloured by how much more attention there is than in an even spread, on a logarithmic scale, with an outline."""
+    """Colour the frame by attention relative to an even spread, on a logarithmic scale, with an outline."""
     height, width, _ = frame.shape
     even = np.maximum(shares * shares.size, 1e-6)
     strength = np.clip(np.log(even / FAINT) / np.log(STRONG / FAINT), 0, 1).astype(np.float32)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
-    mixed = frame + MOST_OPAQUE * strength[:, :, None] * (np.array(ATTENTION, np.float32) - frame)
+    mixed = frame + MAX_OPACITY * strength[:, :, None] * (np.array(ATTENTION, np.float32) - frame)
     picture = np.asarray(mixed.round(), np.uint8)
     outlines, _ = cv2.findContours((strength >= OUTLINED).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     line = max(1, round(1.5 * unit))
@@ -146,13 +179,13 @@ def _marker(frame: RGB, centre: tuple[int, int], unit: float) -> None:
 def _strip(
     width: int,
     unit: float,
-    state: Standing,
+    state: PredictionState,
     answers: list[tuple[str, float]],
     other: float,
     rows: int,
     legend: list[tuple[str, Colour]],
 ) -> RGB:
-    """Status in the first line, then an answer in each, and everything else in the last. As high whatever it says."""
+    """Draw the strip of fixed height: status in the first line, then one answer per line, all others in the last."""
     line, edge, gap = round(22 * unit), round(10 * unit), round(6 * unit)
     strip = _blank(line * (rows + 2) + 2 * gap, width, GROUND)
     text_width = _chip(strip, state, edge, gap, line, unit) + edge
@@ -186,8 +219,8 @@ def _strip(
     return strip
 
 
-def _chip(strip: RGB, state: Standing, left: int, top: int, line: int, unit: float) -> int:
-    """The status as a word on its colour; where it ends, px."""
+def _chip(strip: RGB, state: PredictionState, left: int, top: int, line: int, unit: float) -> int:
+    """Write the status on its colour. Return the right edge, px."""
     colour = CHIPS.get(state.word, NOT_CURRENT)
     pad = round(6 * unit)
     right = left + _width(state.word, unit) + 2 * pad
@@ -199,7 +232,7 @@ def _chip(strip: RGB, state: Standing, left: int, top: int, line: int, unit: flo
 def _write_lines(
     strip: RGB, text: str, first: tuple[int, int], others: tuple[int, int], top: int, line: int, unit: float
 ) -> None:
-    """Words on the first line between the px `first`, and on those below it between `others`."""
+    """Write words on the first line between the px `first`, and on the lines below it between `others`."""
     words = text.split()
     left, right = first
     while words and top + line <= len(strip):
@@ -213,7 +246,7 @@ def _write_lines(
         top += line + round(2 * unit)
 
 
-# OpenCV 5 draws any script; before it there are no letters beyond ASCII.
+# OpenCV 5 draws any script; older versions only have ASCII letters.
 _DRAWS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
@@ -231,7 +264,7 @@ def _width(text: str, unit: float) -> int:
 
 
 def _cut(text: str, width: int, unit: float) -> str:
-    """The beginning of the text that fits into so many px."""
+    """The beginning of the text that fits into `width` px."""
     if _width(text, unit) <= width:
         return text
     fits = next((n for n in range(len(text) - 1, 0, -1) if _width(f"{text[:n].rstrip()}...", unit) <= width), 0)
@@ -239,7 +272,7 @@ def _cut(text: str, width: int, unit: float) -> str:
 
 
 def _write(strip: RGB, text: str, at: tuple[int, int], line: int, colour: Colour, unit: float) -> None:
-    """In a line of the strip: at (left, top) px, `line` px high."""
+    """Write text in a line of the strip: at (left, top) px, `line` px high."""
     baseline = at[1] + round(0.72 * line)
     cv2.putText(strip, _drawable(text), (at[0], baseline), _FONT, 0.5 * unit, colour, max(1, round(unit)), cv2.LINE_AA)
 

@@ -10,23 +10,33 @@ from gaze_vlm_ros.prediction.attention_map import attention_map
 from gaze_vlm_ros.prediction.types import FrameAttention
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import RGB
-from gaze_vlm_ros.view.overlay import Marks, Standing, draw, drawn_size, standing
+from gaze_vlm_ros.view.overlay import (
+    Marks,
+    PredictionState,
+    draw_overlay,
+    drawn_size,
+    gaze_near_frame,
+    prediction_state,
+)
 from gaze_vlm_ros.view.scene import gaze_on_picture
 
 SIZE = (640, 480)
 SKY = np.full((480, 640, 3), (70, 110, 190), np.uint8)
-OK = Standing("OK", "within 2 s", True, 0.1)
-ABSTAIN = Standing("ABSTAIN", "the best candidate has 0.20, the threshold is 0.5", True, 0.1)
-EXPIRED = Standing("EXPIRED", "the last prediction was valid until 3 s ago", False)
+OK = PredictionState("OK", "within 2 s", True, 0.1)
+ABSTAIN = PredictionState("ABSTAIN", "the best candidate has 0.20, the threshold is 0.5", True, 0.1)
+EXPIRED = PredictionState("EXPIRED", "the last prediction was valid until 3 s ago", False)
 NO_MARKS = Marks()
 ANSWERS = [("take the red mug", 0.5), ("take the jar", 0.25), ("take the tape", 0.0), ("take the box", 0.15)]
 
 
 def picture(
-    state: Standing = OK, answers: list[tuple[str, float]] = ANSWERS, marks: Marks = NO_MARKS, frame: RGB | None = SKY
+    state: PredictionState = OK,
+    answers: list[tuple[str, float]] = ANSWERS,
+    marks: Marks = NO_MARKS,
+    frame: RGB | None = SKY,
 ) -> RGB:
     size = SIZE if frame is None else drawn_size(frame.shape[1], frame.shape[0], 4000)
-    return draw(frame, size, state, answers, 0.1, 3, marks)
+    return draw_overlay(frame, size, state, answers, 0.1, 3, marks)
 
 
 def bar_widths(drawn: RGB) -> list[int]:
@@ -129,8 +139,8 @@ def test_long_texts_stay_in_their_places(width: int) -> None:
     assert (short != long).any()
     assert short.shape == long.shape
     for text in ("", endless, "no answer for reasons that take many words to tell " * 20):
-        assert picture(Standing("ERROR", text, False), [], frame=frame).shape == short.shape
-    assert picture(Standing("NO CAMERA", "", False), [], frame=None).shape[1] == 640
+        assert picture(PredictionState("ERROR", text, False), [], frame=frame).shape == short.shape
+    assert picture(PredictionState("NO CAMERA", "", False), [], frame=None).shape[1] == 640
 
 
 def message(status: int = 0, **fields: Any) -> Any:
@@ -163,7 +173,33 @@ def message(status: int = 0, **fields: Any) -> Any:
 def test_only_answers_within_their_time_are_current(
     prediction: Any, now_s: float, word: str, current: bool, text: str
 ) -> None:
-    state = standing(prediction, round(now_s * 1e9), 9.0)
+    state = prediction_state(prediction, round(now_s * 1e9), 9.0)
     assert (state.word, state.current) == (word, current)
     assert text in state.text
     assert not current or state.age_s == pytest.approx(now_s - 100)
+
+
+def gaze_sample(x: float, frame_id: str = "head", image_width: int = 0) -> Any:
+    return SimpleNamespace(
+        header=SimpleNamespace(frame_id=frame_id), x=x, y=50.0, confidence=1.0, worn=2, eye_state=1,
+        image_width=image_width, image_height=image_width * 3 // 4,
+    )  # fmt: skip
+
+
+def test_gaze_is_taken_around_the_frame_in_order_and_in_px_of_the_picture() -> None:
+    at_ns = 10_000_000_000
+    samples = [(at_ns + round(s * 1e9), gaze_sample(x)) for s, x in ((0.2, 30.0), (-0.9, 10.0), (-1.1, 99.0))]
+    found = gaze_near_frame(samples, at_ns, "head", (320, 240), SIZE)
+    assert found is not None
+    assert found.stamps_ns.tolist() == [at_ns - 900_000_000, at_ns + 200_000_000]
+    assert found.xy[:, 0].tolist() == pytest.approx([20.0, 60.0], abs=1.0)  # the picture is twice as wide as the frame
+    on_larger = gaze_near_frame([(at_ns, gaze_sample(1280.0, image_width=2560))], at_ns, "head", (320, 240), SIZE)
+    assert on_larger is not None
+    assert on_larger.xy[0, 0] == pytest.approx(320.0, abs=1.0)
+
+
+def test_gaze_of_another_camera_is_left_out() -> None:
+    foreign = [(0, gaze_sample(30.0, frame_id="glasses"))]
+    assert gaze_near_frame(foreign, 0, "head", (320, 240), SIZE) is None
+    assert gaze_near_frame(foreign, 0, "", (320, 240), SIZE) is not None
+    assert gaze_near_frame([(0, gaze_sample(30.0, frame_id=""))], 0, "head", (320, 240), SIZE) is not None
