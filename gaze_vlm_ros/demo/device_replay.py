@@ -1,6 +1,6 @@
-"""The demo on a real recording: simulated glasses replay it to the real client; bag, check, fit, predictions.
+"""The demo on a real recording: simulated glasses replay it to the real client; then bag, check, fit, predictions.
 
-Everything happens in the programs that users run: nodes and training scripts. Every figure is computed from this run.
+Each step runs the programs that users run: nodes and training scripts. Every figure is computed from this run.
 """
 
 from __future__ import annotations
@@ -15,16 +15,19 @@ import numpy as np
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.roles import CAMERA_TYPES, LABEL_TYPE
-from gaze_vlm_ros.demo.gaze_frames import gaze_at, gaze_on_frames, save_pictures
+from gaze_vlm_ros.demo.device_replay_summary import print_summary
+from gaze_vlm_ros.demo.gaze_frames import gaze_on_frames, save_pictures
 from gaze_vlm_ros.demo.output_folder import fresh_folder
+from gaze_vlm_ros.demo.simulated_glasses import address_of, glasses_command, longest_gap_s, replayable
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.neon.recording import NativeRecording, read_recording
+from gaze_vlm_ros.neon.recording import NativeRecording
 from gaze_vlm_ros.nodes.child_processes import (
     Child,
     StepFailed,
     node_command,
     private_ros_environment,
     python_command,
+    require_running,
     started,
     training_command,
     wait_for_line,
@@ -36,20 +39,11 @@ from gaze_vlm_ros.storage.package_files import shared_file
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
-HOST = "127.0.0.1"
 CAMERA = "camera/image_raw/compressed"  # the raw images are 170 MB/s
-# What the child processes write into the output folder.
+# Files that the child processes write into the output folder.
 BAG, FIT = "bag", "fit"
 DEVICE_LOG, DELIVERED_LOG = "device.json", "delivered.json"
 LIVE, LIVE_DELIVERED_LOG = "live.json", "live_delivered.json"
-
-
-class RecordingNotFound(GazeVlmError):
-    """The folder that is to be replayed is not there."""
-
-
-class StreamMissing(GazeVlmError):
-    """The recording lacks the scene video, or gaze while there is video."""
 
 
 class RecordingInside(GazeVlmError):
@@ -57,16 +51,16 @@ class RecordingInside(GazeVlmError):
 
 
 class ReplayDiffers(GazeVlmError):
-    """Something that the glasses delivered is not in the bag, or not as it was recorded."""
+    """The bag lacks something that the glasses delivered, or differs from the recording."""
 
 
 class MoreThanCamera(GazeVlmError):
-    """The predictor listens to something that is no camera; it must do without gaze."""
+    """The predictor subscribes to more than the camera; it must do without gaze."""
 
 
 @dataclass(frozen=True)
 class ReplaySettings:
-    """config/demo_replay.yaml says what each is."""
+    """Settings of the demo; config/demo_replay.yaml explains each."""
 
     clock_offset_s: float
     drift_ppm: float
@@ -81,14 +75,14 @@ class ReplaySettings:
 
 
 def run_device_replay(folder: Path, out: Path, seed: int) -> int:
-    """Replay the native Neon recording `folder`; everything goes into `out`.
+    """Run the demo on the native Neon recording `folder`, into the folder `out`.
 
-    Raises RecordingNotFound, NotANeonRecording, StreamMissing, RecordingInside and NotOurs before anything is started,
+    Raises RecordingNotFound, NotANeonRecording, StreamMissing, RecordingInside and NotOurs before anything starts,
     then StepFailed, ReplayDiffers, MoreThanCamera and what the steps raise.
     """
     recording = replayable(folder)
     if out.resolve() in (folder.resolve(), *folder.resolve().parents):
-        raise RecordingInside(f"{out} holds the recording {folder}, and would be emptied; give another --out")
+        raise RecordingInside(f"{out} contains the recording {folder} and would be emptied; give another --out")
     config = "config/demo_replay.yaml"
     settings = replace(load_settings_file(ReplaySettings, [shared_file(config)], example=config), seed=seed)
     fresh_folder(out, asdict(settings) | {"recording": str(folder)})
@@ -116,29 +110,17 @@ def run_device_replay(folder: Path, out: Path, seed: int) -> int:
     return 0
 
 
-def replayable(folder: Path) -> NativeRecording:
-    """The recording, with gaze on its scene video. Raises RecordingNotFound, NotANeonRecording, StreamMissing."""
-    if not folder.is_dir():
-        raise RecordingNotFound(f"no such folder: {folder}; give the folder that the Neon Companion app wrote")
-    recording = read_recording(folder)
-    if not len(recording.frame_stamps_ns):
-        raise StreamMissing(f"{folder} has no scene video that can be read; give another recording")
-    if not np.isfinite(gaze_at(recording.gaze.stamps_ns, recording.gaze.xy_px, recording.frame_stamps_ns)).any():
-        raise StreamMissing(f"{folder} has no gaze at the time of any of its frames; give another recording")
-    return recording
-
-
 def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> dict[str, Any]:
-    """Replay the recording once into a bag, over DDS, with scripted labels; what reached the bag."""
+    """Replay the recording once into a bag, over DDS, with scripted labels. Return what reached the bag."""
     draw = np.random.default_rng(settings.seed)
     offset_s = draw.uniform(-settings.clock_offset_s, settings.clock_offset_s)
     drift_ppm = draw.uniform(-settings.drift_ppm, settings.drift_ppm)
     status = StatusLine(f"1/5  Record: glasses whose clock is off by {offset_s:+.3f} s and {drift_ppm:+.1f} ppm")
-    print("    Labels are SCRIPTED: they take turns by the clock and mean nothing about the video.", flush=True)
+    print("    Labels are SCRIPTED: they alternate by the clock and mean nothing about the video.", flush=True)
     environment, logs = private_ros_environment(), out / "logs"
     device = Child(
         "simulated glasses",
-        _device_command(recording, settings, offset_s, drift_ppm, "--once", "--log", out / DEVICE_LOG),
+        glasses_command(recording, settings.transport, offset_s, drift_ppm, "--once", "--log", out / DEVICE_LOG),
         logs / "device.log",
         environment,
     )
@@ -150,7 +132,7 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
     )
     parameters = {
         "bag": str(out / BAG), "session": "neon_replay", "task": "scripted labels", "tracker": "Pupil Labs Neon",
-        "stop_when_silent_s": 3.0 + _longest_gap_s(recording), "wait_s": 60.0,
+        "stop_when_silent_s": 3.0 + longest_gap_s(recording), "wait_s": 60.0,
     }  # fmt: skip
     recorder = Child("recorder", node_command("recorder", parameters, logs / "recorder.yaml"),
                      logs / "recorder.log", environment)  # fmt: skip
@@ -158,23 +140,23 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
         wait_for_line(labels, "is ready", 60)
         streams = ["world", "gaze", *(["imu"] if len(recording.imu.stamps_ns) else [])]
         parameters = {
-            "address": _address(device), "streams": streams, "delivered_log": str(out / DELIVERED_LOG),
+            "address": address_of(device), "streams": streams, "delivered_log": str(out / DELIVERED_LOG),
             "wait_for_subscribers": [CAMERA, "camera/camera_info", "gaze", "imu"],
         }  # fmt: skip
         glasses = Child("eye_tracker", node_command("eye_tracker", parameters, logs / "eye_tracker.yaml"),
                         logs / "eye_tracker.log", environment)  # fmt: skip
         with started(glasses):
             first_ns, last_ns = recording.span_ns
-            deadline = time.monotonic() + 90 + (last_ns - first_ns) / 1e9 + _longest_gap_s(recording)
+            deadline = time.monotonic() + 90 + (last_ns - first_ns) / 1e9 + longest_gap_s(recording)
             while recorder.running() and time.monotonic() < deadline:
-                _must_run(glasses, labels)
+                require_running(glasses, labels)
                 status.show(recorder.last_line())
                 time.sleep(0.2)
-            # By its own silence, so that what the eye_tracker still had to encode is in the bag.
+            # The recorder ends after a silence, so that frames the eye_tracker still had to encode are in the bag.
             recorder.must_succeed(1)
             device.must_succeed(10)
-            _stop(glasses)
-            _stop(labels)
+            glasses.stop_cleanly()
+            labels.stop_cleanly()
     with open_bag(out / BAG) as bag:
         totals = {topic: asdict(total) for topic, total in bag.totals.items()}
         written_labels = sum(map(len, bag.streams_of(LABEL_TYPE)))
@@ -187,19 +169,19 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
 
 
 def show_bag(out: Path) -> None:
-    """Print what `gaze-vlm bag info` says of the bag."""
+    """Print the output of `gaze-vlm bag info`."""
     status = StatusLine("2/5  Look: gaze-vlm bag info")
     command = python_command("gaze_vlm_ros.cli", "bag", "info", out / BAG)
     child = Child("gaze-vlm bag info", command, out / "logs" / "bag_info.log", private_ros_environment())
     with started(child):
         child.must_succeed(60)
     _print_indented(child.log.read_text())
-    status.done("read from the bag alone")
+    status.done("read from the bag")
 
 
 def check(recording: NativeRecording, settings: ReplaySettings, out: Path) -> dict[str, Any]:
     """Compare the bag with the recording, sample by sample, and draw gaze on frames. Raises ReplayDiffers."""
-    status = StatusLine("3/5  Check: the bag beside the recording, on the recording's own clock")
+    status = StatusLine("3/5  Check: compare the bag with the recording, on the recording's own clock")
     result = check_replay(out / BAG, recording.folder, out / DELIVERED_LOG, out / DEVICE_LOG)
     _print_indented(result.table())
     if not result.ok:
@@ -223,7 +205,7 @@ def check(recording: NativeRecording, settings: ReplaySettings, out: Path) -> di
 
 
 def fit(settings: ReplaySettings, out: Path) -> dict[str, Any]:
-    """A few training steps on the bag; how many windows it gave, and the losses."""
+    """Run a few training steps on the bag. Return the number of windows, and the losses."""
     status = StatusLine(
         "4/5  Fit: a few steps of a tiny model on this bag's windows; its answers are the scripted labels"
     )
@@ -252,8 +234,11 @@ def fit(settings: ReplaySettings, out: Path) -> dict[str, Any]:
 
 
 def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path) -> dict[str, Any]:
-    """The predictor node on the video, replayed again as a camera alone; what a consumer saw. Raises MoreThanCamera."""
-    status = StatusLine(f"5/5  Predict: the video again, as a camera alone, for {settings.live_s:.0f} s")
+    """Run the predictor on the video, replayed again without gaze. Return what a consumer received.
+
+    Raises MoreThanCamera.
+    """
+    status = StatusLine(f"5/5  Predict: the video again, without gaze, for {settings.live_s:.0f} s")
     environment, logs = private_ros_environment(), out / "logs"
     view = Child(
         "live view", python_command("gaze_vlm_ros.nodes.live_view", out / LIVE), logs / "live_view.log", environment
@@ -263,13 +248,16 @@ def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path
         "predictor", node_command("predictor", parameters, logs / "predictor.yaml"), logs / "predictor.log", environment
     )
     device = Child(
-        "simulated glasses", _device_command(recording, settings, 0.0, 0.0), logs / "live_device.log", environment
+        "simulated glasses",
+        glasses_command(recording, settings.transport, 0.0, 0.0),
+        logs / "live_device.log",
+        environment,
     )
     with started(view, predictor, device):
         for child in (view, predictor):
             wait_for_line(child, "is ready", 120)
         parameters = {
-            "address": _address(device), "streams": ["world"], "wait_for_subscribers": [CAMERA],
+            "address": address_of(device), "streams": ["world"], "wait_for_subscribers": [CAMERA],
             "delivered_log": str(out / LIVE_DELIVERED_LOG),
         }  # fmt: skip
         glasses = Child("eye_tracker", node_command("eye_tracker", parameters, logs / "live_eye_tracker.yaml"),
@@ -278,19 +266,21 @@ def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path
             wait_for_line(device, "is being played", 60)
             stop = time.monotonic() + settings.live_s
             while (left_s := stop - time.monotonic()) > 0:
-                _must_run(view, predictor, glasses, device)
+                require_running(view, predictor, glasses, device)
                 status.show(f"{left_s:.0f} s left; {predictor.last_line()}")
                 time.sleep(0.2)
             subscribed = _subscriptions("predictor", CAMERA, environment, logs / "subscriptions.log")
             for child in (predictor, view, glasses, device):
-                _stop(child)
+                child.stop_cleanly()
     seen = json.loads((out / LIVE).read_text())["summary"]
     camera = json.loads((out / LIVE_DELIVERED_LOG).read_text())
     if more := [topic for topic, types in subscribed.items() if not set(types) <= set(CAMERA_TYPES)]:
-        raise MoreThanCamera(f"the predictor subscribes {', '.join(more)}, expected the camera alone")
+        raise MoreThanCamera(f"the predictor subscribes to {', '.join(more)}, expected only the camera")
     if not seen["answered_frames"]:
         raise StepFailed(f"no prediction had an answer: {seen['status_counts']}; see {predictor.log}")
-    status.done(f"{seen['predictions']} predictions arrived; the predictor subscribes {', '.join(subscribed)}: no gaze")
+    status.done(
+        f"{seen['predictions']} predictions arrived; the predictor subscribes to {', '.join(subscribed)}: no gaze"
+    )
     return {
         "frames": len(camera["streams"]["world"]["header_ns"]),
         "frames_dropped": camera["dropped"],  # encoding JPEG fell behind the camera
@@ -302,71 +292,13 @@ def predict_live(recording: NativeRecording, settings: ReplaySettings, out: Path
     }
 
 
-def print_summary(summary: dict[str, Any], out: Path) -> None:
-    """What this run showed, computed from it."""
-    recorded, fitted, live = summary["recorded"], summary["fit"], summary["live"]
-    gaze, labels, latency_ms = summary["check"]["gaze_on_frames"], recorded["scripted_labels"], live["latency_ms"]
-    print()
-    for stream in summary["check"]["streams"]:
-        print(
-            f"{stream['name']}: {stream['recorded']} recorded, {stream['delivered']} delivered by the client, "
-            f"{stream['in_bag']} of those in the bag; acquisition times within {stream['header_error_ms']:.3f} ms"
-        )
-    print(
-        f"gaze on {gaze['frames']} frames: {gaze['difference_px']['max']:.4f} px from the recording's at most\n"
-        f"labels: {labels['in_bag']} of {labels['published']} in the bag; scripted, they mean nothing about the video\n"
-        f"fit: {fitted['windows']} windows, {fitted['gaze_share']:.0%} with gaze, {fitted['steps']} steps, "
-        f"KL to gaze {fitted['first']['kl']:.3f} to {fitted['last']['kl']:.3f}\n"
-        f"live: {live['predictions']} predictions on {live['answered_frames']} of {live['frames']} frames, from the "
-        f"camera alone; acquisition to consumer p50 {latency_ms['p50']:.0f} ms, p95 {latency_ms['p95']:.0f} ms; "
-        f"{live['frames_dropped']} frames dropped\n"
-        f"{summary['duration_s']:.0f} s; {out / 'summary.json'}"
-    )
-
-
-def _device_command(
-    recording: NativeRecording, settings: ReplaySettings, offset_s: float, drift_ppm: float, *more: object
-) -> list[str]:
-    """Command line of the simulated glasses, on a free port."""
-    return python_command(
-        "gaze_vlm_ros.sim.neon_device", recording.folder, "--host", HOST, "--port", 0, "--transport",
-        settings.transport, f"--clock-offset-s={offset_s:.6f}", f"--drift-ppm={drift_ppm:.6f}", *more,
-    )  # fmt: skip
-
-
-def _address(device: Child) -> str:
-    """host:port of the glasses, once they listen."""
-    wait_for_line(device, f" at {HOST}:", 60)
-    line = next(line for line in device.log.read_text().splitlines() if f" at {HOST}:" in line)
-    return line.rpartition(" ")[2]
-
-
-def _longest_gap_s(recording: NativeRecording) -> float:
-    """Longest time in which no stream has a sample: between two parts of a recording it may be long."""
-    stamps_ns = (recording.frame_stamps_ns, recording.gaze.stamps_ns, recording.imu.stamps_ns)
-    return float(np.diff(np.sort(np.concatenate(stamps_ns))).max()) / 1e9
-
-
-def _must_run(*children: Child) -> None:
-    """Raises StepFailed where one of them has ended."""
-    for child in children:
-        if not child.running():
-            raise StepFailed(f"{child.name} ended too early: {child.last_line()}; see {child.log}")
-
-
-def _stop(child: Child) -> None:
-    """Stop it as Ctrl-C would. Raises StepFailed unless it exits with 0."""
-    if (code := child.stop()) != 0:
-        raise StepFailed(f"{child.name} failed (exit code {code}): {child.last_line()}; see {child.log}")
-
-
 def _published(labels: Child) -> int:
-    """How many labels the publisher counted, in its last line."""
+    """Number of labels that the publisher reports in its last line."""
     return int(labels.last_line().split()[1])
 
 
 def _subscriptions(node: str, topic: str, environment: dict[str, str], log: Path) -> dict[str, list[str]]:
-    """Types of each topic that a running node subscribes, once it is known to subscribe `topic`."""
+    """Types of each topic that a running node subscribes to, once it is known to subscribe to `topic`."""
     child = Child("subscriptions", python_command("gaze_vlm_ros.nodes.subscriptions", node, topic), log, environment)
     with started(child):
         child.must_succeed(60)

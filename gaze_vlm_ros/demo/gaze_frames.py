@@ -1,4 +1,4 @@
-"""Gaze on frames: what a bag says of a frame beside what the recording that was replayed into it says of the same."""
+"""Gaze on frames: compare a bag with the recording that was replayed into it, frame by frame."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ RING_RGB, CROSS_RGB = (0, 255, 0), (255, 0, 255)
 
 @dataclass(frozen=True)
 class GazeOnFrames:
-    """Gaze at the time of each frame, from the bag by the bag's times and from the recording by the recording's."""
+    """Gaze at the time of each frame: from the bag by its own times, and from the recording by its own times."""
 
     frame: NDArray[np.int64]  # (N,) index in the bag's frames
     recorded_s: NDArray[np.float64]  # (N,) since the recording's first sample
@@ -33,15 +33,15 @@ class GazeOnFrames:
 
     @property
     def difference_px(self) -> NDArray[np.float64]:
-        """(N,) distance between the two."""
+        """(N,) distance between the two, px."""
         distance: NDArray[np.float64] = np.linalg.norm(self.bag_px - self.recorded_px, axis=1)
         return distance
 
 
 def gaze_on_frames(session: Session, recording: NativeRecording, clock: SkewedClock, starts_ns: int) -> GazeOnFrames:
-    """Every frame that is in the recording and in the bag, with gaze in both.
+    """Match the frames of the recording and the bag that have gaze in both.
 
-    clock, starts_ns: of the simulated glasses, and when on it the recording began. Raises NoGaze.
+    clock: of the simulated glasses. starts_ns: when the recording began, by that clock. Raises NoGaze.
     """
     gaze = require_gaze(session)
     first_ns = recording.span_ns[0]
@@ -55,10 +55,10 @@ def gaze_on_frames(session: Session, recording: NativeRecording, clock: SkewedCl
 
 
 def gaze_at(stamps_ns: NDArray[np.int64], xy: NDArray[np.floating], at_ns: NDArray[np.int64]) -> NDArray[np.float64]:
-    """(M, 2) px: gaze on the straight line between the samples around each time; NaN where they are too far apart.
+    """(M, 2) px: gaze interpolated linearly between the samples around each time; NaN where they are too far apart.
 
-    Not the nearest sample: of two that are equally near, microseconds would decide which it is.
-    stamps_ns: (N,) ascending. xy: (N, 2) px.
+    The nearest sample would not do: between two that are equally near, microseconds would decide.
+    stamps_ns: (N,) ascending. xy: (N, 2) px. at_ns: (M,).
     """
     if len(stamps_ns) < 2:
         return np.full((len(at_ns), 2), np.nan)
@@ -72,21 +72,21 @@ def gaze_at(stamps_ns: NDArray[np.int64], xy: NDArray[np.floating], at_ns: NDArr
 
 
 def save_pictures(frames: FrameStream, gaze: GazeOnFrames, count: int, folder: Path) -> list[Path]:
-    """Write `count` of the frames, evenly spread, as PNG into a new `folder`; their paths.
+    """Write `count` of the frames, evenly spread, as PNG into a new `folder`. Return their paths.
 
-    A ring is where the bag has gaze, a cross where the recording has it.
+    A ring marks the bag's gaze, a cross the recording's.
     """
     folder.mkdir()
     paths = []
     for row in np.unique(np.linspace(0, len(gaze.frame) - 1, count).round().astype(int)):
-        picture = draw(frames.rgb(int(gaze.frame[row])), gaze.bag_px[row], gaze.recorded_px[row])
+        picture = draw_gaze_marks(frames.rgb(int(gaze.frame[row])), gaze.bag_px[row], gaze.recorded_px[row])
         paths.append(folder / f"gaze_at_{gaze.recorded_s[row]:06.3f}_s.png")
         cv2.imwrite(str(paths[-1]), cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     return paths
 
 
-def draw(rgb: RGB, ring_px: NDArray[np.float64], cross_px: NDArray[np.float64]) -> RGB:
-    """A copy of `rgb` with a green ring around `ring_px` and a magenta cross at `cross_px`, sized by its width."""
+def draw_gaze_marks(rgb: RGB, ring_px: NDArray[np.float64], cross_px: NDArray[np.float64]) -> RGB:
+    """Copy `rgb` with a green ring around `ring_px` and a magenta cross at `cross_px`; their size follows its width."""
     picture = rgb.copy()
     radius, line = max(6, rgb.shape[1] // 40), max(1, rgb.shape[1] // 400)
     ring, cross = ((int(x), int(y)) for x, y in np.floor([ring_px, cross_px]))  # the pixels that hold them

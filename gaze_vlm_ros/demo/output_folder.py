@@ -1,4 +1,4 @@
-"""The demo's own folder: made anew by every run, and never anybody else's."""
+"""The demo's output folder: emptied by every run, and never a folder that no demo wrote."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class NotOurs(GazeVlmError):
 
 
 def fresh_folder(out: Path, settings: Mapping[str, Any]) -> None:
-    """Make `out`, empty but for the settings; an earlier demo there is removed. Raises NotOurs for anything else."""
+    """Create `out` with nothing but the settings. An earlier demo there is removed; anything else raises NotOurs."""
     if out.exists():
         if not out.is_dir() or (any(out.iterdir()) and not (out / MARKER).is_file()):
-            raise NotOurs(f"{out} is there and no demo wrote it; give another --out")
+            raise NotOurs(f"{out} exists, and no demo wrote it; give another --out")
         shutil.rmtree(out)
     out.mkdir(parents=True)
     (out / MARKER).write_text(json.dumps(settings, indent=1) + "\n")

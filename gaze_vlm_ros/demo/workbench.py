@@ -1,6 +1,6 @@
 """The demo on the simulated workbench: record over DDS, fit with two controls, predict live, report.
 
-Everything happens in the programs that users run: nodes and training scripts. Every figure is computed from this run.
+Each step runs the programs that users run: nodes and training scripts. Every figure is computed from this run.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from typing import Any
 import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.demo.jobs import run_side_by_side
 from gaze_vlm_ros.demo.output_folder import fresh_folder
+from gaze_vlm_ros.demo.workbench_summary import held_out_figures, print_summary
 from gaze_vlm_ros.nodes.child_processes import (
     Child,
-    StepFailed,
     node_command,
     private_ros_environment,
     python_command,
@@ -33,15 +34,14 @@ from gaze_vlm_ros.storage.package_files import shared_file
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
-AT_ONCE = 2  # jobs side by side, one per core of a small machine
-# What the fits are called in figures and files. The two controls tell what gaze adds from what the extra loss does.
+# Names of the fits in figures and files. The two controls separate what gaze adds from what the extra loss does.
 ARMS = {"gaze": "real", "no gaze (λ = 0)": "none", "shuffled gaze": "shuffled"}
 RECORDED = ["camera/image_raw/compressed", "gaze", "label"]
 
 
 @dataclass(frozen=True)
 class DemoSettings:
-    """config/demo.yaml says what each is."""
+    """Settings of the demo; config/demo.yaml explains each."""
 
     training_sessions: int
     held_out_sessions: int
@@ -67,9 +67,9 @@ class SessionPlan:
 
 
 def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
-    """The whole demo into folder `out`. Raises StepFailed, NotOurs and what the steps raise.
+    """Run the whole demo into the folder `out`. Raises StepFailed, NotOurs and what the steps raise.
 
-    config: sizes of everything; None = config/demo.yaml.
+    config: number and length of everything; None = config/demo.yaml.
     """
     config = config or shared_file("config/demo.yaml")
     settings = replace(load_settings_file(DemoSettings, [config], example="config/demo.yaml"), seed=seed)
@@ -89,18 +89,18 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
         "settings": asdict(settings),
         "fit_settings": yaml.safe_load((out / _folder("gaze") / "settings.yaml").read_text()),
         "recorded": recorded,
-        "held_out": {arm: _figures(evaluations[arm]) for arm in ARMS},
+        "held_out": {arm: held_out_figures(evaluations[arm]) for arm in ARMS},
         "live": live,
         "duration_s": round(time.monotonic() - began, 1),
     }
     (out / "summary.json").write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n")
     report(out)
-    print_summary(summary, out)
+    print_summary(summary, ARMS, out)
     return 0
 
 
 def plan_sessions(settings: DemoSettings) -> list[SessionPlan]:
-    """Training sessions, held-out ones and misleading ones; each is of a person of its own."""
+    """Plan training, held-out and misleading sessions, each with its own person."""
     kinds = [
         ("train", settings.training_sessions, "workbench"),
         ("held_out", settings.held_out_sessions, "workbench"),
@@ -116,13 +116,13 @@ def plan_sessions(settings: DemoSettings) -> list[SessionPlan]:
 
 
 def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -> dict[str, Any]:
-    """Record every session over DDS; what reached the bags and what was lost, summed over them by topic."""
+    """Record every session over DDS. Return what reached the bags and what was lost, summed by topic."""
     status = StatusLine(
         f"1/5  Record: {len(sessions)} sessions of {settings.session_s:.0f} s over DDS, {settings.speed:g}x real time"
     )
 
     def start(plan: SessionPlan) -> list[Child]:
-        shutil.rmtree(out / "bags" / plan.name, ignore_errors=True)  # of an attempt that lost messages
+        shutil.rmtree(out / "bags" / plan.name, ignore_errors=True)  # left by an attempt that lost messages
         environment = private_ros_environment()
         logs = out / "logs"
         recorder = {
@@ -141,7 +141,7 @@ def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -
 
     timeout_s = 120 + 10 * settings.session_s / settings.speed
     jobs = [(plan.name, partial(start, plan)) for plan in sessions]
-    # Played faster than they happen, sessions can lose messages where other programs use the machine.
+    # Sessions played faster than real time can lose messages while other programs use the machine.
     again = run_side_by_side(jobs, timeout_s, status, lambda child: child.last_line(), attempts=3)
     totals: dict[str, dict[str, int]] = {}
     size_bytes = 0
@@ -162,8 +162,10 @@ def record(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -
 
 
 def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
-    """Fit with real gaze and both controls: the same windows, seeds and steps."""
-    status = StatusLine("2/5  Fit: the same model three times, with gaze, without, and with gaze of other moments")
+    """Fit with real gaze and both controls on the same windows, with the same seeds and steps."""
+    status = StatusLine(
+        "2/5  Fit: the same model three times, with gaze, without gaze, and with gaze from other moments"
+    )
     environment = private_ros_environment()
 
     def start(arm: str) -> list[Child]:
@@ -187,8 +189,10 @@ def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
 
 
 def evaluate(held_out: Sequence[Path], out: Path) -> dict[str, dict[str, Any]]:
-    """Ask every checkpoint about all held-out sessions; the scores of each."""
-    status = StatusLine(f"3/5  Evaluate: {len(held_out)} sessions that no fit has seen, in half of them the sign lies")
+    """Evaluate every checkpoint on all held-out sessions. Return the scores of each."""
+    status = StatusLine(
+        f"3/5  Evaluate: {len(held_out)} sessions that no fit has seen; the sign misleads in half of them"
+    )
     environment = private_ros_environment()
 
     def start(arm: str) -> list[Child]:
@@ -198,7 +202,7 @@ def evaluate(held_out: Sequence[Path], out: Path) -> dict[str, dict[str, Any]]:
         )
         return [Child(f"evaluation of {arm}", command, out / "logs" / f"evaluate_{_folder(arm)}.log", environment)]
 
-    # One first: it prepares the windows for the others.
+    # The first evaluation prepares the windows for the others.
     first, *others = ARMS
     run_side_by_side([(first, partial(start, first))], 900, status, lambda child: _short_progress(child.last_line()))
     jobs = [(arm, partial(start, arm)) for arm in others]
@@ -208,8 +212,8 @@ def evaluate(held_out: Sequence[Path], out: Path) -> dict[str, dict[str, Any]]:
 
 
 def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
-    """The predictor node beside a new live session of a new person, in real time; what a consumer saw of it."""
-    print(f"\n=== 4/5  Predict: a new person, live for {settings.live_s:.0f} s; the predictor sees the camera alone")
+    """Run the predictor in real time on a session of a new person. Return what a consumer received."""
+    print(f"\n=== 4/5  Predict: a new person, live for {settings.live_s:.0f} s; the predictor only sees the camera")
     environment = private_ros_environment()
     logs, result = out / "logs", out / "live.json"
     seed = settings.seed * 10_000 + 9_000
@@ -239,16 +243,15 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
                 shown = _print_new_lines(view, shown)
                 time.sleep(0.2)
             world.must_succeed(60)
-        time.sleep(1.0)  # the last predictions are on their way
-        if node.stop() != 0:
-            raise StepFailed(f"predictor failed: {node.last_line()}; see {node.log}")
+        time.sleep(1.0)  # let the last predictions arrive
+        node.stop_cleanly()
         view.stop()
         _print_new_lines(view, shown)
     return {"seed": seed, "person": "iris", **json.loads(result.read_text())["summary"]}
 
 
 def report(out: Path) -> None:
-    """build report.html from the three fits and their evaluations."""
+    """Build report.html from the three fits and their evaluations."""
     status = StatusLine("5/5  Report")
     runs = [f"{arm}={out / _folder(arm)}:{out / _folder(arm)}_scores.json" for arm in ARMS]
     command = training_command("report.py", "--out", out / "report.html", *runs)
@@ -258,111 +261,18 @@ def report(out: Path) -> None:
     status.done(f"{out / 'report.html'}")
 
 
-def print_summary(summary: dict[str, Any], out: Path) -> None:
-    """What this run showed, computed from it."""
-    print(f"\n{'held-out sessions':<18}{'fit':<18}{'accuracy':>9}{'95 % interval':>16}{'attention on gaze':>19}")
-    scenes = list(summary["held_out"]["gaze"])
-    for scene in scenes:
-        for arm in ARMS:
-            figures = summary["held_out"][arm][scene]
-            low, high = figures["accuracy_95"]
-            span = f"{low:.2f} to {high:.2f}" if low is not None else "-"
-            print(
-                f"{scene:<18}{arm:<18}{figures['accuracy']:>9.3f}{span:>16}{figures['attention_gaze_overlap']:>19.3f}"
-            )
-    live, recorded = summary["live"], summary["recorded"]
-    latency = live["latency_ms"]
-    print(f"\nrecorded: {recorded['messages']} messages, {recorded['lost']} lost")
-    if live["answered_frames"]:
-        print(
-            f"live: {live['predictions']} predictions, camera to consumer p50 {latency['p50']:.0f} ms, "
-            f"p95 {latency['p95']:.0f} ms; right for {live['accuracy']:.0%} of {live['actions']} actions, "
-            f"median {live['median_lead_s']:.2f} s before they began"
-        )
-    print(f"{summary['duration_s'] / 60:.1f} minutes; {out / 'summary.json'}, {out / 'report.html'}")
-
-
-def run_side_by_side(
-    jobs: Sequence[tuple[str, Callable[[], list[Child]]]],
-    timeout_s: float,
-    status: StatusLine,
-    describe: Callable[[Child], str],
-    attempts: int = 1,
-) -> list[str]:
-    """Run jobs, AT_ONCE at a time; each is a name and what starts its processes.
-
-    A process that fails ends its job, which is begun again until it was tried `attempts` times; the names of those that
-    were begun again. The last failure ends all.
-    """
-    waiting = list(jobs)
-    running: list[tuple[str, Callable[[], list[Child]], list[Child], float]] = []
-    again: list[str] = []
-    done = 0
-    try:
-        while waiting or running:
-            while waiting and len(running) < AT_ONCE:
-                name, start = waiting.pop(0)
-                running.append((name, start, start(), time.monotonic() + timeout_s))
-            for job in list(running):
-                name, start, children, deadline = job
-                try:
-                    for child in children:
-                        if not child.running():
-                            child.must_succeed(0)
-                except StepFailed as error:
-                    if again.count(name) + 1 >= attempts:
-                        raise
-                    print(f"    {name} is begun again: {error}", flush=True)
-                    for child in children:
-                        child.kill()
-                    running.remove(job)
-                    again.append(name)
-                    waiting.insert(0, (name, start))
-                    continue
-                if all(not child.running() for child in children):
-                    running.remove(job)
-                    done += 1
-                elif time.monotonic() > deadline:
-                    raise StepFailed(f"{name} did not end within {timeout_s:.0f} s; see {children[0].log}")
-            doing = "  |  ".join(f"{name}: {describe(children[0])}" for name, _, children, _ in running)
-            doing = doing.replace("(no output)", "starting")
-            status.show(f"{done} of {len(jobs)} done; {doing}")
-            time.sleep(0.3)
-    finally:
-        for _, _, children, _ in running:
-            for child in children:
-                child.kill()
-    return again
-
-
 def _folder(arm: str) -> str:
     return f"fit_{ARMS[arm]}"
 
 
-def _figures(scores: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """What the summary keeps of one evaluation, by kind of scene."""
-    return {
-        scene: {
-            "windows": group["windows"],
-            "sessions": group["sessions"],
-            "accuracy": group["top1"]["value"],
-            "accuracy_95": [group["top1"]["low"], group["top1"]["high"]],
-            "generated_exact": group["exact_match"]["value"],
-            "attention_gaze_overlap": group["attention"]["top_k_overlap"],
-            "attention_gaze_kl": group["attention"]["kl"],
-        }
-        for scene, group in scores["groups"].items()
-    }
-
-
 def _short_progress(line: str) -> str:
-    """A progress bar without the bar."""
+    """Text of a progress bar, without the bar."""
     head, bar, tail = line.partition("|")
     return f"{head.strip()} {tail.rpartition('|')[2].strip()}" if bar else line
 
 
 def _print_new_lines(child: Child, shown: int) -> int:
-    """Print the lines of a child's log from number `shown` on; the number of lines there are now."""
+    """Print the lines of a child's log from number `shown` on. Return how many lines there are."""
     lines = child.log.read_text(errors="replace").splitlines()
     for line in lines[shown:]:
         print(f"    {line}", flush=True)

@@ -1,8 +1,8 @@
-"""Shows a bag's camera to the predictor: `python -m gaze_vlm_ros.nodes.bag_player BAG OUT RATE_HZ`.
+"""Play a bag's camera to the predictor: `python -m gaze_vlm_ros.nodes.bag_player BAG OUT RATE_HZ`.
 
-In lock-step: a frame is shown, and where the predictor is to be asked about it, the next one waits for what it says. So
-nothing depends on the computer's speed, and simulated time runs as fast as the model. OUT becomes a bag of what the
-predictor said: one message for each question, at the time that its answer would have come live.
+The player runs in lock-step with the predictor: after a frame that is due for a query it waits for the prediction
+before it shows the next frame. So no result depends on the computer's speed, and simulated time runs as fast as the
+model. OUT becomes a bag with one prediction per query, at the time that it would have arrived live.
 """
 
 from __future__ import annotations
@@ -35,35 +35,35 @@ from gaze_vlm_ros.video.images import DamagedImage
 from gaze_vlm_ros.video.video_stream import is_video
 
 CAMERA = "camera/image_raw"  # the predictor's default
-# A message about a frame by these statuses is the predictor's last word about it.
+# A message about a frame with one of these statuses is final.
 FINAL = (
     ActionPrediction.STATUS_OK, ActionPrediction.STATUS_ABSTAIN,
     ActionPrediction.STATUS_NO_INPUT, ActionPrediction.STATUS_ERROR,
 )  # fmt: skip
-AGAIN_S = 2.0  # a frame that was shown before the predictor could see it is shown again; one that it has it ignores
-SILENT_S = 120.0  # longer than any model thinks that could serve a robot
+REPEAT_S = 2.0  # show a frame again that the predictor may have missed; it ignores frames that it has
+SILENT_S = 120.0  # longer than the inference of any model that could serve a robot
 
 
-class NoWord(GazeVlmError):
-    """The predictor looks at no frame, or says nothing about one."""
+class PredictorSilent(GazeVlmError):
+    """The predictor does not subscribe to the camera, or publishes nothing for a frame."""
 
 
-class Player(Node):
-    """Shows frames until one is to be asked about, and goes on when the predictor has spoken of it."""
+class BagPlayer(Node):
+    """Shows frames up to the next one that is due for a query, and goes on when its prediction arrives."""
 
     def __init__(self, bag_path: Path, out: Path, rate_hz: float) -> None:
         super().__init__("replay")
         bag = open_bag(bag_path)
         camera = camera_stream(bag)
-        assert camera is not None  # as the one who starts this has seen
+        assert camera is not None  # checked by the program that starts the player
         self._frames = FrameStream(camera)
-        self._decodes = is_video(camera)  # the predictor takes pictures alone
+        self._decodes = is_video(camera)  # the predictor only takes pictures
         is_compressed = not self._decodes and camera.type_name == "sensor_msgs/msg/CompressedImage"
         self._period_s, self._due = 1.0 / rate_hz, -math.inf
         self._knows_model = False
-        self._next = 0  # frame
-        self._asked: int | None = None  # frame that the predictor is thinking about
-        self._questions = self._damaged = 0
+        self._next = 0  # index of the next frame
+        self._queried: int | None = None  # index of the frame whose prediction is awaited
+        self._queries = self._damaged = 0
         self._shown = self._moved = time.monotonic()
         self._writer = BagWriter(out, {"replayed": str(bag_path)})
         for name, kind in ((PREDICTIONS, "ActionPrediction"), (MODEL, "ModelInfo")):
@@ -82,28 +82,30 @@ class Player(Node):
         self.create_timer(0.1, self._watch)
 
     def _watch(self) -> None:
-        """Begin when the predictor looks; end where it does no more."""
+        """Start when the predictor subscribes; end when it has been silent for too long."""
         now = time.monotonic()
         if now - self._moved > SILENT_S:
-            raise NoWord(f"the predictor has said nothing for {SILENT_S:g} s, at frame {self._next}; see its log")
+            raise PredictorSilent(
+                f"the predictor has published nothing for {SILENT_S:g} s, at frame {self._next}; see its log"
+            )
         if not self._next:
             if self._knows_model and self._camera.get_subscription_count() and self._service.service_is_ready():
                 self._go_on()
-        elif self._asked is not None and now - self._shown > AGAIN_S:
-            self._show(self._asked)
+        elif self._queried is not None and now - self._shown > REPEAT_S:
+            self._show(self._queried)
 
     def _go_on(self) -> None:
-        """Show frames up to the next one that the predictor is to be asked about."""
+        """Show frames up to the next one that is due for a query."""
         while self._next < len(self._frames):
             index, self._next = self._next, self._next + 1
             if not self._show(index):
                 continue
             due = next_due(int(self._frames.stamps_ns[index]) / 1e9, self._due, self._period_s)
             if due is not None:
-                self._due, self._asked = due, index
+                self._due, self._queried = due, index
             else:
-                # The predictor's queue is short. Of what waits there, it takes an image before it answers a service.
-                # (wait_for_all_acked would wait for DDS's next heartbeat, 2 s.)
+                # The predictor's queue is short, so wait until it has taken the image: it takes images before it
+                # answers a service. wait_for_all_acked would wait for the next heartbeat of DDS, 2 s.
                 self._service.call_async(GetParameters.Request()).add_done_callback(self._on_seen)
             return
         raise NodeFinished()
@@ -113,7 +115,7 @@ class Player(Node):
         self._go_on()
 
     def _show(self, index: int) -> bool:
-        """Publish the frame, and that it is its time; False where it does not decode."""
+        """Publish a frame and its time on /clock. Return False where the frame does not decode."""
         try:
             message = self._picture(index) if self._decodes else self._frames.serialized(index)
         except DamagedImage:
@@ -139,25 +141,27 @@ class Player(Node):
 
     def _on_prediction(self, serialized: bytes) -> None:
         message = deserialize_message(serialized, ActionPrediction)
-        asked, stamp_ns = self._asked, header_stamp_ns(message)
-        if asked is None or message.status not in FINAL or stamp_ns != self._frames.stamps_ns[asked]:
-            return  # the last answer again, or that there is none yet
+        queried, stamp_ns = self._queried, header_stamp_ns(message)
+        if queried is None or message.status not in FINAL or stamp_ns != self._frames.stamps_ns[queried]:
+            return  # a repeated answer, or none yet
         inference_ns = nanoseconds(message.inference_time)
-        self._writer.write(PREDICTIONS, serialized, int(self._frames.arrivals_ns[asked]) + inference_ns)
-        self._asked, self._questions, self._moved = None, self._questions + 1, time.monotonic()
-        print(f"frame {asked + 1} of {len(self._frames)}: {self._questions} questions", flush=True)
+        self._writer.write(PREDICTIONS, serialized, int(self._frames.arrivals_ns[queried]) + inference_ns)
+        self._queried, self._queries, self._moved = None, self._queries + 1, time.monotonic()
+        print(f"frame {queried + 1} of {len(self._frames)}: {self._queries} queries", flush=True)
         self._go_on()
 
     def close(self) -> int:
+        """Close the bag and report damaged frames. Return the exit code."""
         self._writer.close()
         if self._damaged:
-            print(f"{self._questions} questions; {self._damaged} frames do not decode and were not shown", flush=True)
+            print(f"{self._queries} queries; {self._damaged} frames do not decode and were not shown", flush=True)
         return 0
 
 
 def main() -> int:
+    """Run the player with the arguments of the command line."""
     bag, out, rate_hz = sys.argv[1:]
-    return run_node("replay", lambda: Player(Path(bag), Path(out), float(rate_hz)), args=[])
+    return run_node("replay", lambda: BagPlayer(Path(bag), Path(out), float(rate_hz)), args=[])
 
 
 if __name__ == "__main__":

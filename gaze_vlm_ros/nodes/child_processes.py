@@ -1,4 +1,4 @@
-"""The demo's child processes: this package's nodes and training scripts, each with a log of its own."""
+"""Child processes: this package's nodes, modules and training scripts, each with its own log."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from gaze_vlm_ros.storage.package_files import shared_file
 
 
 class StepFailed(GazeVlmError):
-    """A child process of the demo ended with an error, or did not end in time."""
+    """A child process ended with an error or too early, or did not end in time."""
 
 
 def private_ros_environment(threads: int = 1) -> dict[str, str]:
-    """Environment of nodes that talk to each other and to nobody else on this machine.
+    """Environment for nodes that communicate with each other and with no other node on this machine.
 
-    threads: compute threads of each process; several run at once, so one each by default.
+    threads: compute threads of each process; one by default, because several processes run at once.
     """
     environment = dict(os.environ)
     use_tested_transport(environment)
@@ -38,7 +38,7 @@ def private_ros_environment(threads: int = 1) -> dict[str, str]:
 
 
 class Child:
-    """A child process whose output goes to `log`. SIGINT stops it, SIGKILL where that does not help."""
+    """A child process whose output goes to `log`. It is stopped by SIGINT, or by SIGKILL where that has no effect."""
 
     def __init__(self, name: str, command: Sequence[str], log: Path, environment: Mapping[str, str]) -> None:
         self.name = name
@@ -49,21 +49,27 @@ class Child:
             )
 
     def running(self) -> bool:
+        """Whether the process has not ended yet."""
         return self._process.poll() is None
 
     def last_line(self) -> str:
-        """Last line of its output; where a progress bar rewrites one line, its newest state."""
+        """Last line of the output; if a progress bar rewrites a line, its newest state."""
         lines = self.log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
         return lines[-1] if lines else "(no output)"
 
     def stop(self, timeout_s: float = 15.0) -> int:
-        """Ask it to stop as Ctrl-C would, and return its exit code. Raises StepFailed if it must be killed."""
+        """Stop the process as Ctrl-C would, and return its exit code. Raises StepFailed if it had to be killed."""
         if self.running():
             self._process.send_signal(signal.SIGINT)
         return self.wait(timeout_s)
 
+    def stop_cleanly(self) -> None:
+        """Stop the process as Ctrl-C would. Raises StepFailed unless it exits with 0."""
+        if (code := self.stop()) != 0:
+            raise StepFailed(f"{self.name} failed (exit code {code}): {self.last_line()}; see {self.log}")
+
     def wait(self, timeout_s: float) -> int:
-        """Exit code, once it has ended by itself. Kills it and raises StepFailed after `timeout_s`."""
+        """Wait for the process to end and return its exit code. After `timeout_s`, kill it and raise StepFailed."""
         try:
             return self._process.wait(timeout_s)
         except subprocess.TimeoutExpired:
@@ -73,19 +79,20 @@ class Child:
             ) from None
 
     def kill(self) -> None:
+        """Kill the process if it is running."""
         if self.running():
             self._process.kill()
         self._process.wait()
 
     def must_succeed(self, timeout_s: float) -> None:
-        """Wait for its end. Raises StepFailed with its last line unless it exits with 0."""
+        """Wait for the process to end. Raises StepFailed with its last line unless it exits with 0."""
         code = self.wait(timeout_s)
         if code != 0:
             raise StepFailed(f"{self.name} failed (exit code {code}): {self.last_line()}; see {self.log}")
 
 
 def node_command(module: str, parameters: Mapping[str, Any], parameter_file: Path) -> list[str]:
-    """Command line of one of our nodes, its parameters written to `parameter_file`."""
+    """Write parameters to `parameter_file` and return the command line of a node of this package."""
     parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
     return [sys.executable, "-m", f"gaze_vlm_ros.nodes.{module}", "--ros-args", "--params-file", str(parameter_file)]
 
@@ -96,13 +103,13 @@ def python_command(module: str, *arguments: object) -> list[str]:
 
 
 def training_command(script: str, *arguments: object) -> list[str]:
-    """Command line of one of training/'s scripts, e.g. "fit.py"."""
+    """Command line of a script in training/, e.g. "fit.py"."""
     return [sys.executable, str(shared_file(f"training/{script}")), *map(str, arguments)]
 
 
 @contextmanager
 def started(*children: Child) -> Iterator[None]:
-    """Kill whatever of `children` still runs when the block ends, however it ends."""
+    """Kill those of `children` that still run when the block ends, however it ends."""
     try:
         yield
     finally:
@@ -110,12 +117,18 @@ def started(*children: Child) -> Iterator[None]:
             child.kill()
 
 
-def wait_for_line(child: Child, text: str, timeout_s: float) -> None:
-    """Return once `text` stands in the child's output. Raises StepFailed if it ends, or `timeout_s` passes, before."""
-    deadline = time.monotonic() + timeout_s
-    while text not in child.log.read_text(errors="replace"):
+def require_running(*children: Child) -> None:
+    """Raise StepFailed if one of `children` has ended."""
+    for child in children:
         if not child.running():
             raise StepFailed(f"{child.name} ended too early: {child.last_line()}; see {child.log}")
+
+
+def wait_for_line(child: Child, text: str, timeout_s: float) -> None:
+    """Wait until the child's output contains `text`. Raises StepFailed if it ends, or `timeout_s` passes, before."""
+    deadline = time.monotonic() + timeout_s
+    while text not in child.log.read_text(errors="replace"):
+        require_running(child)
         if time.monotonic() > deadline:
             raise StepFailed(
                 f"{child.name} was not ready within {timeout_s:.0f} s: {child.last_line()}; see {child.log}"

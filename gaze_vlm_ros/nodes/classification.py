@@ -1,6 +1,6 @@
-"""Predictions as `vision_msgs/Classification` too, for programs that know that message and not ours.
+"""Convert predictions to `vision_msgs/Classification`, for programs that do not know gaze_vlm_msgs.
 
-It has neither status nor expiry: only answers that hold are mirrored, each once.
+That message has neither status nor expiry, so only OK predictions are converted, each once.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ class NoVisionMessages(GazeVlmError):
 
 
 def classification_type() -> Any:
-    """The message class. Raises NoVisionMessages."""
+    """Import the message class. Raises NoVisionMessages."""
     try:
         from vision_msgs.msg import Classification
     except ImportError as error:
         raise NoVisionMessages(
-            f"parameter classification is true, and vision_msgs is not here ({error}); "
+            f"parameter classification is true, but vision_msgs is not installed ({error}); "
             "install ros-$ROS_DISTRO-vision-msgs, or set classification to false"
         ) from None
     return Classification
 
 
 def classification_of(prediction: Any) -> Any:
-    """The vision_msgs/Classification of an ActionPrediction: a hypothesis for each candidate, the best first."""
+    """Convert an ActionPrediction: one hypothesis per candidate, best first."""
     from vision_msgs.msg import Classification, ObjectHypothesis
 
     hypotheses = [

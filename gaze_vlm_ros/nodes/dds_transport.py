@@ -1,4 +1,4 @@
-"""DDS settings that images and gaze need; set before the first rclpy node of a process, or for its children."""
+"""DDS settings that images and gaze need. Set them before the first rclpy node of a process, or for its children."""
 
 import fcntl
 import os
@@ -14,25 +14,25 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.package_files import shared_file
 
 SHARED_MEMORY = Path("/dev/shm")
-# RTPS 9.6.1.1: ports of domain d begin at 7400 + 250 d. 0 is where a user's own robot is, and above 101 Linux hands the
-# ports out to others.
+# RTPS 9.6.1.1: the ports of domain d begin at 7400 + 250 d. Domain 0 is the default, where the user's own robot may be;
+# above 101, Linux gives the ports to other programs.
 FIRST_PORT, PORTS_PER_DOMAIN, DOMAINS = 7400, 250, range(1, 102)
 RESERVED_S = 60.0  # starting a node takes 1 to 3 s, and many times that on a busy machine
 
 
 class NoFreeDomain(GazeVlmError):
-    """Every ROS domain of this machine is in use, or has leftovers of killed nodes."""
+    """Every ROS domain of this machine is in use or has leftovers of killed nodes."""
 
 
 def use_tested_transport(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Fill in the transport settings that we measured, leaving every setting that is already there.
+    """Set the measured transport settings in `environment`, except those that are already set.
 
     Without them Fast DDS loses most images above half a megabyte, and the first second of every topic.
-    Without a ROS installation the message packages of a virtual environment are made findable too.
+    Without a ROS installation, also make the message packages of the virtual environment findable.
     """
-    # TCP and 64 MB of shared memory in place of a 549 KB segment, which drops 134 of 150 best-effort 900 KB images.
+    # TCP and 64 MB of shared memory instead of a 549 KB segment, which drops 134 of 150 best-effort 900 KB images.
     environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    # 30 announcements 100 ms apart: every start discovered within 0.4 s, in place of 2 to 3 s.
+    # 30 announcements 100 ms apart: discovery within 0.4 s at every start, instead of 2 to 3 s.
     environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(shared_file("config/fastdds.xml")))
     if Path(sys.prefix, "share", "ament_index").is_dir():
         environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)

@@ -1,4 +1,4 @@
-"""One part of a node, as /diagnostics tells of it."""
+"""Build the status of one part of a node for /diagnostics."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from rclpy.node import Node
 def diagnostic_status(
     node: Node, part: str, level: bytes, text: str, values: Mapping[str, object], hardware_id: str
 ) -> DiagnosticStatus:
-    """level: one of DiagnosticStatus's. values: figures by their name, which holds the unit."""
+    """Build a status named after the node and `part`.
+
+    level: DiagnosticStatus.OK, WARN or ERROR. values: figures by name; the name includes the unit.
+    """
     return DiagnosticStatus(
         name=f"{node.get_fully_qualified_name()}: {part}",
         level=level,

@@ -1,6 +1,6 @@
-"""Watches a live run: prints each action of the person beside what was predicted, and keeps all of it in a file.
+"""Watch a live run: print each action of the person with its prediction, and save all of it to a file.
 
-Run as a process of its own (`python -m gaze_vlm_ros.nodes.live_view FILE`), a consumer like any planner.
+Runs in its own process (`python -m gaze_vlm_ros.nodes.live_view FILE`), as a consumer like any planner.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from gaze_vlm_ros.prediction.score import ReceivedPrediction, StartedAction, out
 from gaze_vlm_ros.prediction.types import STATUS_NAMES
 
 READY = "live view is ready"
-# Labels reach us after the action began; by then these predictions may have been replaced, so a few seconds are kept.
+# A label arrives after its action began, when newer predictions may have replaced the relevant one: keep a few seconds.
 KEPT_PREDICTIONS = 200
 
 
 class LiveView(Node):
-    """Subscribes `next_action`, `label` and `model_info`; writes `output` when it closes."""
+    """Subscribes to `next_action`, `label` and `model_info`; writes `output` (JSON) when it closes."""
 
     def __init__(self, output: Path) -> None:
         super().__init__("live_view")
@@ -60,19 +60,22 @@ class LiveView(Node):
 
     def _on_label(self, message: ActionLabel) -> None:
         if message.text not in self._answers:
-            return  # not a question that the model was asked
+            return  # the model cannot give this answer
         action = StartedAction(nanoseconds(message.header.stamp), message.text)
         self._actions.append(action)
         outcome = outcome_of(action, self._predictions[-KEPT_PREDICTIONS:])
         self._right += outcome.correct
         if outcome.prediction is None:
-            said = "(no valid prediction)"
+            predicted = "(no valid prediction)"
         else:
-            said = f"{outcome.prediction.answer} {outcome.prediction.probability:.2f}, {outcome.lead_s:.2f} s before"
+            predicted = (
+                f"{outcome.prediction.answer} {outcome.prediction.probability:.2f}, {outcome.lead_s:.2f} s before"
+            )
         mark = "right" if outcome.correct else "WRONG"
-        print(f"{said:<48} then: {action.text:<26} {mark}  ({self._right} of {len(self._actions)})", flush=True)
+        print(f"{predicted:<48} then: {action.text:<26} {mark}  ({self._right} of {len(self._actions)})", flush=True)
 
     def close(self) -> int:
+        """Write the file. Return the exit code."""
         record = {
             "summary": summarize(self._predictions, self._actions, STATUS_NAMES),
             "predictions": [asdict(prediction) for prediction in self._predictions],
@@ -83,6 +86,7 @@ class LiveView(Node):
 
 
 def main() -> int:
+    """Run the node with the file named on the command line."""
     output = Path(sys.argv[1])
     return run_node("live_view", lambda: LiveView(output))
 

@@ -1,4 +1,4 @@
-"""What this process holds in memory."""
+"""Memory use of this process."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 
 
 def memory_mb() -> dict[str, float]:
-    """Resident memory as "CPU", and what torch has of a GPU as "GPU"; what cannot be known is left out."""
+    """Resident memory ("CPU") and torch's memory on the GPU ("GPU"), MB; unknown entries are left out."""
     found: dict[str, float] = {}
     try:
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         found["CPU"] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):
-        pass  # no Linux
-    torch = sys.modules.get("torch")  # not imported for this
+        pass  # not Linux
+    torch = sys.modules.get("torch")  # do not import torch for this
     if torch is not None and torch.cuda.is_available():
         found["GPU"] = torch.cuda.memory_allocated() / 1e6
     return found

@@ -1,7 +1,7 @@
-"""Labels for a recording that has none, at fixed times of its video: they say nothing about what is in it.
+"""Publish labels at fixed times of a video that has none. They mean nothing about its content.
 
-`python -m gaze_vlm_ros.nodes.scripted_labels SECONDS TEXT...` publishes the texts in turn on `label`, one at the first
-frame and then one each so many seconds of video, stamped as the frame is. The frames' times come from
+`python -m gaze_vlm_ros.nodes.scripted_labels SECONDS TEXT...` publishes the texts in turn on `label`: one at the first
+frame, then one after every SECONDS of video, with the stamp of the frame. Frame times are read from
 `camera/camera_info`.
 """
 
@@ -20,7 +20,7 @@ from gaze_vlm_ros.nodes.running import run_node
 
 
 class ScriptedLabels(Node):
-    """Publishes while it hears frames; with nobody listening it waits."""
+    """Publishes labels while frames arrive; it waits while nobody subscribes."""
 
     def __init__(self, every_s: float, texts: Sequence[str]) -> None:
         super().__init__("scripted_labels")
@@ -44,11 +44,13 @@ class ScriptedLabels(Node):
         self._next_ns = (self._next_ns or stamp_ns) + self._every_ns
 
     def close(self) -> int:
+        """Print the number of labels. Return the exit code."""
         print(f"published {self._published} scripted labels", flush=True)
         return 0
 
 
 def main() -> int:
+    """Run the node with the arguments of the command line."""
     every_s, texts = float(sys.argv[1]), sys.argv[2:]
     return run_node("scripted_labels", lambda: ScriptedLabels(every_s, texts))
 

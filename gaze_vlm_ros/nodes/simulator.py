@@ -1,7 +1,7 @@
-"""ROS 2 node: a simulated person at a bench, as a head camera, an eye tracker and labels. See config/simulator.yaml.
+"""ROS 2 node: simulates a person at a bench, with head camera, eye tracker and labels. See config/simulator.yaml.
 
 Publishes camera/image_raw, camera/image_raw/compressed, camera/camera_info, gaze and label, stamped with their time of
-acquisition; with a speed other than 1 also /clock, for nodes that run with use_sim_time.
+acquisition; if speed is not 1, also /clock, for nodes that run with use_sim_time.
 """
 
 from __future__ import annotations
@@ -38,19 +38,19 @@ from gaze_vlm_ros.sim.bench_session import (
 )
 from gaze_vlm_ros.video.images import encode_jpeg
 
-LATE_S = 0.5  # behind its schedule by more than this the simulator says so: the machine is too slow for `speed`
+LATE_S = 0.5  # a larger delay is reported: the machine is too slow for `speed`
 
 
 class NobodyListens(GazeVlmError):
-    """No subscriber came for a topic that was to have one."""
+    """A topic in wait_for_subscribers has no subscriber."""
 
 
 class BadSpeed(GazeVlmError):
-    """The speed is no positive number."""
+    """The speed is not a positive number."""
 
 
 class Simulator(Node):
-    """A thread of its own publishes on schedule; the executor only watches for its end."""
+    """Publishes on schedule in its own thread; the executor only waits for the end of that thread."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
@@ -108,7 +108,7 @@ class Simulator(Node):
                 )
             if self._stop.wait(0.02):
                 return
-        # A subscriber counts once its match is known here; it may learn of ours a moment later.
+        # A subscriber counts as soon as the match is known here; the other side may learn of it a moment later.
         if self._wanted:
             self._stop.wait(0.3)
 
@@ -117,7 +117,7 @@ class Simulator(Node):
         self._screen.show(f"simulating {self._settings.duration_s:g} s at speed {self._speed:g}")
         for event in simulate(self._settings):
             due_s = started + event.t_ns / 1e9 / self._speed - time.monotonic()
-            # Samples that are due within a millisecond go out together: waking up costs more than they do.
+            # Publish samples due within a millisecond together: waking up costs more than publishing.
             if due_s > 0.001 and self._stop.wait(due_s):
                 return
             self._late_s = max(self._late_s, -due_s)
@@ -149,7 +149,7 @@ class Simulator(Node):
         if self._sim_time is not None:
             self._sim_time.publish(ClockMessage(clock=stamp))
         height, width, _ = event.rgb.shape
-        # Nothing is encoded or copied for a topic that nobody reads.
+        # Encode and copy nothing for a topic without subscribers.
         if self._image.get_subscription_count():
             image = Image(height=height, width=width, encoding="rgb8", step=3 * width)
             image.header.stamp, image.header.frame_id = stamp, FRAME_ID
@@ -165,18 +165,21 @@ class Simulator(Node):
         self._published["frames"] += 1
 
     def close(self) -> int:
+        """Stop the thread and print what was published. Return the exit code."""
         self._stop.set()
         self._thread.join()
         counts = ", ".join(f"{count} {name}" for name, count in self._published.items())
         self._screen.show(f"simulator: published {counts}")
         if self._late_s > LATE_S:
-            self._screen.show(f"simulator: fell {self._late_s:.1f} s behind; use a lower speed on this machine")
+            self._screen.show(
+                f"simulator: fell {self._late_s:.1f} s behind schedule; use a lower speed on this machine"
+            )
         self._screen.close()
         return 0
 
 
 def _pinhole(width: int, height: int, stamp: Time) -> CameraInfo:
-    """A camera without distortion, of the field of view that the simulated tracker errors assume."""
+    """Camera without distortion, with the field of view that the simulated tracker errors assume."""
     focal_px = width / 2 / np.tan(np.radians(FIELD_OF_VIEW_DEG / 2))
     info = CameraInfo(width=width, height=height, distortion_model="plumb_bob", d=[0.0] * 5)
     info.header.stamp, info.header.frame_id = stamp, FRAME_ID
@@ -187,6 +190,7 @@ def _pinhole(width: int, height: int, stamp: Time) -> CameraInfo:
 
 
 def main() -> int:
+    """Run the node."""
     return run_node("simulator", Simulator)
 
 

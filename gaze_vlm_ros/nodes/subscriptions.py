@@ -1,6 +1,6 @@
-"""What a running node subscribes, as DDS tells it: `python -m gaze_vlm_ros.nodes.subscriptions NODE TOPIC...`.
+"""List the subscriptions of a running node: `python -m gaze_vlm_ros.nodes.subscriptions NODE TOPIC...`.
 
-Waits for the node and for its subscriptions of each TOPIC, then prints one line per subscription: name and types.
+Waits for the node and for its subscription to each TOPIC, then prints one line per subscription: name and types.
 """
 
 from __future__ import annotations
@@ -13,18 +13,18 @@ from rclpy.node import Node, NodeNameNonExistentError
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 
-# Without load discovery takes 0.1 to 3 s; on a busy machine many times that.
+# Discovery takes 0.1 to 3 s on an idle machine, and many times that on a busy one.
 WITHIN_S = 40.0
-# A node's subscriptions become known together, or nearly: a list that stood still for so long is whole.
+# A node's subscriptions become known at nearly the same time: a list that has not changed for so long is complete.
 SETTLED_S = 2.0
 
 
 class NodeMissing(GazeVlmError):
-    """No node of that name is on this domain, or it does not subscribe what it should."""
+    """The domain has no node of that name, or the node lacks an expected subscription."""
 
 
 class Subscriptions(Node):
-    """Looks at the graph until `name` and its subscriptions of `topics` are known and nothing changes; prints, ends."""
+    """Waits until the node `name` and its subscriptions to `topics` are known, prints all subscriptions, and ends."""
 
     def __init__(self, name: str, topics: list[str], within_s: float) -> None:
         super().__init__("subscriptions")
@@ -50,23 +50,25 @@ class Subscriptions(Node):
             return
         if found is None:
             raise NodeMissing(
-                f"no node {self._name} is running on this domain, looked for {self._within_s:g} s; start it first"
+                f"no node {self._name} was found on this domain within {self._within_s:g} s; start it first"
             )
-        missing = ", ".join(sorted(self._topics - set(found))) or "a list that stands still"
+        missing = ", ".join(sorted(self._topics - set(found))) or "a list that stops changing"
         raise NodeMissing(
-            f"node {self._name} subscribes {', '.join(sorted(found)) or 'nothing'}, expected {missing}, looked for "
+            f"node {self._name} subscribes to {', '.join(sorted(found)) or 'nothing'}, expected {missing} within "
             f"{self._within_s:g} s; set its topic parameters"
         )
 
     def close(self) -> int:
+        """Return the exit code."""
         return 0
 
 
 def main() -> int:
+    """Run the node with the arguments of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("node")
-    parser.add_argument("topics", nargs="*", help="its subscriptions that are waited for")
-    parser.add_argument("--within", type=float, default=WITHIN_S, help="s to look for them (default: %(default)g)")
+    parser.add_argument("topics", nargs="*", help="topics to wait for")
+    parser.add_argument("--within", type=float, default=WITHIN_S, help="time to wait, s (default: %(default)g)")
     arguments = parser.parse_args()
     return run_node("subscriptions", lambda: Subscriptions(arguments.node, arguments.topics, arguments.within), args=[])
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         abstain_threshold,
         read_checkpoint_metadata,
         weights_revision,
+        with_open_answers,
         write_checkpoint_metadata,
     )
     from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
@@ -29,13 +30,19 @@ if TYPE_CHECKING:
         summarize,
     )
     from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
+    from gaze_vlm_ros.prediction.status import Limits, PredictorState, current_status
     from gaze_vlm_ros.prediction.types import (
+        STATUS_NAMES,
         Answer,
+        AnsweredObservation,
         Backend,
         FrameAttention,
         NoAnswer,
         Observation,
+        Problem,
+        Status,
     )
+    from gaze_vlm_ros.prediction.worker import PredictionWorker
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -50,6 +57,7 @@ else:
                 "abstain_threshold",
                 "read_checkpoint_metadata",
                 "weights_revision",
+                "with_open_answers",
                 "write_checkpoint_metadata",
             ],
             "gaze_vlm_ros.prediction.frame_buffer": ["FrameBuffer"],
@@ -64,7 +72,19 @@ else:
                 "summarize",
             ],
             "gaze_vlm_ros.prediction.smoothing": ["PredictionSmoother", "Smoothed"],
-            "gaze_vlm_ros.prediction.types": ["Answer", "Backend", "FrameAttention", "NoAnswer", "Observation"],
+            "gaze_vlm_ros.prediction.status": ["Limits", "PredictorState", "current_status"],
+            "gaze_vlm_ros.prediction.types": [
+                "Answer",
+                "AnsweredObservation",
+                "Backend",
+                "FrameAttention",
+                "NoAnswer",
+                "Observation",
+                "Problem",
+                "STATUS_NAMES",
+                "Status",
+            ],
+            "gaze_vlm_ros.prediction.worker": ["PredictionWorker"],
         },
     )
 
@@ -72,22 +92,30 @@ __all__ = [
     "HORIZONS_S",
     "METADATA_NAME",
     "SCORE_KINDS",
+    "STATUS_NAMES",
     "TASKS",
     "Answer",
+    "AnsweredObservation",
     "Backend",
     "CheckpointMetadata",
     "FrameAttention",
     "FrameBuffer",
+    "Limits",
     "NoAnswer",
     "NotACheckpoint",
     "Observation",
     "PredictionSmoother",
+    "PredictionWorker",
+    "PredictorState",
+    "Problem",
     "Published",
     "ReceivedPrediction",
     "Smoothed",
     "StartedAction",
+    "Status",
     "abstain_threshold",
     "calibration_error",
+    "current_status",
     "next_due",
     "next_texts",
     "outcome_of",
@@ -96,5 +124,6 @@ __all__ = [
     "reliability",
     "summarize",
     "weights_revision",
+    "with_open_answers",
     "write_checkpoint_metadata",
 ]

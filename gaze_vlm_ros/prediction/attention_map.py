@@ -1,4 +1,4 @@
-"""Where the model looked, as a picture of few cells that any viewer shows."""
+"""Where the model looked, as a small image that any viewer can show."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.prediction.types import FrameAttention
 
-CELLS = 64  # along the longer side: about as many as a large model has visual tokens there
+CELLS = 64  # along the longer side: about the number of visual tokens of a large model
 
 
 def attention_map(attention: FrameAttention, frame_size: tuple[int, int]) -> NDArray[np.float32]:
     """(rows, columns) share of the attention on each cell of the frame, row 0 at the top; sums to 1.
 
-    The share of each visual token is spread evenly over its box, and a cell gets what lies in it. The cells divide the
-    frame evenly, and are as nearly square as that lets them be. frame_size: (width, height) px.
+    The share of each visual token is spread evenly over its box, and a cell gets the part that lies in it. The cells
+    divide the frame evenly and are as square as that allows. frame_size: (width, height) px.
     """
     width, height = frame_size
     scale = CELLS / max(width, height)

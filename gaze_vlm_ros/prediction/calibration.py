@@ -1,4 +1,4 @@
-"""Are answers right as often as their probabilities say?"""
+"""Calibration: whether answers are right as often as their probabilities say."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 def reliability(
     confidences: NDArray[np.float64], hits: NDArray[np.bool_], bins: int = 10
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
-    """Per equally wide confidence bin: mean confidence, share of hits (both NaN where empty), count."""
+    """Mean confidence, share of hits (both NaN where empty) and count of each of the equally wide bins; (bins,) each.
+
+    confidences, hits: (N,).
+    """
     which = np.minimum((confidences * bins).astype(np.int64), bins - 1)
     counts = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):

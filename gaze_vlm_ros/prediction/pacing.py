@@ -1,15 +1,15 @@
-"""When to ask the model: about a frame that has just come, at a rate as steady as the camera allows."""
+"""When to query the model: as a frame arrives, at a rate as steady as the camera allows."""
 
 from __future__ import annotations
 
 
 def next_due(now_s: float, due_s: float, period_s: float) -> float | None:
-    """When the question after this one is due, if one is to be asked now; None = not yet.
+    """Return when the next query is due, if there is to be one now; None = not yet.
 
-    Due times follow each other at the period, and the first frame later than half a period before one is taken: a
-    camera of just that rate has each frame answered, jitter or not, and a faster one as many as the rate says. What a
-    busy model or a pause has missed is not made up for.
-    now_s, due_s: of one clock that never jumps back; due_s is -inf before the first question.
+    Due times are one period apart, and a query takes the first frame after half a period before its due time: with a
+    camera of exactly that rate each frame is answered despite jitter, and a faster one gives queries at the rate.
+    Queries that a busy model or a pause has missed are not made up for.
+    now_s, due_s: by one clock that never jumps back; due_s is -inf before the first query.
     """
     if now_s < due_s - period_s / 2:
         return None

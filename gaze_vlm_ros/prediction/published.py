@@ -1,4 +1,4 @@
-"""What the predictor said of a bag, as the player keeps it: a bag of its own."""
+"""Predictions for a played bag, as the bag player writes them into a bag of their own."""
 
 from __future__ import annotations
 
@@ -12,41 +12,41 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS
 from gaze_vlm_ros.prediction.score import ReceivedPrediction
 
-PREDICTIONS, MODEL = "/next_action", "/model_info"  # one message a question; at most one
+PREDICTIONS, MODEL = "/next_action", "/model_info"  # one message per query; at most one message
 
 
 class NothingSaid(GazeVlmError):
-    """There is no message."""
+    """The bag holds no prediction."""
 
 
 class NotTheNextAction(GazeVlmError):
-    """The predictor tells what the person does now, which is not scored here."""
+    """The model names the current action, which is not scored here."""
 
 
 @dataclass(frozen=True)
 class Published:
-    """What the predictor said, one message a question, in the order of the frames."""
+    """Predictions in the order of the frames, one per query."""
 
     moments: list[ReceivedPrediction]
     horizon_s: float
     model_id: str
-    labels: tuple[str, ...]  # that it can answer; empty = open answers
+    labels: tuple[str, ...]  # possible answers; empty = open answers
     score_kind: str
-    no_answer: dict[str, int]  # what it said where it had no answer, and how often
+    no_answer: dict[str, int]  # reasons for queries without an answer, and how often
 
 
 def read_published(bag_path: Path) -> Published:
-    """What the player kept. Raises NothingSaid where that is nothing, and NotTheNextAction."""
+    """Read the bag that the player wrote. Raises NothingSaid where it is empty, and NotTheNextAction."""
     with open_bag(bag_path) as bag:
         predictions, models = bag.read(PREDICTIONS), bag.read(MODEL)
         received_ns, messages = predictions.arrivals_ns, list(predictions.messages())
         info = models.message(0) if models else None
     if not messages:
-        raise NothingSaid("the predictor was asked nothing: no frame of the bag could be shown")
+        raise NothingSaid("the predictor was never queried: no frame of the bag could be shown")
     if any(message.current_action for message in messages):
         raise NotTheNextAction(
-            f"{messages[0].model_id} tells what the person does now (task: current), and replay scores what it will do "
-            "next; give a checkpoint that was trained with task: future"
+            f"{messages[0].model_id} names the current action (task: current), but replay scores the next one; "
+            "give a checkpoint that was trained with task: future"
         )
     no_answer: Counter[str] = Counter()
     for message in messages:

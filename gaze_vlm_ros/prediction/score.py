@@ -1,4 +1,4 @@
-"""Predictions beside what the person then did. docs/replaying.md has the definitions, and where they come from."""
+"""Score predictions against what the person then did. docs/replaying.md has the definitions and their sources."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from gaze_vlm_ros.labels.track import next_label
 from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
 from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Status
 
-# A person's reach, EPIC-KITCHENS' anticipation time, a robot's arm on its way, and what is out of sight.
+# A person's reach, the anticipation time of EPIC-KITCHENS, the time of a robot's arm movement, and a long look ahead.
 HORIZONS_S = (0.5, 1.0, 2.0, 5.0)
 
 
 @dataclass(frozen=True)
 class ReceivedPrediction:
-    """One prediction as a consumer saw it. Times in ns, ROS time."""
+    """One prediction as a consumer received it. Times in ns, ROS time."""
 
     stamp_ns: int  # of the last frame used
     received_ns: int  # when it reached the consumer
     valid_until_ns: int
-    status: int  # ActionPrediction.STATUS_*
-    answer: str  # the best candidate, empty where there is none
+    status: int  # one of types.Status
+    answer: str  # the best candidate; empty = none
     probability: float
 
 
 @dataclass(frozen=True)
 class StartedAction:
-    """An action that the person began."""
+    """An action that the person began; start_ns in ROS time."""
 
     start_ns: int
     text: str
@@ -42,25 +42,26 @@ class StartedAction:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The last prediction that a planner could have acted on before an action began, and that action."""
+    """An action, and the last prediction that a planner could have acted on before it began."""
 
     action: StartedAction
-    prediction: ReceivedPrediction | None  # None: no valid one had arrived
+    prediction: ReceivedPrediction | None  # None = no valid one had arrived
 
     @property
     def correct(self) -> bool:
+        """Whether the prediction named the action."""
         return self.prediction is not None and self.prediction.answer == self.action.text
 
     @property
     def lead_s(self) -> float:
-        """How long before the action began the prediction was in the consumer's hands, s; NaN without one."""
+        """Time from the arrival of the prediction to the begin of the action, s; NaN without a prediction."""
         if self.prediction is None:
             return float("nan")
         return (self.action.start_ns - self.prediction.received_ns) / 1e9
 
 
 def outcome_of(action: StartedAction, predictions: Sequence[ReceivedPrediction]) -> Outcome:
-    """Pair `action` with the newest OK prediction that had arrived, and was still valid, when it began."""
+    """Pair an action with the newest OK prediction that had arrived and was still valid when the action began."""
     usable = [
         prediction
         for prediction in predictions
@@ -72,10 +73,10 @@ def outcome_of(action: StartedAction, predictions: Sequence[ReceivedPrediction])
 def summarize(
     predictions: Sequence[ReceivedPrediction], actions: Sequence[StartedAction], status_names: Sequence[str]
 ) -> dict[str, Any]:
-    """Figures of one live run, ready for JSON.
+    """Score one live run; the result is ready for JSON.
 
-    Latency is from the acquisition of the last frame used to the first arrival of its answer: heartbeats that repeat an
-    answer do not count. Accuracy is over all actions; one without a valid prediction counts as wrong.
+    Latency is the time from the acquisition of the last frame used to the first arrival of its answer: heartbeats that
+    repeat an answer do not count. Accuracy is over all actions; one without a valid prediction counts as wrong.
     """
     outcomes = [outcome_of(action, predictions) for action in actions]
     first_arrivals_ns: dict[int, int] = {}
@@ -101,30 +102,30 @@ def summarize(
 
 @dataclass(frozen=True)
 class HorizonScore:
-    """What is known so long ahead. None where there is nothing to count."""
+    """Scores at one anticipation horizon. None where there is nothing to count."""
 
     horizon_s: float
-    moments: int  # answered or not, after which an action begins within the horizon
-    recall: float | None  # share of them whose OK answer is the first of these actions
-    class_mean_recall: float | None  # the same for each action by itself, averaged over actions
-    most_frequent: float | None  # the recall of always answering the most frequent one
-    actions: int  # before which no other began for so long
-    anticipated: float | None  # share of them whose right answer had come so early, and stayed
+    moments: int  # number of moments, answered or not, with an action that begins within the horizon
+    recall: float | None  # share of these moments whose OK answer is the first such action
+    class_mean_recall: float | None  # the same for each action, then averaged over actions
+    most_frequent: float | None  # recall of always answering the most frequent action
+    actions: int  # number of actions before which no other began for the horizon
+    anticipated: float | None  # share of these actions whose right answer came that early and stayed
 
 
 @dataclass(frozen=True)
 class Anticipation:
-    """How early the right answer to one action had come to stay."""
+    """How early the right answer to one action came to stay."""
 
     action: StartedAction
-    time_s: float  # from the evidence of its first message to the action's begin; 0 = not at all
-    at_most_s: float  # from the begin of the action before, or from the first message
+    time_s: float  # from the last frame of its first message to the begin of the action; 0 = not anticipated
+    at_most_s: float  # upper limit: since the previous action began, or since the first message
 
 
 def next_texts(stamps_ns: Sequence[int], actions: Sequence[StartedAction], horizon_s: float) -> list[str]:
-    """For each stamp the text of the first action that begins in (stamp, stamp + horizon], empty where none does.
+    """For each stamp, the text of the first action that begins in (stamp, stamp + horizon]; empty = none.
 
-    One that begins at the stamp has begun: it is not anticipated. actions: in the order of their begin.
+    An action that begins at the stamp itself has begun and is not anticipated. actions: in the order of their begin.
     """
     starts_ns, texts = np.array([action.start_ns for action in actions], np.int64), [action.text for action in actions]
     rows = [next_label(starts_ns, texts, stamp_ns, horizon_s) for stamp_ns in stamps_ns]
@@ -132,10 +133,10 @@ def next_texts(stamps_ns: Sequence[int], actions: Sequence[StartedAction], horiz
 
 
 def anticipations(moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAction]) -> list[Anticipation]:
-    """For each action that begins after the first moment: since when OK answers named it, without a break, until then.
+    """For each action that begins after the first moment: since when OK answers named it without a break.
 
-    An answer that was no longer valid when the next one's frame was taken, or when the action began, is a break. What
-    came before the begin of the action before is not counted: another action was next then.
+    An answer that expired before the frame of the next answer, or before the action began, is a break. Answers before
+    the previous action began do not count: another action was next then.
     moments, actions: each in the order of their stamps.
     """
     found = []
@@ -161,19 +162,19 @@ def horizon_score(
     found: Sequence[Anticipation],
     horizon_s: float,
 ) -> HorizonScore:
-    """found: of anticipations."""
+    """Score the moments at one horizon. found: result of `anticipations` for the same moments and actions."""
     following = next_texts([moment.stamp_ns for moment in moments], actions, horizon_s)
-    asked = [(moment, text) for moment, text in zip(moments, following, strict=True) if text]
+    due = [(moment, text) for moment, text in zip(moments, following, strict=True) if text]
     hits: dict[str, list[bool]] = {}
-    for moment, text in asked:
+    for moment, text in due:
         hits.setdefault(text, []).append(moment.status == Status.OK and moment.answer == text)
     had_time = [each.time_s >= horizon_s for each in found if each.at_most_s >= horizon_s]
     return HorizonScore(
         horizon_s,
-        len(asked),
-        sum(map(sum, hits.values())) / len(asked) if asked else None,
-        float(np.mean([np.mean(each) for each in hits.values()])) if asked else None,
-        max(map(len, hits.values())) / len(asked) if asked else None,
+        len(due),
+        sum(map(sum, hits.values())) / len(due) if due else None,
+        float(np.mean([np.mean(each) for each in hits.values()])) if due else None,
+        max(map(len, hits.values())) / len(due) if due else None,
         len(had_time),
         sum(had_time) / len(had_time) if had_time else None,
     )
@@ -182,24 +183,26 @@ def horizon_score(
 def selective_curve(
     confidences: NDArray[np.float64], hits: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """For each threshold, descending: (thresholds, share of answers that reach it, share of those that are right).
+    """Return (thresholds, coverage, precision), thresholds descending; (T,) each.
 
-    The risk-coverage curve of selective prediction (El-Yaniv and Wiener 2010), with precision = 1 - risk.
+    Coverage is the share of answers that reach the threshold, precision the share of those that are right. This is the
+    risk-coverage curve of selective prediction (El-Yaniv and Wiener 2010), with precision = 1 - risk.
+    confidences, hits: (N,).
     """
     order = np.argsort(-confidences, kind="stable")
     ranked = confidences[order]
     last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True)) if len(ranked) else np.empty(0, np.int64)
-    taken = last + 1  # with all ties
+    taken = last + 1  # including all ties
     return ranked[last], taken / max(1, len(ranked)), np.cumsum(hits[order])[last] / taken
 
 
 def score(
     moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAction], horizon_s: float, end_ns: int
 ) -> dict[str, Any]:
-    """Figures of one recording, ready for JSON; None where there is nothing to count.
+    """Score one recording; the result is ready for JSON, with None where there is nothing to count.
 
-    moments: one for each question to the model, answered or not, in the order of their stamps. actions: all that began,
-    in order. horizon_s: within which the predictor says that the action begins. end_ns: of what was recorded.
+    moments: one per query of the model, answered or not, in the order of their stamps. actions: all that began, in
+    order. horizon_s: within which the predictor expects the action to begin. end_ns: end of the recording.
     """
     first_ns, last_ns = moments[0].stamp_ns, moments[-1].stamp_ns
     minutes = (last_ns - first_ns) / 60e9
@@ -207,7 +210,7 @@ def score(
     found = anticipations(moments, begun)
     answered = [moment for moment in moments if moment.status in WITH_CANDIDATES]
     truths = next_texts([moment.stamp_ns for moment in answered], actions, horizon_s)
-    # Where the recording ends before the horizon does, nobody knows what was about to begin.
+    # If the recording ends before the horizon, what was about to begin is unknown.
     known = [
         (moment, truth)
         for moment, truth in zip(answered, truths, strict=True)
@@ -217,7 +220,7 @@ def score(
     hits = np.array([moment.answer == truth for moment, truth in known], dtype=bool)
     is_ok = np.array([moment.status == Status.OK for moment, _ in known], dtype=bool)
     nothing = sum(not truth for moment, truth in known if moment.status == Status.OK)
-    said = [moment.answer for moment in answered if moment.status == Status.OK]
+    ok_answers = [moment.answer for moment in answered if moment.status == Status.OK]
     times_s, ages_s = [each.time_s for each in found], [(m.received_ns - m.stamp_ns) / 1e9 for m in answered]
     thresholds, coverage, precision = selective_curve(confidences, hits)
     confidence, accuracy, count = reliability(confidences, hits)
@@ -246,7 +249,7 @@ def score(
                 for a in found
             ],
         },
-        "flips_per_minute": sum(a != b for a, b in itertools.pairwise(said)) / minutes if minutes else None,
+        "flips_per_minute": sum(a != b for a, b in itertools.pairwise(ok_answers)) / minutes if minutes else None,
         "actions_per_minute": len(begun) / minutes if minutes else None,
         "calibration": {
             "error": calibration_error(confidences, hits) if len(hits) else None,

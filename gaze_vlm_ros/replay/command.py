@@ -1,4 +1,4 @@
-"""`gaze-vlm replay`: the predictor node and a player of the bag, each a process of its own; then the scores."""
+"""`gaze-vlm replay`: run the predictor node and the bag player in two processes, then score the predictions."""
 
 from __future__ import annotations
 
@@ -24,28 +24,28 @@ from gaze_vlm_ros.storage.package_files import shared_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 SCORES, PAGE, MESSAGES = "scores.json", "replay.html", "messages"
-# What a replay sets for itself: simulated time, and nothing that depends on how fast this computer is.
+# Parameters that a replay overrules: simulated time, and nothing that depends on the computer's speed.
 FIXED = {
     "autostart": True, "use_sim_time": True, "camera_topic": "camera/image_raw", "camera_wait_s": 0.0,
     "stale_after_s": 60.0, "replay_delay": False, "replay_loop": False,
 }  # fmt: skip
-LOAD_S = 900.0  # for a large model on a slow disk
+LOAD_S = 900.0  # longest time to load: a large model on a slow disk
 
 
 class BadParameters(GazeVlmError):
-    """The parameters are not those of the predictor, or cannot be read."""
+    """The file has no parameters of the predictor, or cannot be read."""
 
 
 class PlaceTaken(GazeVlmError):
-    """Something is already where the results should be written, or nothing can be written there."""
+    """The place for the results exists already, or cannot be written."""
 
 
 class PredictorEnded(GazeVlmError):
-    """The predictor, or the player of the bag, could not go on, and said why."""
+    """The predictor or the bag player ended with an error message."""
 
 
 class Died(GazeVlmError):
-    """One of them ended without a word, or does not start."""
+    """The predictor or the bag player ended without an error message, or does not start."""
 
 
 def run_replay(
@@ -54,9 +54,9 @@ def run_replay(
 ) -> int:  # fmt: skip
     """Replay one bag, print the table of scores, and write the page and the JSON into the new folder `out`.
 
-    params: of the predictor, as the launch file takes them; None = config/infer.yaml. checkpoint, backend, threshold:
-    in place of those; None = as they are there. record: keep the messages in `out` too, as a bag.
-    The exit code is 0. Raises what load_session and read_published raise, NoLabels, and the conditions above.
+    params: parameter file of the predictor, as for the launch file; None = config/infer.yaml. checkpoint, backend,
+    threshold: replace those in the file; None = keep them. record: also keep the messages in `out`, as a bag.
+    Returns exit code 0. Raises NoLabels, the conditions above, and what load_session and read_published raise.
     """
     if record and out is None:
         raise PlaceTaken("--record needs --out FOLDER, where the messages go")
@@ -74,7 +74,9 @@ def run_replay(
         with tempfile.TemporaryDirectory(prefix="gaze_vlm_replay_") as folder:
             published, seconds = _play(bag, parameters, Path(folder), "; its log is kept with --out FOLDER")
     else:
-        from gaze_vlm_ros.replay.page import write_page  # what it needs is missed now, not when the bag is through
+        from gaze_vlm_ros.replay.page import (
+            write_page,  # fail now if a package is missing, not after the bag was played
+        )
 
         _make_folder(out)
         try:
@@ -111,7 +113,7 @@ def run_replay(
 
 
 def started_actions(session: Session) -> list[StartedAction]:
-    """What began in a session, in order. Raises NoLabels where nothing did."""
+    """Actions that began after the first frame of a session, in order. Raises NoLabels where there are none."""
     labels = require_labels(session)
     first_ns = int(session.frames.stamps_ns[0])
     actions = [
@@ -125,14 +127,14 @@ def started_actions(session: Session) -> list[StartedAction]:
 
 
 def was_trained_on(checkpoint: Path, session: Session) -> bool:
-    """Did the checkpoint learn from this session, or was it chosen by it? Recorded answers do not tell."""
+    """Whether the checkpoint was trained on this session or chosen by it; False where that is unknown."""
     if not (checkpoint / METADATA_NAME).is_file():
         return False
     return session_digest(session) in read_checkpoint_metadata(checkpoint).trained_on
 
 
 def read_parameters(path: Path) -> dict[str, Any]:
-    """The predictor's parameters in a ROS parameter file. Raises BadParameters."""
+    """Read the predictor's parameters from a ROS parameter file. Raises BadParameters."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
@@ -140,7 +142,12 @@ def read_parameters(path: Path) -> dict[str, Any]:
         raise BadParameters(f"no parameters in {path}: {why}; give a file like config/infer.yaml") from None
     found: dict[str, Any] = {}
     sections = content if isinstance(content, dict) else {}
-    for name in ("/**", "predictor", "/predictor", "/**/predictor"):  # a later one holds, as in ROS
+    for name in (
+        "/**",
+        "predictor",
+        "/predictor",
+        "/**/predictor",
+    ):  # a later section overrides an earlier one, as in ROS
         section = sections.get(name)
         if isinstance(section, dict) and isinstance(section.get("ros__parameters"), dict):
             found |= section["ros__parameters"]
@@ -156,17 +163,17 @@ def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True)
     except FileExistsError:
-        raise PlaceTaken(f"{out} exists already, and nothing is overwritten; give another name") from None
+        raise PlaceTaken(f"{out} exists and is not overwritten; give another name") from None
     except OSError as error:
         raise PlaceTaken(f"cannot write to {out}: {error.strerror}; give another place") from None
 
 
 def _play(bag: Path, parameters: dict[str, Any], folder: Path, hint: str) -> tuple[Published, float]:
-    """Run the predictor and the player until the bag is through; what was said, and how long it took, s.
+    """Run the predictor and the bag player until the end of the bag. Return the predictions, and the duration in s.
 
-    hint: to where more is told if one of them dies.
+    hint: where to find more if one of them dies.
     """
-    environment = private_ros_environment(threads=os.cpu_count() or 1)  # nothing but the model works hard
+    environment = private_ros_environment(threads=os.cpu_count() or 1)  # only the model needs much computing time
     command = node_command("predictor", parameters, folder / "predictor.yaml")
     node = Child("predictor", command, folder / "predictor.log", environment)
     status = StatusLine(f"{bag} through the predictor ({parameters.get('backend', 'model')})")
@@ -203,7 +210,7 @@ def _must_run(child: Child, hint: str) -> None:
 
 
 def end_of(child: Child, hint: str) -> GazeVlmError:
-    """Why a process ended, in its own words where it had some."""
+    """Error for a process that ended, with its own error message where it printed one."""
     said = child.last_line()
     own = f"{child.name}: error: "
     if said.startswith(own):

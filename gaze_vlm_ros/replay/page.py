@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""The scores of a replay as one HTML file with figures."""
+"""Write the scores of a replay as one HTML file with figures."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ try:
     from gaze_vlm_ros.figures import COLOURS, bare, embedded, png, reliability_plot
 except ImportError as error:
     raise GazeVlmError(
-        f"the page needs {error.name}, which is not here: pip install matplotlib jinja2; without --out the table alone is printed"
+        f"the page needs {error.name}, which is not installed: pip install matplotlib jinja2; without --out only the table is printed"
     ) from None
 
-ROW_S = 60.0  # of the timeline
-ROWS = 10  # more are left out: such a picture is for looking, not for counting
+ROW_S = 60.0  # length of a row of the timeline
+ROWS = 10  # later rows are left out: the timeline gives an impression, not figures
 TEXTS = 20
 
 
 def write_page(
     path: Path, figures: dict[str, Any], moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAction]
 ) -> None:
-    """figures: as replaying.table has them."""
+    """Write the page. figures: see replay.table.table. moments, actions: for the timeline."""
     calibration = figures["calibration"]
     curve = {"answers": {**calibration, "error": calibration["error"] or 0.0}}
     page = PAGE.render(
@@ -48,7 +48,7 @@ def write_page(
 
 
 def anticipation_plot(figures: dict[str, Any]) -> bytes:
-    """Share of the actions whose right answer had come to stay, over the time before they began."""
+    """Plot the share of actions whose right answer had come and stayed, over the time before they began; a PNG."""
     found = figures["anticipation"]["actions"]
     figure = Figure(figsize=(4.4, 3.6))
     axes = figure.subplots()
@@ -71,13 +71,13 @@ def anticipation_plot(figures: dict[str, Any]) -> bytes:
 
 
 def selective_plot(figures: dict[str, Any]) -> bytes:
-    """Precision over coverage for all thresholds, and where the predictor was."""
+    """Plot precision over coverage for all thresholds, and the point of the predictor's threshold; a PNG."""
     curve, precision = figures["selective_curve"], figures["precision"]
     figure = Figure(figsize=(4.4, 3.6))
     axes = figure.subplots()
     axes.plot(curve["coverage"], curve["precision"], color=COLOURS[0], linewidth=1.5, label="any threshold")
     if precision["value"] is not None:
-        axes.plot(precision["coverage"], precision["value"], "o", color=COLOURS[2], label="as it was set")
+        axes.plot(precision["coverage"], precision["value"], "o", color=COLOURS[2], label="as configured")
     axes.set(xlabel="coverage: share of answers given as OK", ylabel="precision: share of them that is right")
     axes.set(xlim=(0, 1.02), ylim=(0, 1.05))
     axes.legend(frameon=False, fontsize=8, loc="lower left")
@@ -86,7 +86,7 @@ def selective_plot(figures: dict[str, Any]) -> bytes:
 
 
 def timeline(moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAction], horizon_s: float) -> bytes:
-    """What was said when, right or wrong, and what began: a row of ROW_S seconds below the other."""
+    """Plot answers, right or wrong, and actions over time, in rows of ROW_S seconds; a PNG."""
     first_ns = moments[0].stamp_ns
     count = min(ROWS, 1 + int((moments[-1].stamp_ns - first_ns) / 1e9 // ROW_S))
     seen = [text for text in [*(a.text for a in actions), *(m.answer for m in moments)] if text]
@@ -130,7 +130,7 @@ def timeline(moments: Sequence[ReceivedPrediction], actions: Sequence[StartedAct
         axes.spines[["top", "right"]].set_visible(False)
         if not row:
             axes.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    axes.set_xlabel("s since the first question")
+    axes.set_xlabel("s since the first query")
     return png(figure)
 
 
@@ -150,33 +150,33 @@ td.n { text-align: right; font-variant-numeric: tabular-nums; }
 figcaption, .note { color: #555; font-size: .88rem; } details { margin: .6rem 0; }
 </style></head><body>
 <h1>{{ figures.model_id }} on {{ figures.bag }}</h1>
-<p class="note">{{ figures.actions }} actions in {{ "%.1f"|format(figures.minutes) }} minutes; {{ figures.moments }} questions
+<p class="note">{{ figures.actions }} actions in {{ "%.1f"|format(figures.minutes) }} minutes; {{ figures.moments }} queries
 ({% for name, count in figures.status_counts.items() %}{{ name }} {{ count }}{{ ", " if not loop.last }}{% endfor %});
-the answer holds if its action is the next to begin, within {{ figures.horizon_s }} s.
-One recording: its moments are not independent, and the figures of another one differ.</p>
+an answer is right if its action is the next to begin, within {{ figures.horizon_s }} s.
+The moments of one recording are not independent, and another recording gives other figures.</p>
 {% for text, count in figures.no_answer.items() %}<p class="note">{{ count }} times no answer: {{ text }}</p>{% endfor %}
-{% if figures.trained_on %}<p><b>The model was trained on this recording, or chosen by it: this is no test of it.</b></p>{% endif %}
-{% if figures.unknown_actions %}<p class="note">Not among the model's answers, and counted as missed: {{ figures.unknown_actions|join(", ") }}.</p>{% endif %}
+{% if figures.trained_on %}<p><b>The model was trained on this recording or chosen by it, so this is not a test.</b></p>{% endif %}
+{% if figures.unknown_actions %}<p class="note">Not among the model's answers and counted as missed: {{ figures.unknown_actions|join(", ") }}.</p>{% endif %}
 
-<h2>What is known how early</h2>
+<h2>Anticipation by horizon</h2>
 <table><tr><th>horizon</th><th>moments</th><th>recall</th><th>class mean</th><th>always the most frequent</th><th>actions</th><th>anticipated</th></tr>
 {% for h in figures.horizons %}
 <tr><td class="n">{{ "%g"|format(h.horizon_s) }} s</td><td class="n">{{ h.moments }}</td><td class="n"><b>{{ share(h.recall) }}</b></td>
 <td class="n">{{ share(h.class_mean_recall) }}</td><td class="n">{{ share(h.most_frequent) }}</td><td class="n">{{ h.actions }}</td>
 <td class="n">{{ share(h.anticipated) }}</td></tr>
 {% endfor %}</table>
-<p class="note">Recall: of the moments after which an action begins within the horizon, the share whose OK answer is that action.
-Anticipated: of the actions before which no other began for so long, the share whose right answer had come by then and stayed.</p>
+<p class="note">Recall: among the moments with an action that begins within the horizon, the share whose OK answer is that action.
+Anticipated: among the actions before which no other began for the horizon, the share whose right answer had come by then and stayed.</p>
 <table>{% for name, text in rows %}<tr><th>{{ name }}</th><td>{{ text }}</td></tr>{% endfor %}</table>
 <div class="plots">
 <figure><img alt="share of actions over the time before they began" src="{{ ahead }}">
-<figcaption>How early the right answer came and stayed. Grey: the most that is possible, as another action was next before.</figcaption></figure>
+<figcaption>How early the right answer came and stayed. Grey: the upper limit, because another action was next before.</figcaption></figure>
 <figure><img alt="precision over coverage" src="{{ selective }}">
-<figcaption>What a threshold buys: with a higher one fewer answers, and more of them right.</figcaption></figure>
+<figcaption>Effect of the threshold: a higher one gives fewer answers, and more of them right.</figcaption></figure>
 {% if reliability %}<figure><img alt="share of right answers over their probability" src="{{ reliability }}">
 <figcaption>Calibration ({{ figures.score_kind }}), abstained answers included; size of a dot: share of answers.</figcaption></figure>{% endif %}
 </div>
-<h2>What was said, and what began</h2>
+<h2>Answers and actions over time</h2>
 <figure class="wide"><img alt="answers and actions over time" src="{{ timeline }}"></figure>
 <details><summary>Each action</summary><table><tr><th>begins, s</th><th>action</th><th>right since, s before</th><th>at most</th></tr>
 {% for each in figures.anticipation.actions %}

@@ -1,4 +1,4 @@
-"""The scores of a replay in words, for a terminal."""
+"""Format the scores of a replay for a terminal."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ from typing import Any
 
 
 def table(figures: dict[str, Any]) -> str:
-    """figures: what prediction_score.score returns, and what command.run_replay adds."""
+    """Format all scores. figures: what score.score returns and what command.run_replay adds."""
     counts = ", ".join(f"{name} {count}" for name, count in figures["status_counts"].items())
     lines = [
         f"{figures['model_id']} on {figures['bag']}: {figures['actions']} actions in {figures['minutes']:.1f} minutes, "
-        f"{figures['moments']} questions ({counts}), horizon {figures['horizon_s']:g} s",
+        f"{figures['moments']} queries ({counts}), horizon {figures['horizon_s']:g} s",
         *(f"  {count} times no answer: {text}" for text, count in figures["no_answer"].items()),
     ]
     if figures["trained_on"]:
-        lines.append("  THE MODEL WAS TRAINED ON THIS RECORDING, or chosen by it: what follows is no test of it")
+        lines.append("  THE MODEL WAS TRAINED ON THIS RECORDING or chosen by it: this is not a test")
     if figures["unknown_actions"]:
-        lines.append(f"  not among the model's answers, and missed: {', '.join(figures['unknown_actions'])}")
+        lines.append(f"  not among the model's answers and counted as missed: {', '.join(figures['unknown_actions'])}")
     lines += ["", *horizon_rows(figures), "", *(f"{name:<16}{text}" for name, text in single_figures(figures))]
     return "\n".join(lines)
 
 
 def horizon_rows(figures: dict[str, Any]) -> list[str]:
-    """A head, and a row for each horizon."""
+    """Header, and one row per horizon."""
     head = ("horizon", "moments", "recall", "class mean", "most frequent", "actions", "anticipated")
     rows = [
         (
@@ -35,7 +35,7 @@ def horizon_rows(figures: dict[str, Any]) -> list[str]:
 
 
 def single_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
-    """Name and text of each figure that does not depend on a horizon."""
+    """Name and text of each score that does not depend on a horizon."""
     precision, anticipation = figures["precision"], figures["anticipation"]
     calibration, age_s = figures["calibration"], figures["evidence_age_s"]
     found = anticipation["actions"]
@@ -49,11 +49,12 @@ def single_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
         ),
         (
             "anticipation",
-            f"{right} of {len(found)} actions, median {number(anticipation['median_s'])} s (0 where not)",
+            f"{right} of {len(found)} actions, median {number(anticipation['median_s'])} s (0 if not anticipated)",
         ),
         (
             "flips",
-            f"{number(figures['flips_per_minute'])} a minute; {number(figures['actions_per_minute'])} actions a minute",
+            f"{number(figures['flips_per_minute'])} per minute; "
+            f"{number(figures['actions_per_minute'])} actions per minute",
         ),
         (
             "calibration",
@@ -63,16 +64,16 @@ def single_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
         (
             "evidence age",
             ", ".join(f"{name} {'-' if s is None else f'{1e3 * s:.0f}'} ms" for name, s in age_s.items())
-            + ", as recorded and on this machine",
+            + ", recorded delay plus inference on this machine",
         ),
     ]
 
 
 def share(value: float | None) -> str:
-    """Two decimals, or a dash where there was nothing to count."""
+    """Format with two decimals; a dash where there is nothing to count."""
     return "-" if value is None else f"{value:.2f}"
 
 
 def number(value: float | None) -> str:
-    """Two decimals below 10, else one."""
+    """Format with two decimals below 10, with one above."""
     return share(value) if value is None or value < 10 else f"{value:.1f}"

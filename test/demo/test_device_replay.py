@@ -16,7 +16,7 @@ import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.device_replay import ReplayDiffers, ReplaySettings, check
-from gaze_vlm_ros.demo.gaze_frames import draw, gaze_at
+from gaze_vlm_ros.demo.gaze_frames import draw_gaze_marks, gaze_at
 from gaze_vlm_ros.neon.recording import read_recording
 from gaze_vlm_ros.nodes.child_processes import Child, private_ros_environment, python_command, started, wait_for_line
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
@@ -222,7 +222,7 @@ def test_an_output_folder_that_no_demo_wrote(tmp_path: Path) -> None:
     out = tmp_path / "thesis"
     out.mkdir()
     (out / "chapter_1.txt").write_text("years of work")
-    assert f"{out} is there and no demo wrote it; give another --out" in refusal(folder, out)
+    assert f"{out} exists, and no demo wrote it; give another --out" in refusal(folder, out)
     assert (out / "chapter_1.txt").read_text() == "years of work"
 
 
@@ -231,7 +231,7 @@ def test_an_output_folder_that_holds_the_recording(tmp_path: Path) -> None:
     out.mkdir()
     (out / "demo_settings.json").write_text("{}")  # an earlier demo's, into which the recording was put
     folder = write_recording(out / "recording", gaze_after_s=-0.002)
-    assert f"{out} holds the recording {folder}, and would be emptied" in refusal(folder, out)
+    assert f"{out} contains the recording {folder} and would be emptied" in refusal(folder, out)
     assert (folder / "info.json").is_file()
 
 
@@ -248,14 +248,14 @@ def test_gaze_between_samples() -> None:
 
 def test_ring_and_cross_are_drawn_where_they_belong() -> None:
     rgb = np.full((300, 400, 3), 77, np.uint8)
-    picture = draw(rgb, np.array([100.4, 50.9]), np.array([300.0, 200.0]))
+    picture = draw_gaze_marks(rgb, np.array([100.4, 50.9]), np.array([300.0, 200.0]))
     assert (rgb == 77).all()
     green, magenta = ((picture == colour).all(axis=2) for colour in ((0, 255, 0), (255, 0, 255)))
     assert np.argwhere(green).mean(axis=0) == pytest.approx([50, 100], abs=0.5)
     assert np.argwhere(magenta).mean(axis=0) == pytest.approx([200, 300], abs=0.5)
     assert (picture[50, 100] == 77).all()  # a ring: what is looked at stays visible
     assert magenta[200, 300]
-    draw(rgb, np.array([-500.0, 20.0]), np.array([399.9, 5000.0]))  # gaze may lie off the image
+    draw_gaze_marks(rgb, np.array([-500.0, 20.0]), np.array([399.9, 5000.0]))  # gaze may lie off the image
 
 
 def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
@@ -282,9 +282,9 @@ def test_subscriptions_of_a_running_node(tmp_path: Path) -> None:
     assert node.last_line() == "published 0 scripted labels"
     assert (nobody.returncode, another.returncode) == (1, 1)
     assert nobody.stderr.splitlines() == [
-        "subscriptions: error: no node nobody is running on this domain, looked for 1 s; start it first"
+        "subscriptions: error: no node nobody was found on this domain within 1 s; start it first"
     ]
     assert another.stderr.splitlines() == [
-        "subscriptions: error: node scripted_labels subscribes /camera/camera_info, expected /gaze, looked for 8 s; "
+        "subscriptions: error: node scripted_labels subscribes to /camera/camera_info, expected /gaze within 8 s; "
         "set its topic parameters"
     ]

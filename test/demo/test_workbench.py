@@ -9,8 +9,9 @@ import pytest
 import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.demo.jobs import run_side_by_side
 from gaze_vlm_ros.demo.output_folder import NotOurs
-from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_side_by_side, run_workbench
+from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_workbench
 from gaze_vlm_ros.nodes.child_processes import Child, StepFailed
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from gaze_vlm_ros.terminal.status_line import StatusLine
@@ -42,11 +43,11 @@ def test_a_job_that_fails_is_begun_again_as_often_as_it_may(tmp_path: Path, caps
     status, nothing = StatusLine("jobs"), Child.last_line
     assert run_side_by_side([("fine", fine), ("once", once)], 30, status, nothing, attempts=2) == ["once"]
     assert re.search(
-        r"once is begun again: once failed \(exit code 1\): 69 lost; see .*once\.log", capsys.readouterr().out
+        r"once is started again: once failed \(exit code 1\): 69 lost; see .*once\.log", capsys.readouterr().out
     )
     with pytest.raises(StepFailed, match="always failed"):
         run_side_by_side([("always", always)], 30, status, nothing, attempts=2)
-    assert capsys.readouterr().out.count("always is begun again") == 1
+    assert capsys.readouterr().out.count("always is started again") == 1
 
 
 @pytest.mark.timeout(600)

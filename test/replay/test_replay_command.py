@@ -121,7 +121,7 @@ def test_what_tells_the_present_action_is_not_scored(tmp_path: Path) -> None:
         writer.close()
         return writer.folder
 
-    with pytest.raises(NotTheNextAction, match="bench tells what the person does now"):
+    with pytest.raises(NotTheNextAction, match="bench names the current action"):
         read_published(messages("present", "", "take the jar"))
     with pytest.raises(NothingSaid, match="no frame of the bag could be shown"):
         read_published(messages("none"))

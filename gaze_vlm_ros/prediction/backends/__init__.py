@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.prediction.backends.openai_server import ServerBackend, choice_probabilities
     from gaze_vlm_ros.prediction.backends.recorded import (
         NoAnswers,
-        Recorded,
-        ReplayBackend,
+        RecordedAnswer,
+        RecordedBackend,
         read_answers,
         write_answers,
     )
@@ -29,8 +29,8 @@ else:
             "gaze_vlm_ros.prediction.backends.openai_server": ["ServerBackend", "choice_probabilities"],
             "gaze_vlm_ros.prediction.backends.recorded": [
                 "NoAnswers",
-                "Recorded",
-                "ReplayBackend",
+                "RecordedAnswer",
+                "RecordedBackend",
                 "read_answers",
                 "write_answers",
             ],
@@ -42,8 +42,8 @@ __all__ = [
     "BACKENDS",
     "ModelBackend",
     "NoAnswers",
-    "Recorded",
-    "ReplayBackend",
+    "RecordedAnswer",
+    "RecordedBackend",
     "ServerBackend",
     "UnknownBackend",
     "choice_probabilities",
