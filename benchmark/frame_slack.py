@@ -1,7 +1,7 @@
-"""What `frame_slack` of the predictor costs in accuracy: `python benchmark/frame_slack.py CHECKPOINT BAG...`
+"""Measure what the predictor's `frame_slack` costs in accuracy: `python benchmark/frame_slack.py CHECKPOINT BAG...`
 
-Each bag's camera is asked about every third frame, as a model does that takes so long. For each slack: how often the
-best answer was right where an action began within the horizon, and how far answers are from those without slack.
+Queries the model for every third frame of each bag, as a model of that speed would be. Prints for each slack how often
+the best answer was right where an action began within the horizon, and how far answers are from those without slack.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EVERY = 3
 
 
 def answers(backend: Backend, bags: Sequence[Path], slack: float) -> Iterator[tuple[str, np.ndarray]]:
-    """(what came next, probabilities) of each window that has one of the labels as its answer."""
+    """Yield (next action, (A,) probabilities) for each window whose right answer is one of the labels."""
     metadata = backend.metadata
     for bag in bags:
         session = load_session(bag)
@@ -43,9 +43,10 @@ def answers(backend: Backend, bags: Sequence[Path], slack: float) -> Iterator[tu
 
 
 def main() -> None:
+    """Print one row per slack."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("bags", nargs="+", type=Path, help="labelled sessions that it was not trained on")
+    parser.add_argument("bags", nargs="+", type=Path, help="labelled sessions that the checkpoint was not trained on")
     options = parser.parse_args()
     print(f"{'slack':>6}{'windows':>9}{'top-1':>8}{'other best answer':>19}{'mean change of a probability':>30}")
     exact: np.ndarray | None = None

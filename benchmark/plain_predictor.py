@@ -1,7 +1,7 @@
-"""The plain way to put a VLM into a node, to compare with: `python plain_predictor.py CHECKPOINT`.
+"""Baseline: a VLM in a node, written the plain way: `python plain_predictor.py CHECKPOINT`.
 
-As examples of rclpy and transformers show it: a subscription with a queue of 10, and in its callback the processor and
-`generate` on the whole window.
+Written as the examples of rclpy and transformers show it: a subscription with a queue of 10, and in its callback the
+processor and `generate` on the whole window.
 """
 
 import sys
@@ -26,6 +26,8 @@ from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 
 
 class PlainPredictor(Node):
+    """Answers each image in the subscription's callback."""
+
     def __init__(self, folder: str) -> None:
         super().__init__("plain_predictor")
         self.metadata = read_checkpoint_metadata(folder)
@@ -38,6 +40,7 @@ class PlainPredictor(Node):
 
     @torch.inference_mode()
     def on_image(self, message: Image) -> None:
+        """Publish an answer for the window that ends at this image."""
         began = time.monotonic()
         newest_ns = header_stamp_ns(message)
         self.window.append((newest_ns, message))

@@ -1,15 +1,15 @@
-"""What an answer costs: streamed and ranked, against the plain way, with the same model and frames in one run.
+"""Measure the time of an answer: streamed and ranked, against the plain way, with the same model and frames.
 
 python benchmark/prediction.py [--device cuda --dtype bfloat16] [--size large] [--options] [--json FILE]
 
-The plain way is what examples show: the processor on the whole window, then `generate`, for each prediction. Ours keeps
-the vision features of frames that the last window had, reads the prompt once and ranks the closed set in one pass over
-its prefix tree. Below that, how ours grows with the label set, the frames of a window and the size of its images. With
---options, what the predictor's quantization and compile bring.
+The plain way is what tutorials show: the processor on the whole window, then `generate`, for each prediction. Ours
+keeps the vision features of frames that the last window had, reads the prompt once and ranks the closed set in one pass
+over its prefix tree. A second table shows how ours grows with label set, frames per window and image size. With
+--options, a third compares the predictor's quantization and compile.
 
-The models have a real architecture (SmolVLM's) and random weights: nothing is downloaded. `small` is what the demo
+The models have a real architecture (SmolVLM's) and random weights, so nothing is downloaded. `small` is what the demo
 trains, `medium` takes a few tenths of a second on one core, `large` has about the sizes of SmolVLM-500M. Needs torch,
-transformers, numpy; neither ROS nor bags.
+transformers and numpy, but neither ROS nor bags.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ LABELS, FRAMES = 10, 4
 
 
 def labels(count: int) -> list[str]:
-    """So many actions, of all there are to say."""
+    """Return `count` actions, spread evenly over all combinations."""
     every = [f"{verb} the {colour} {thing}" for verb, thing, colour in itertools.product(VERBS, OBJECTS, COLOURS)]
     return every[:: len(every) // count][:count]
 
 
 def frames(count: int, size: tuple[int, int] = FRAME_PX) -> list[np.ndarray]:
-    """Frames of a camera that moves over a picture of blobs."""
+    """Return (H, W, 3) frames of a camera that moves over a picture of blobs. size: (width, height) px."""
     draw = np.random.default_rng(0)
     world = np.kron(draw.integers(0, 256, (40, 60, 3), np.uint8), np.ones((32, 32, 1), np.uint8))
     width, height = size
@@ -67,7 +67,7 @@ def frames(count: int, size: tuple[int, int] = FRAME_PX) -> list[np.ndarray]:
 
 
 class Trial:
-    """A loaded model and the two ways to ask it."""
+    """A loaded model and the two ways to query it."""
 
     def __init__(
         self,
@@ -96,16 +96,16 @@ class Trial:
         self.parameters = sum(weight.numel() for weight in self.model.parameters())
 
     def stream(self) -> Callable[[Sequence[np.ndarray], Sequence[int]], dict[str, float]]:
-        """Ours: answers about a window, and gives the seconds of each stage."""
+        """Return our way: a function that answers a window and returns the seconds of each stage."""
         stream = Stream(self.model, self.processor, QUESTION, self.layers)
 
-        def ask(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
+        def query(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
             prompt = stream.read(window, stamps)
             began = time.perf_counter()
             rank_after(self.model, prompt, self.answers, self.layers)
             return stream.stages | {"ranking": time.perf_counter() - began}
 
-        return ask
+        return query
 
     def scores(self, window: Sequence[np.ndarray]) -> np.ndarray:
         """(A,) log-likelihoods of the answers, nats."""
@@ -114,7 +114,7 @@ class Trial:
 
     @torch.inference_mode()
     def plain(self, window: Sequence[np.ndarray], _stamps: Sequence[int]) -> dict[str, float]:
-        """Processor and generate on the whole window, up to the longest answer."""
+        """Run processor and generate on the whole window, up to the length of the longest answer."""
         encoded = encode(self.processor, window, QUESTION)
         inputs = {name: tensor.to(self.device) for name, tensor in encoded.inputs.items()}
         tokens = self.model.generate(**inputs, max_new_tokens=max(map(len, self.answers)), do_sample=False)
@@ -125,13 +125,13 @@ class Trial:
 def measure(
     ways: dict[str, Callable[..., dict[str, float]]], video: Sequence[np.ndarray], window: int, rounds: int
 ) -> dict[str, dict[str, float]]:
-    """Median ms of each way in turn, window after window, each with one new frame; and of its stages."""
+    """Median time of each way and of its stages, ms. The ways take turns; each window has one new frame."""
     found: dict[str, list[dict[str, float]]] = {name: [] for name in ways}
     for number in range(rounds + 2):  # the first windows warm up
         shown = range(number, number + window)
-        for name, ask in ways.items():
+        for name, query in ways.items():
             began = time.perf_counter()
-            stages = ask([video[n] for n in shown], list(shown))
+            stages = query([video[n] for n in shown], list(shown))
             found[name].append({"total": time.perf_counter() - began, **stages})
     return {
         name: {key: 1e3 * statistics.median(row.get(key, 0.0) for row in rows[2:]) for key in rows[-1]}
@@ -142,7 +142,7 @@ def measure(
 def compare_options(
     plain: Trial, options: argparse.Namespace, sizes: dict[str, int], video: Sequence[np.ndarray]
 ) -> dict[str, Any]:
-    """ms of each way in turn, and how far its log-likelihoods are from those of `plain`, nats."""
+    """Time of each option (ms), and the largest difference of its log-likelihoods from those of `plain` (nats)."""
     ways = {"as it is": plain}
     ways["int8"] = Trial(options, sizes, plain.texts, quantization="int8")
     ways["compiled"] = Trial(options, sizes, plain.texts, compiled=True)
@@ -159,14 +159,15 @@ def compare_options(
 
 
 def main() -> None:
+    """Run all measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", choices=SIZES, default="small")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--rounds", type=int, default=15, help="windows of each measurement (default: 15)")
-    parser.add_argument("--threads", type=int, default=0, help="on a CPU (default: all cores)")
+    parser.add_argument("--rounds", type=int, default=15, help="windows per measurement (default: 15)")
+    parser.add_argument("--threads", type=int, default=0, help="threads on a CPU (default: all cores)")
     parser.add_argument("--options", action="store_true", help="compare quantization and compile; needs torchao")
-    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
@@ -188,9 +189,11 @@ def main() -> None:
     both = measure({"streamed and ranked": first.stream(), "plain": first.plain}, video, FRAMES, options.rounds)
     ours, plain = both["streamed and ranked"]["total"], both["plain"]["total"]
     size = "x".join(map(str, FRAME_PX))
-    print(f"\n{FRAMES} frames of {size}, {LABELS} labels: ms for each prediction, medians of {options.rounds}")
-    print(f"  plain: processor + generate  {plain:9.1f}   {1e3 / plain:7.1f} a second")
-    print(f"  streamed and ranked          {ours:9.1f}   {1e3 / ours:7.1f} a second   {plain / ours:.1f} times as many")
+    print(f"\n{FRAMES} frames of {size}, {LABELS} labels: ms per prediction, medians of {options.rounds}")
+    print(f"  plain: processor + generate  {plain:9.1f}   {1e3 / plain:7.1f} per second")
+    print(
+        f"  streamed and ranked          {ours:9.1f}   {1e3 / ours:7.1f} per second   {plain / ours:.1f} times as many"
+    )
     print("    " + ", ".join(f"{name} {ms:.1f}" for name, ms in both["streamed and ranked"].items() if name != "total"))
     figures["against_plain"] = both
 

@@ -1,11 +1,11 @@
-"""The predictor as a planner meets it, over DDS: latency from camera stamp to prediction received in another process.
+"""Measure the predictor as a planner sees it, over DDS: latency from camera stamp to prediction received.
 
 python benchmark/predictor_node.py [--checkpoint FOLDER] [--seconds 30] [--minutes 30] [--json FILE]
 
-First a camera of 30 Hz and a node that may ask as often as it can, ours and the plain one (processor and `generate` in
-the callback, queue of 10) in turn, with the same model. Then a camera of half the rate that was reached: what the node
-adds to the model's own time. With --minutes, overload: the camera's 30 Hz asked for at twice the rate that was
-reached, with the age of what is published and the memory of the process.
+First a 30 Hz camera and a node that predicts as often as it can: ours and the plain one (processor and `generate` in
+the callback, queue of 10) in turn, with the same model. Then a camera of half the rate that was reached, which shows
+what the node adds to the model's own time. With --minutes, overload: a 30 Hz camera, and twice the rate that was
+reached; prints the age of what is published and the memory of the process.
 
 Without --checkpoint the model is `medium` of prediction.py, with random weights. Needs ROS (`make setup`).
 """
@@ -44,7 +44,7 @@ OK = 0
 
 
 def random_checkpoint(folder: Path) -> Path:
-    """A folder that the predictor can serve: prediction.py's medium model, weights random."""
+    """Write a checkpoint with random weights of prediction.py's medium model."""
     texts = tuple(labels(LABELS))
     model, processor = load_vlm("tiny:smolvlm", texts=[QUESTION, *texts], seed=0, **SIZES["medium"])
     model.save_pretrained(folder)
@@ -60,7 +60,7 @@ def random_checkpoint(folder: Path) -> Path:
 
 
 def run(node: str, checkpoint: Path, camera_hz: float, rate_hz: float, seconds: float, threads: int) -> dict[str, Any]:
-    """What a planner received from a node, "ours" or "plain", and its memory [MB] each second."""
+    """Run a node, "ours" or "plain". Return what a planner received, and the node's memory each second (MB)."""
     environment = private_ros_environment(threads)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -94,7 +94,7 @@ def run(node: str, checkpoint: Path, camera_hz: float, rate_hz: float, seconds: 
 
 
 def first_messages(noted: dict[str, Any]) -> list[dict[str, Any]]:
-    """Of each answer the message that brought it, without those that say it again."""
+    """The first message of each answer, without those that repeat it."""
     seen: dict[str, dict[str, Any]] = {}
     for message in noted["predictions"]:
         if message["status"] == OK:
@@ -103,26 +103,29 @@ def first_messages(noted: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def age_ms(messages: Sequence[dict[str, Any]]) -> np.ndarray:
+    """(N,) time from the stamp of the last frame to the arrival of the message, ms."""
     return np.array([message["received_ns"] - message["stamp_ns"] for message in messages]) / 1e6
 
 
 def inference_ms(messages: Sequence[dict[str, Any]]) -> np.ndarray:
+    """(N,) inference time of each message, ms."""
     return 1e3 * np.array([message["inference_s"] for message in messages])
 
 
 def percentiles(values: np.ndarray) -> str:
+    """Format p50 / p95 / p99."""
     return " / ".join(f"{value:.1f}" for value in np.percentile(values, PERCENTILES))
 
 
 def overload(checkpoint: Path, minutes: float, reached_hz: float, threads: int) -> dict[str, Any]:
-    """Print age of evidence and memory over a long run at twice the rate that was reached."""
+    """Print the age of answers and the memory over a long run at twice the rate that was reached."""
     noted = run("ours", checkpoint, CAMERA_HZ, 2 * reached_hz, 60 * minutes, threads)
     fresh = first_messages(noted)
     everything = [message for message in noted["predictions"] if message["status"] == OK]
     statuses = [status for status, _ in itertools.groupby(message["status"] for message in noted["predictions"])]
     median_ms = float(np.median(inference_ms(fresh)))
-    print(f"\n{minutes:g} minutes asked for {2 * reached_hz:.1f} Hz, camera of {CAMERA_HZ:g} Hz")
-    print(f"  {len(fresh)} answers, {len(everything) - len(fresh)} messages that say one again; statuses {statuses}")
+    print(f"\n{minutes:g} minutes at a requested rate of {2 * reached_hz:.1f} Hz, camera of {CAMERA_HZ:g} Hz")
+    print(f"  {len(fresh)} answers, {len(everything) - len(fresh)} messages that repeat one; statuses {statuses}")
     print(f"  inference ms p50 / p95 / p99: {percentiles(inference_ms(fresh))}")
     for name, messages in (("answers", fresh), ("all messages", everything)):
         ages = age_ms(messages)
@@ -137,18 +140,21 @@ def overload(checkpoint: Path, minutes: float, reached_hz: float, threads: int) 
 
 
 def main() -> None:
+    """Run all measurements and print them."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--checkpoint", type=Path, help="folder that training/fit.py wrote (default: random weights)")
-    parser.add_argument("--seconds", type=float, default=30.0, help="of each measurement (default: 30)")
-    parser.add_argument("--minutes", type=float, default=0.0, help="of overload (default: none)")
-    parser.add_argument("--threads", type=int, default=1, help="of torch; the camera needs a core (default: 1)")
-    parser.add_argument("--json", type=Path, help="write all figures there")
+    parser.add_argument("--checkpoint", type=Path, help="folder written by training/fit.py (default: random weights)")
+    parser.add_argument("--seconds", type=float, default=30.0, help="length of each measurement, s (default: 30)")
+    parser.add_argument(
+        "--minutes", type=float, default=0.0, help="length of the overload run, min (default: no such run)"
+    )
+    parser.add_argument("--threads", type=int, default=1, help="threads of torch; the camera needs a core (default: 1)")
+    parser.add_argument("--json", type=Path, help="write all figures to this file")
     options = parser.parse_args()
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as temporary:
         checkpoint = options.checkpoint or random_checkpoint(Path(temporary))
-        print(f"camera {CAMERA_HZ:g} Hz, as many answers as can be; latency from camera stamp to message received")
-        print(f"{'':>8}{'answers a second':>18}   latency ms p50 / p95 / p99   model ms p50 / p95 / p99")
+        print(f"camera {CAMERA_HZ:g} Hz, as many answers as possible; latency from camera stamp to message received")
+        print(f"{'':>8}{'answers per second':>18}   latency ms p50 / p95 / p99   model ms p50 / p95 / p99")
         rates: dict[str, float] = {}
         for node in ("plain", "ours"):
             noted = run(node, checkpoint, CAMERA_HZ, 100.0, options.seconds, options.threads)
