@@ -163,7 +163,7 @@ def _make_folder(out: Path) -> None:
     try:
         out.mkdir(parents=True)
     except FileExistsError:
-        raise PlaceTaken(f"{out} exists and is not overwritten; give another name") from None
+        raise PlaceTaken(f"{out} exists already and is not overwritten; give another name") from None
     except OSError as error:
         raise PlaceTaken(f"cannot write to {out}: {error.strerror}; give another place") from None
 

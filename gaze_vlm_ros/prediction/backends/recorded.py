@@ -75,7 +75,7 @@ def write_answers(path: Path, head: dict[str, Any], answers: list[RecordedAnswer
         with path.open("x", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
     except FileExistsError:
-        raise NoAnswers(f"{path} exists and is not overwritten; give another name") from None
+        raise NoAnswers(f"{path} exists already and is not overwritten; give another name") from None
     except OSError as error:
         raise NoAnswers(f"{path} cannot be written: {error.strerror}") from None
 
