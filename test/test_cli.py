@@ -1,4 +1,4 @@
-"""The installed `gaze-vlm` command: a mistake costs one line and leaves nothing behind."""
+"""The installed `gaze-vlm` command: a mistake gives one line and leaves no file."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ def cut_bag(bag: Path) -> Path:
 
 
 def test_info_in_words_and_as_json(bag: Path) -> None:
-    told = gaze_vlm("bag", "info", bag)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "person     p1" in told.stdout
+    done = gaze_vlm("bag", "info", bag)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "person     p1" in done.stdout
     read = json.loads(gaze_vlm("bag", "info", bag, "--json").stdout)
     assert read["path"] == str(bag)
     assert {topic["name"]: topic["messages"] for topic in read["topics"]} == {
@@ -57,18 +57,18 @@ def test_info_in_words_and_as_json(bag: Path) -> None:
 
 def test_recover_says_what_it_saved(cut_bag: Path) -> None:
     before = everything_in(cut_bag)
-    told = gaze_vlm("bag", "recover", cut_bag.name, cwd=cut_bag.parent)
-    assert (told.returncode, told.stderr) == (0, "")
-    assert "bytes could not be used" in told.stdout
-    assert "wrote session_recovered; session is unchanged" in told.stdout
+    done = gaze_vlm("bag", "recover", cut_bag.name, cwd=cut_bag.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "bytes could not be used" in done.stdout
+    assert "wrote session_recovered; session is unchanged" in done.stdout
     assert everything_in(cut_bag) == before
     read = json.loads(gaze_vlm("bag", "info", cut_bag.with_name("session_recovered"), "--json").stdout)
-    saved = {line.split()[0]: int(line.split()[1]) for line in told.stdout.splitlines() if line.startswith("/")}
+    saved = {line.split()[0]: int(line.split()[1]) for line in done.stdout.splitlines() if line.startswith("/")}
     assert saved == {topic["name"]: topic["messages"] for topic in read["topics"]}
     assert saved["/gaze"] > 100
 
-    told = gaze_vlm("bag", "recover", cut_bag, "--out", cut_bag.parent / "elsewhere")
-    assert told.returncode == 0
+    done = gaze_vlm("bag", "recover", cut_bag, "--out", cut_bag.parent / "elsewhere")
+    assert done.returncode == 0
     assert (cut_bag.parent / "elsewhere" / "elsewhere_0.mcap").is_file()
 
 
@@ -95,7 +95,7 @@ def make_bad_input(kind: str, folder: Path) -> Path:
 
 @pytest.mark.parametrize("command", ["info", "recover"])
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "message"),
     [
         ("nothing there", "no such bag: "),
         ("text file", "is not an MCAP file"),
@@ -106,16 +106,16 @@ def make_bad_input(kind: str, folder: Path) -> Path:
         ("sqlite", "`ros2 bag convert"),
     ],
 )
-def test_what_is_no_bag_is_one_line(tmp_path: Path, command: str, kind: str, told: str) -> None:
-    assert_one_line_and_nothing_written(make_bad_input(kind, tmp_path), told, "bag", command)
+def test_what_is_no_bag_is_one_line(tmp_path: Path, command: str, kind: str, message: str) -> None:
+    assert_one_line_and_nothing_written(make_bad_input(kind, tmp_path), message, "bag", command)
 
 
-@pytest.mark.parametrize(("command", "told"), [("info", "`gaze-vlm bag recover`"), ("recover", "no whole message")])
-def test_an_empty_file_is_one_line(tmp_path: Path, command: str, told: str) -> None:
-    assert_one_line_and_nothing_written(make_bad_input("empty file", tmp_path), told, "bag", command)
+@pytest.mark.parametrize(("command", "message"), [("info", "`gaze-vlm bag recover`"), ("recover", "no whole message")])
+def test_an_empty_file_is_one_line(tmp_path: Path, command: str, message: str) -> None:
+    assert_one_line_and_nothing_written(make_bad_input("empty file", tmp_path), message, "bag", command)
 
 
-def assert_one_line_and_nothing_written(place: Path, told: str, *command: str | Path) -> None:
+def assert_one_line_and_nothing_written(place: Path, message: str, *command: str | Path) -> None:
     folder = place.parent
     before, names = everything_in(folder), sorted(folder.rglob("*"))
     result = gaze_vlm(*command, place, cwd=folder)
@@ -123,12 +123,12 @@ def assert_one_line_and_nothing_written(place: Path, told: str, *command: str | 
     assert result.stdout == ""
     (line,) = result.stderr.splitlines()
     assert line.startswith("gaze-vlm: error: ")
-    assert told in line
+    assert message in line
     assert str(place) in line
     assert (everything_in(folder), sorted(folder.rglob("*"))) == (before, names)
 
 
-def test_a_cut_bag_is_told_how_to_recover(cut_bag: Path) -> None:
+def test_a_cut_bag_names_the_command_that_recovers_it(cut_bag: Path) -> None:
     assert_one_line_and_nothing_written(cut_bag, "`gaze-vlm bag recover` saves what is in it", "bag", "info")
 
 
@@ -152,7 +152,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(cut_bag: Path) -> None:
 
 
 def test_a_reader_that_goes_away_sees_no_traceback(bag: Path) -> None:
-    told = subprocess.run(
+    done = subprocess.run(
         f"{COMMAND} bag info {bag} --json | head -c 1",
         shell=True,
         capture_output=True,
@@ -160,7 +160,7 @@ def test_a_reader_that_goes_away_sees_no_traceback(bag: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (told.stdout, told.stderr) == ("{", "")
+    assert (done.stdout, done.stderr) == ("{", "")
 
 
 def test_wrong_usage_names_the_commands() -> None:

@@ -71,14 +71,14 @@ def write_episode(session: Session, fps: int, video: Path) -> Episode:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "23", "preset": "veryfast", "bf": "0"})
         stream.width, stream.height, stream.pix_fmt = *even, "yuv420p"
         stream.codec_context.gop_size = 2  # LeRobot's default: frames are read at random
-        for row, wanted in enumerate(tqdm((grid.frame + first).tolist(), desc=session.name, mininterval=0.5)):
-            found = _picture(session, wanted) if wanted != last else None
-            damaged += wanted != last and found is None
+        for row, chosen in enumerate(tqdm((grid.frame + first).tolist(), desc=session.name, mininterval=0.5)):
+            found = _picture(session, chosen) if chosen != last else None
+            damaged += chosen != last and found is None
             if found is not None:
-                picture, shown[row] = found[: even[1], : even[0]], wanted
+                picture, shown[row] = found[: even[1], : even[0]], chosen
             else:
                 shown[row] = shown[row - 1]
-            last = wanted
+            last = chosen
             assert picture is not None  # the first one decodes
             if row % _COUNTED_EVERY == 0:
                 histogram += _histogram(picture)

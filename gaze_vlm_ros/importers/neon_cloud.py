@@ -115,7 +115,7 @@ def _videos(folder: Path, left_out: Counter[str], cut: bool) -> list[TimedVideo]
     if not paths:
         raise FileMissing(
             f"{folder} holds no .mp4: expected the scene video, named <section id>_<start>-<end>.mp4; download "
-            '"Timeseries Data + Scene Video", not "Timeseries Data" alone'
+            '"Timeseries Data + Scene Video", not only "Timeseries Data"'
         )
     table = _read(folder, "world_timestamps.csv", ints=(STAMP,), texts=("section id",), optional=("section id",))
     stamps_ns = table.ints[STAMP]

@@ -142,7 +142,7 @@ def write_session(
     """
     original = session.videos[0].video.size
     size = size or original
-    if not all(0 < wanted <= there for wanted, there in zip(size, original, strict=True)):
+    if not all(0 < chosen <= there for chosen, there in zip(size, original, strict=True)):
         raise BadFrameSize(
             f"the frame size is {size[0]}x{size[1]} px, expected more than 0 and at most the video's "
             f"{original[0]}x{original[1]}"
@@ -236,10 +236,10 @@ def _frames(session: ImportedSession, kept: NDArray[np.bool_], size: tuple[int, 
     first = 0
     for timed in session.videos:
         count = len(timed.stamps_ns)
-        wanted = np.zeros(len(timed.video), np.bool_)
-        wanted[:count] = kept[first : first + count]
+        chosen = np.zeros(len(timed.video), np.bool_)
+        chosen[:count] = kept[first : first + count]
         first += count
-        for number, rgb in timed.video.frames(wanted, size):
+        for number, rgb in timed.video.frames(chosen, size):
             stamp_ns = int(timed.stamps_ns[number])
             header = _header(stamp_ns, FRAME_ID)
             if session.camera is not None:

@@ -52,8 +52,8 @@ class Video:
         """Median interval between frames, ns; 0 for a single frame."""
         return int(np.median(np.diff(self.times_ns))) if len(self) > 1 else 0
 
-    def frames(self, wanted: NDArray[np.bool_], size: tuple[int, int]) -> Iterator[tuple[int, RGB]]:
-        """Yield (number, (H, W, 3) RGB) of the frames in the mask `wanted` (N,), scaled to `size` (width, height).
+    def frames(self, chosen: NDArray[np.bool_], size: tuple[int, int]) -> Iterator[tuple[int, RGB]]:
+        """Yield (number, (H, W, 3) RGB) of the frames in the mask `chosen` (N,), scaled to `size` (width, height).
 
         Damaged frames are skipped. Raises BadVideo if the file cannot be read to its end.
         """
@@ -64,7 +64,7 @@ class Video:
                 for packet in container.demux(stream):
                     for frame in _decoded(packet):
                         number = int(np.searchsorted(self.pts, frame.pts)) if frame.pts is not None else len(self)
-                        if number < len(self) and self.pts[number] == frame.pts and wanted[number]:
+                        if number < len(self) and self.pts[number] == frame.pts and chosen[number]:
                             if size != self.size:
                                 frame = frame.reformat(*size, format="rgb24", interpolation="AREA")
                             yield number, np.ascontiguousarray(frame.to_ndarray(format="rgb24"))

@@ -200,7 +200,7 @@ def _require_same_bag(path: Path, made_for: Mapping[str, Any], bag: Mapping[str,
     if made_for["session"] != bag["session"] or apart:
         raise OtherBagsLabels(
             f"{path} was made for session {made_for['session']!r} (frames {made_for['first_frame_ns']} to "
-            f"{made_for['last_frame_ns']} ns), but lies beside session {bag['session']!r} ({bag['first_frame_ns']} to "
+            f"{made_for['last_frame_ns']} ns), but is beside session {bag['session']!r} ({bag['first_frame_ns']} to "
             f"{bag['last_frame_ns']} ns); move it to its own bag"
         )
 

@@ -1,4 +1,4 @@
-"""Second by second descriptions: by a real HTTP server that behaves and misbehaves, and by a real tiny model."""
+"""Descriptions second by second, from a real HTTP server that behaves and misbehaves and from a real tiny model."""
 
 from __future__ import annotations
 
@@ -33,9 +33,11 @@ def settings(*overrides: str) -> DescribeSettings:
 
 
 def described(bag: Path, endpoint: ChatEndpoint, *overrides: str, **options: Any):
-    told: list[str] = []
-    placed = describe_bag(bag, settings(*overrides), server=endpoint.url, model_name="m", report=told.append, **options)
-    return placed, told
+    printed: list[str] = []
+    placed = describe_bag(
+        bag, settings(*overrides), server=endpoint.url, model_name="m", report=printed.append, **options
+    )
+    return placed, printed
 
 
 def honest(body: dict[str, Any], _: int) -> Any:
@@ -51,9 +53,9 @@ def test_every_second_is_asked_about_and_provenance_recorded(
 ) -> None:
     monkeypatch.setenv("MY_KEY", "sk-secret")
     with ChatEndpoint(honest) as endpoint:
-        placed, told = described(bare, endpoint, key_env="MY_KEY")
+        placed, printed = described(bare, endpoint, key_env="MY_KEY")
     assert len(endpoint.requests) == 24  # of 24 s
-    assert "24 calls with 72 images" in told[0]
+    assert "24 calls with 72 images" in printed[0]
     body = endpoint.requests[0]
     assert (body["model"], body["max_tokens"], body["temperature"]) == ("m", 60, 0.0)
     kinds = [part["type"] for part in body["messages"][0]["content"]]
@@ -95,7 +97,7 @@ def test_a_server_that_stumbles_is_asked_again(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reply", "told", "error"),
+    ("reply", "message", "error"),
     [
         ((401, {}, b'{"error": {"message": "bad key"}}'), "says HTTP 401: bad key", ServerRefuses),
         ((404, {}, b'{"error": "no model m"}'), "says HTTP 404: no model m", ServerRefuses),
@@ -105,13 +107,15 @@ def test_a_server_that_stumbles_is_asked_again(bare: Path) -> None:
         ((200, {}, b"{"), "no chat completion", ServerFails),
     ],
 )
-def test_a_server_that_does_not_answer_ends_the_run_in_one_line(bare: Path, reply: Any, told: str, error: type) -> None:
+def test_a_server_that_does_not_answer_ends_the_run_in_one_line(
+    bare: Path, reply: Any, message: str, error: type
+) -> None:
     with ChatEndpoint(lambda *_: reply) as endpoint, pytest.raises(error) as raised:
         described(bare, endpoint, "parallel=2")
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert len(str(raised.value)) < 500
-    # Refused at once; else as often as it should be, by each of two calls.
+    # A refusal ends the run at once; otherwise each of the two calls makes all its attempts.
     assert len(endpoint.requests) <= (2 if error is ServerRefuses else 6)
     assert not (bare / "labels.json").exists()
 
@@ -131,18 +135,20 @@ def test_a_run_that_broke_off_goes_on_where_it_was(bare: Path) -> None:
         with pytest.raises(ServerRefuses):
             described(bare, endpoint, "parallel=1")
         (journal,) = journals(bare)
-        with journal.open("ab") as stream:  # killed while it wrote
+        with journal.open("ab") as stream:  # killed while writing
             stream.write(b'{"second": 10, "rep')
         dry = described(bare, endpoint, dry_run=True)
         assert dry[0] is None
     with ChatEndpoint(honest) as endpoint:
-        placed, told = described(bare, endpoint, "parallel=1", "timeout_s=9")  # of no answer: the same run
-    assert "14 calls (10 of 24 are answered already)" in told[0]
+        placed, printed = described(
+            bare, endpoint, "parallel=1", "timeout_s=9"
+        )  # settings that no answer depends on: the same run
+    assert "14 calls (10 of 24 are answered already)" in printed[0]
     assert len(endpoint.requests) == 14
     assert placed
     assert journals(bare) == [journal]
     assert [json.loads(line).get("second") for line in journal.read_text().splitlines()][1:] == list(range(24))
-    # Another prompt is another run; labels can be made anew from a whole journal without a server.
+    # Another prompt is another run. Labels are rebuilt from a complete journal without a server.
     with ChatEndpoint(lambda *_: (401, {}, b"")) as endpoint:
         described(bare, endpoint, "merge=false", replace_labels=True)
         assert len(require_labels(load_session(bare)).texts) == 25
@@ -244,9 +250,9 @@ def test_a_real_text_encoder_embeds(tmp_path: Path) -> None:
     sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
     BertModel(BertConfig(vocab_size=len(words), **sizes)).save_pretrained(tmp_path)
     embed = load_embedder(str(tmp_path))
-    together, alone = embed(["pour the tea", "stir"]), embed(["stir"])
+    together, single = embed(["pour the tea", "stir"]), embed(["stir"])
     np.testing.assert_allclose(np.linalg.norm(together, axis=1), 1)
-    np.testing.assert_allclose(together[1], alone[0], atol=1e-6)  # padding changes nothing
+    np.testing.assert_allclose(together[1], single[0], atol=1e-6)  # padding changes nothing
     with pytest.raises(UnknownEmbeddingModel, match="does not load"):
         load_embedder(str(tmp_path / "none"))
 
@@ -266,7 +272,7 @@ def test_a_local_model_says_the_same_in_batches(bare: Path, model: str) -> None:
 
 
 def test_a_local_model_describes_a_bag(bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random weights say nothing sensible: what is asked and kept is what counts here."""
+    """Random weights give no sensible reply; the test checks what is asked and kept."""
     from gaze_vlm_ros.annotation import local_model
 
     ask_all = local_model.LocalModel.ask_all
@@ -306,7 +312,7 @@ def test_what_a_reply_means(reply: str, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("override", "told"),
+    ("override", "message"),
     [
         ("window_s=0", "window_s is 0.0, expected more than 0"),
         ("frames=1.5", "frames is 1.5, expected a whole number"),
@@ -319,10 +325,10 @@ def test_what_a_reply_means(reply: str, text: str) -> None:
         ("window_s", "expected key=value"),
     ],
 )
-def test_bad_settings_are_one_line(override: str, told: str) -> None:
+def test_bad_settings_are_one_line(override: str, message: str) -> None:
     with pytest.raises(BadDescribeSettings) as raised:
         settings(override)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
 
 
 def test_settings_of_a_file(tmp_path: Path) -> None:
@@ -337,7 +343,7 @@ def test_settings_of_a_file(tmp_path: Path) -> None:
         load_describe_settings(tmp_path / "none.yaml")
 
 
-def test_which_model_must_be_said(bare: Path) -> None:
+def test_a_model_must_be_named(bare: Path) -> None:
     for options in ({}, {"model": "a", "server": "http://x", "model_name": "m"}, {"server": "http://x"}):
         with pytest.raises(NoModel, match="--model FOLDER_OR_HUB, or --server URL"):
             describe_bag(bare, settings(), **options)
@@ -363,6 +369,6 @@ def test_journals(tmp_path: Path) -> None:
     path.write_bytes(b"{broken\n")
     with pytest.raises(BadJournal, match="move it away"):
         Journal(path, {"model": "m"})
-    path.write_bytes(b'{"run": {"mod')  # killed with its first line
+    path.write_bytes(b'{"run": {"mod')  # killed while writing the first line
     with Journal(path, {"model": "m"}) as journal:
         assert journal.answers == {}

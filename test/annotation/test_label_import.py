@@ -1,4 +1,4 @@
-"""Annotation files of other programs, as their programs write them, and as people break them."""
+"""Annotation files as other programs write them, and as people break them."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_a_start_alone_holds_until_the_next(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "options", "told"),
+    ("content", "options", "message"),
     [
         ("", {}, "no column is known as the start of a label; its columns are none"),
         ("when,text\n1,a\n", {}, "its columns are when, text; name one, such as --column start=NAME"),
@@ -132,10 +132,10 @@ def test_a_start_alone_holds_until_the_next(bare: Path) -> None:
         ("start_frame,duration_frames,text\n1,3,a\n", {}, "durations in frames"),
     ],
 )
-def test_bad_tables_are_one_line(bare: Path, content: str | bytes, options: dict, told: str) -> None:
+def test_bad_tables_are_one_line(bare: Path, content: str | bytes, options: dict, message: str) -> None:
     with pytest.raises(GazeVlmError) as raised:
         imported(bare, content, **options)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
     assert not (bare / "labels.json").exists()
 
@@ -189,7 +189,7 @@ def test_entities_in_subtitles(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "told"),
+    ("name", "content", "message"),
     [
         ("a.vtt", "", "is not a WebVTT file"),
         ("a.vtt", SRT, "is not a WebVTT file"),
@@ -200,10 +200,10 @@ def test_entities_in_subtitles(bare: Path) -> None:
         ("a.srt", SRT.replace("00:00:03,000 --> 00:00:04,000", "3 --> 4"), "a.srt"),
     ],
 )
-def test_bad_subtitles_are_one_line(bare: Path, name: str, content: str | bytes, told: str) -> None:
+def test_bad_subtitles_are_one_line(bare: Path, name: str, content: str | bytes, message: str) -> None:
     with pytest.raises(GazeVlmError) as raised:
         imported(bare, content, name)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
@@ -234,7 +234,7 @@ def test_elan(bare: Path, elan: Path) -> None:
     assert require_labels(load_session(bare)).verbs == ["pour", "", "", ""]
     assert placed.left_out == {"annotations without a text": 1}
     assert placed.used == {"text": "action", "verb": "verb"}
-    # The tier of verbs alone: its annotations have the times of those that they are about.
+    # With only the verb tier, annotations have the times of those that they are about.
     import_labels(bare, elan, tier="verb", replace=True)
     assert rows_of(bare) == [(1, 2.5, "pour")]
 
@@ -250,7 +250,7 @@ def test_elan_times_begin_where_the_media_says(bare: Path, elan: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "options", "told"),
+    ("change", "options", "message"),
     [
         (lambda text: text, {"tier": "Action"}, "has no tier 'Action'; its tiers are action (3), verb (1)"),
         (lambda text: text[:400], {}, "is not a valid ELAN document (ParseError"),
@@ -266,12 +266,12 @@ def test_elan_times_begin_where_the_media_says(bare: Path, elan: Path) -> None:
         (lambda text: text.replace('ANNOTATION_REF="a3"', 'ANNOTATION_REF="a5"'), {"tier": "verb"}, "about itself"),
     ],
 )
-def test_bad_elan_is_one_line(bare: Path, elan: Path, change, options: dict, told: str) -> None:
+def test_bad_elan_is_one_line(bare: Path, elan: Path, change, options: dict, message: str) -> None:
     text = elan.read_text()
     elan.write_text(change(text))
     with pytest.raises(GazeVlmError) as raised:
         import_labels(bare, elan, **options)
-    assert told in str(raised.value), elan.read_text()
+    assert message in str(raised.value), elan.read_text()
     assert "\n" not in str(raised.value)
 
 

@@ -89,4 +89,4 @@ def test_frames_and_page(bare: Path) -> None:
     assert status == 200
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] == 96
-    assert picture.shape[0] > 64  # with the line that tells the time
+    assert picture.shape[0] > 64  # with the line of text below

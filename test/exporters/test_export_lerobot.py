@@ -187,8 +187,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_written(tmp_path:
 
 
 def test_a_bag_without_gaze_says_so_in_every_row(tmp_path: Path) -> None:
-    told = export_lerobot([write_small_bag(tmp_path / "bag", 0, takes=1, gaze=False)], tmp_path / "out")
-    assert "gaze on 0% of the frames" in told
+    summary = export_lerobot([write_small_bag(tmp_path / "bag", 0, takes=1, gaze=False)], tmp_path / "out")
+    assert "gaze on 0% of the frames" in summary
     gaze = pq.read_table(tmp_path / "out/data/chunk-000/file-000.parquet")[GAZE].to_pylist()
     assert gaze == [[0, 0, 0]] * 30
 
@@ -196,14 +196,14 @@ def test_a_bag_without_gaze_says_so_in_every_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize("file_bytes", [100, 6000], ids=["data", "video"])
 def test_a_full_disk_costs_one_line_and_leaves_nothing(tmp_path: Path, file_bytes: int) -> None:
     bag = write_small_bag(tmp_path / "bag", 0, takes=3)
-    told = subprocess.run(
+    done = subprocess.run(
         [Path(sys.executable).with_name("gaze-vlm"), "export", "lerobot", bag, "--out", tmp_path / "out"],
         capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes)),
     )  # fmt: skip
-    assert told.returncode == 1
-    errors = [line for line in told.stderr.splitlines() if line and "it/s" not in line]  # beside the progress bar
-    assert len(errors) == 1, told.stderr
+    assert done.returncode == 1
+    errors = [line for line in done.stderr.splitlines() if line and "it/s" not in line]  # beside the progress bar
+    assert len(errors) == 1, done.stderr
     assert "cannot write" in errors[0]
     assert "File too large" in errors[0]
     assert not (tmp_path / "out").exists()

@@ -65,9 +65,11 @@ def test_narrations_are_actions_of_the_wearer(video: Path, tmp_path: Path) -> No
 
 def test_a_long_pause_ends_a_narrated_action(video: Path, tmp_path: Path) -> None:
     path = video.parents[1] / "annotations" / "narration.json"
-    told = [{"timestamp_sec": t, "narration_text": f"#C C {text}"} for t, text in ((-6.0, "a"), (0.5, "b"), (4.0, "c"))]
+    narrations = [
+        {"timestamp_sec": t, "narration_text": f"#C C {text}"} for t, text in ((-6.0, "a"), (0.5, "b"), (4.0, "c"))
+    ]
     # As before version 2, and the first narrator silent.
-    passes = {"narration_pass_1": {"narrations": []}, "narration_pass_2": {"narrations": told}}
+    passes = {"narration_pass_1": {"narrations": []}, "narration_pass_2": {"narrations": narrations}}
     path.write_text(json.dumps({"other": {}, UID: passes}))
     import_recording("ego4d", video, tmp_path / "bag", labels=path, progress=False)
     labels = load_session(tmp_path / "bag").labels
@@ -85,7 +87,7 @@ def test_anticipation_labels(video: Path, tmp_path: Path) -> None:
 
 
 def test_only_this_videos_narrations_are_parsed(video: Path, tmp_path: Path) -> None:
-    """The real file is most of a gigabyte; what is behind this video's object may be anything."""
+    """The real file is almost a gigabyte; anything may follow this video's object."""
     path = video.parents[1] / "annotations" / "narration.json"
     long = {"narration_pass_1": {"narrations": [{"timestamp_sec": 1, "narration_text": "#C C ä" + "x" * 3_000_000}]}}
     path.write_text(

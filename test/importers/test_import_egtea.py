@@ -26,7 +26,7 @@ def test_both_layouts_are_the_same_gaze(tmp_path: Path, columns: int) -> None:
     assert all(abs(session.frames.rgb(i).mean() - grey(i)) < 6 for i in range(0, 132, 7))
     gaze = session.gaze
     assert gaze is not None
-    # The second sample of frame 0 stays 33.333 ms behind the first; all others begin their frame.
+    # The second sample of frame 0 stays 33.333 ms after the first; all others start their frame.
     assert (gaze.stamps_ns - UNDATED_START_NS).tolist() == [0, 33_333_000, *map(frame_ns, (1, 2, 3, 60))]
     expected = np.array([(x, y) for _, _, x, y, _ in BEGAZE_SAMPLES])
     expected[3] = np.nan

@@ -15,8 +15,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def levels(video: Video, wanted: np.ndarray, size: tuple[int, int] | None = None) -> dict[int, float]:
-    return {number: rgb.mean() for number, rgb in video.frames(wanted, size or video.size)}
+def levels(video: Video, chosen: np.ndarray, size: tuple[int, int] | None = None) -> dict[int, float]:
+    return {number: rgb.mean() for number, rgb in video.frames(chosen, size or video.size)}
 
 
 def test_frames_come_in_the_order_they_are_shown_with_their_times(path: Path) -> None:
@@ -37,7 +37,7 @@ def test_only_wanted_frames_are_scaled(path: Path) -> None:
 
 
 def test_after_damage_frames_keep_their_number(tmp_path: Path) -> None:
-    """A frame that does not decode must not shift the times of those behind it."""
+    """A frame that does not decode must not shift the times of those after it."""
     import av
 
     write_mp4(tmp_path / "v.mp4", [grey(i) for i in range(48)])
@@ -51,7 +51,7 @@ def test_after_damage_frames_keep_their_number(tmp_path: Path) -> None:
     seen = levels(video, np.ones(48, bool))
     assert len(video) == 48
     assert 30 < len(seen) < 48
-    assert all(abs(seen[number] - grey(number)) < 4 for number in range(36, 48))  # behind the next keyframe
+    assert all(abs(seen[number] - grey(number)) < 4 for number in range(36, 48))  # after the next keyframe
 
 
 def test_what_is_no_video_is_one_line(path: Path, tmp_path: Path) -> None:

@@ -193,7 +193,7 @@ def test_no_half_bag_stays(
 def test_a_video_without_a_good_frame_is_refused(session: ImportedSession, tmp_path: Path) -> None:
     path = session.videos[0].video.path
     data = bytearray(path.read_bytes())
-    start, stop = data.index(b"mdat") + 4, data.index(b"moov") - 4  # samples, and the index behind them
+    start, stop = data.index(b"mdat") + 4, data.index(b"moov") - 4  # samples, and the index after them
     data[start:stop] = bytes(stop - start)
     path.write_bytes(data)
     with pytest.raises(BadVideo, match="none of its 30 frames decodes"):

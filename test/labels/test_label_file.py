@@ -1,4 +1,4 @@
-"""labels.json beside a bag: exact, whole or not at all, and only beside its own bag."""
+"""labels.json beside a bag: exact, complete or not there, and only beside its own bag."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_labels_beside_the_bag_take_the_place_of_its_own(labelled: Path) -> None
     assert session_digest(load_session(labelled)) == digest
 
 
-def test_a_verb_alone_changes_the_digest(bare: Path) -> None:
+def test_a_verb_by_itself_changes_the_digest(bare: Path) -> None:
     path = put(bare, (1, 2, "pour"))
     digest = session_digest(load_session(bare))
     path.write_text(path.read_text().replace('"text": "pour"', '"text": "pour", "verb": "pour"'))
@@ -110,7 +110,7 @@ def test_no_labels_beside_and_none_in_the_bag(bare: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         (lambda text: "{", "it is not JSON"),
         (lambda text: "[]", "its format is None"),
@@ -128,27 +128,27 @@ def test_no_labels_beside_and_none_in_the_bag(bare: Path) -> None:
         (lambda text: "[" * 100_000, "it is not JSON"),
     ],
 )  # fmt: skip
-def test_a_damaged_file_is_one_line_and_nothing_is_guessed(bare: Path, change, told: str) -> None:
+def test_a_damaged_file_is_one_line_and_nothing_is_guessed(bare: Path, change, message: str) -> None:
     path = put(bare, (1, 2, "pour"), (2.5, 3, "stir"))
     damaged = change(path.read_text())
     assert damaged != path.read_text()
     path.write_text(damaged)
     with pytest.raises(BadLabelFile) as raised:
         load_session(bare)
-    assert told in str(raised.value)
+    assert message in str(raised.value)
     assert "\n" not in str(raised.value)
-    assert told in describe(bare)  # where the rest is still shown
-    assert any(told in finding.text for finding in check_bag(bare, WindowSettings()).findings)
+    assert message in describe(bare)  # where the rest is still shown
+    assert any(message in finding.text for finding in check_bag(bare, WindowSettings()).findings)
 
 
 def test_another_bags_labels_are_refused(bare: Path, labelled: Path) -> None:
     path = put(bare, (1, 2, "pour"))
     shutil.copy(path, labelled / "labels.json")
-    with pytest.raises(OtherBagsLabels, match=r"made for session 's0' .* lies beside session 's1'"):
+    with pytest.raises(OtherBagsLabels, match=r"made for session 's0' .* is beside session 's1'"):
         load_session(labelled)
 
 
-def test_who_comes_second_is_told(bare: Path) -> None:
+def test_a_write_on_an_older_revision_is_refused(bare: Path) -> None:
     path = put(bare, (1, 2, "pour"))
     first, second = read_label_file(path), read_label_file(path)
     assert write_label_file(path, first).revision == 2

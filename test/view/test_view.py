@@ -36,7 +36,7 @@ CAMERA_TOPIC = "/camera/image_raw/compressed"
 PREDICTION = "gaze_vlm_msgs/msg/ActionPrediction"
 DELAY_NS = 40_000_000
 BAG_NS = START_NS + 10**12  # write_small_bag's start for seed 1
-# Of each prediction: stamp ms, status, candidates with probabilities, focus px.
+# Predictions: stamp ms, status, candidates with probabilities, focus px.
 PREDICTIONS: list[tuple[int, int, dict[str, float], tuple[float, float]]] = [
     (-1, 3, {}, (math.nan, math.nan)),  # no frame yet: stamp zero
     (500, 0, {"take the red disc": 0.7, "take the blue disc": 0.2}, (30.0, 20.0)),
@@ -212,12 +212,13 @@ def test_predictions(logged: dict[str, Any]) -> None:
 
 def test_what_is_left_out_is_said(bag: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run_view(bag, tmp_path / "view.rrd", None) == 0
-    told = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        f"{tmp_path / 'view.rrd'} (open it with `rerun {tmp_path / 'view.rrd'}`): 60 frames, 300 gaze samples" in told
+        f"{tmp_path / 'view.rrd'} (open it with `rerun {tmp_path / 'view.rrd'}`): 60 frames, 300 gaze samples"
+        in printed
     )
-    assert "5 predictions of /next_action (1 more without a frame are left out)" in told
-    assert "1 damaged frames are left out" in told
+    assert "5 predictions of /next_action (1 more without a frame are left out)" in printed
+    assert "1 damaged frames are left out" in printed
 
 
 def test_raw_frames_are_stored_as_jpeg(tmp_path: Path) -> None:
@@ -438,13 +439,13 @@ def test_bags_that_cannot_be_read_leave_nothing_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("place", ["view.rrd", "pictures"])
 def test_a_full_disk_is_one_line_and_leaves_nothing(bag: Path, tmp_path: Path, place: str) -> None:
-    """Rerun's own file writer now and then waits for ever instead."""
-    told = subprocess.run(
+    """Rerun's own file writer sometimes hangs forever instead."""
+    done = subprocess.run(
         [COMMAND, "view", bag, "--save", tmp_path / place],
         capture_output=True, text=True, timeout=60, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )  # fmt: skip
-    assert told.returncode == 1
-    (line,) = told.stderr.splitlines()
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
     assert line.startswith(f"gaze-vlm: error: cannot write {tmp_path / place}")
     assert list(tmp_path.iterdir()) == []
