@@ -1,13 +1,12 @@
-"""What it takes to turn bags into training windows: time of one core, and memory, against the length of a bag.
+"""Measure the CPU time and memory that turning bags into training windows takes, against the length of a bag.
 
 python benchmark/conversion.py [--minutes 1 10 100] [--model tiny:smolvlm] [--image-size 96] [--folder DIR]
 
-Bags of the simulated bench, 1280x720 JPEG at 30 Hz, gaze at 200 Hz, labels; windows by the default settings, optical
-flow included. The simulation draws one minute, and longer bags repeat its pictures, gaze and labels with new stamps.
-Each length is converted in a process of its own with one thread. Times are of its CPU, so that other programs on the
-machine count little; finding out where the model's visual tokens look, once a model, is not in them. Memory is the peak
-of what the process holds itself; mapped pages of files belong to the operating system, which takes them back, and are
-printed beside it.
+The bags come from the simulated bench: 1280x720 JPEG at 30 Hz, gaze at 200 Hz, labels. Windows use the default
+settings, including optical flow. The simulation draws one minute; longer bags repeat its content with new stamps.
+Each length is converted in its own process with one thread. Times are CPU times, which other programs on the machine
+affect little; they exclude locating the model's visual tokens, which is done once per model. Memory is the peak of the
+process's own memory; mapped pages of files, which the operating system can take back, are printed beside it.
 """
 
 from __future__ import annotations
@@ -43,12 +42,12 @@ from training.settings import Settings
 MINUTE_NS = 60 * 10**9
 SIZE = (1280, 720)
 START_NS = 1_700_000_000 * 10**9
-SAMPLE_S = 0.05  # between looks at the memory
+SAMPLE_S = 0.05  # between two readings of the memory
 MB = 1e6
 
 
 def write_minutes(minute: Path, minutes: int, folder: Path) -> None:
-    """The bag `minute`, repeated with new stamps."""
+    """Write the bag `minute`, repeated with new stamps, to `folder`."""
     with open_bag(minute) as bag:
         writer = BagWriter(folder, {**bag.metadata, "session": folder.name})
         for topic, info in bag.topics.items():

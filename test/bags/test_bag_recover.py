@@ -98,7 +98,7 @@ class Layout(NamedTuple):
 
 
 def layout_of(data: bytes) -> Layout:
-    """Of an uncompressed file: the specification's lengths, and nothing else."""
+    """Return the layout of an uncompressed file, by nothing but the lengths in the specification."""
     ends, messages, chunks, channels = [len(MAGIC)], [], [], {}
     summary_start = 0
 

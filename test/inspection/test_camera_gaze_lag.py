@@ -1,6 +1,6 @@
-"""The lag between camera and gaze: known shifts are found again, and where nothing can be told it says so.
+"""The lag between camera and gaze: known shifts are found, and what cannot be measured is reported.
 
-    python test/test_camera_gaze_lag.py
+    python test/inspection/test_camera_gaze_lag.py
 
 prints the error over more seeds, rates and trackers than a test has time for; docs/checking.md has the figures.
 """
@@ -113,9 +113,11 @@ def test_motion_of_a_turning_head_is_exact_over_the_picture(yaw_deg: float, lens
     turned = cv2.perspectiveTransform(straight, homography)[:, 0]
     rays = np.column_stack([turned, np.ones(len(turned))]) @ np.linalg.inv(CAMERA).T
     true, _ = cv2.projectPoints(rays, np.zeros(3), np.zeros(3), CAMERA, lens)
-    told, asked = moved(points, motion) - points, true[:, 0] - points
-    assert (told * asked).sum() / (asked**2).sum() == pytest.approx(1, abs=0.01)  # neither too much nor too little
-    assert np.linalg.norm(told - asked, axis=1).max() < 0.05 * np.linalg.norm(asked, axis=1).mean()
+    found, expected = moved(points, motion) - points, true[:, 0] - points
+    assert (found * expected).sum() / (expected**2).sum() == pytest.approx(
+        1, abs=0.01
+    )  # neither too much nor too little
+    assert np.linalg.norm(found - expected, axis=1).max() < 0.05 * np.linalg.norm(expected, axis=1).mean()
 
 
 def test_motion_is_the_head_s_where_a_hand_moves_otherwise() -> None:
@@ -257,7 +259,7 @@ def print_errors() -> None:
         "30 Hz, noise of 1 degree": {"frame_rate_hz": 30.0, "gaze_precision_deg": 1.0},
     }
     shifts_ms = (-100, -50, 0, 50, 100)
-    unrelated = told = 0
+    unrelated = reported = 0
     for name, changes in variants.items():
         errors, widths, inside, silent = [], [], 0, 0
         for seed in range(8):
@@ -275,15 +277,15 @@ def print_errors() -> None:
                 inside += estimate.low_s * 1e3 <= shift_ms <= estimate.high_s * 1e3
             for shift_s in (*range(-20, -1), *range(2, 21)):
                 unrelated += 1
-                told += made.estimate(shift_s * 1e3, **states).lag_s is not None
+                reported += made.estimate(shift_s * 1e3, **states).lag_s is not None
         size = np.abs(errors) if errors else np.array([np.nan])
         print(
             f"{name:<26} error: mean {np.mean(errors):+.1f}, median size {np.median(size):.1f}, "
             f"largest {size.max():.1f} ms; 95 % interval {np.mean(widths):.1f} ms wide, holds the truth "
-            f"{inside} of {len(errors)} times; not told {silent}",
+            f"{inside} of {len(errors)} times; no figure {silent}",
             flush=True,
         )
-    print(f"unrelated gaze was given a lag {told} of {unrelated} times")
+    print(f"unrelated gaze was given a lag {reported} of {unrelated} times")
 
 
 if __name__ == "__main__":
