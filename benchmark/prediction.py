@@ -33,7 +33,7 @@ from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
-from gaze_vlm_ros.vlm.ranking import rank_after
+from gaze_vlm_ros.vlm.ranking import Ranker
 from gaze_vlm_ros.vlm.streaming import Stream
 
 QUESTION = "What will the person do next?"
@@ -98,11 +98,12 @@ class Trial:
     def stream(self) -> Callable[[Sequence[np.ndarray], Sequence[int]], dict[str, float]]:
         """Return our way: a function that answers a window and returns the seconds of each stage."""
         stream = Stream(self.model, self.processor, QUESTION, self.layers)
+        ranker = Ranker(self.model, self.answers, self.layers)
 
         def query(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
             prompt = stream.read(window, stamps)
             began = time.perf_counter()
-            rank_after(self.model, prompt, self.answers, self.layers)
+            ranker.rank_after(prompt)
             return stream.stages | {"ranking": time.perf_counter() - began}
 
         return query
@@ -110,7 +111,7 @@ class Trial:
     def scores(self, window: Sequence[np.ndarray]) -> np.ndarray:
         """(A,) log-likelihoods of the answers, nats."""
         prompt = Stream(self.model, self.processor, QUESTION).read(window, range(len(window)))
-        return rank_after(self.model, prompt, self.answers).log_likelihoods
+        return Ranker(self.model, self.answers).rank_after(prompt).log_likelihoods
 
     @torch.inference_mode()
     def plain(self, window: Sequence[np.ndarray], _stamps: Sequence[int]) -> dict[str, float]:

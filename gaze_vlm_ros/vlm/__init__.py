@@ -1,5 +1,106 @@
-"""Any transformers vision-language model: where its visual tokens look, what they are attended with, its answers."""
+"""Any transformers vision-language model: loading, visual tokens, attention, ranked and generated answers.
 
-from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
+Names are loaded on first use: `chat_client` and `tiny_sizes` need no torch.
+"""
 
-hide_broken_torchvision()  # before any module of this package asks transformers for a model
+from typing import TYPE_CHECKING
+
+from gaze_vlm_ros.faces import lazy_face
+
+if TYPE_CHECKING:
+    from gaze_vlm_ros.vlm.acceleration import CannotAccelerate, compile_vision, quantize
+    from gaze_vlm_ros.vlm.answer_inputs import SeesAnswer, kinds_of_answer, with_answers
+    from gaze_vlm_ros.vlm.attention_tap import AttentionTap, CannotTap, enable_tap, middle_layers, require_tap
+    from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
+    from gaze_vlm_ros.vlm.chat_client import ChatServer, ServerFails, ServerRefuses, without_secrets
+    from gaze_vlm_ros.vlm.cross_attention import crossing_layers, looking_layers
+    from gaze_vlm_ros.vlm.embeddings import Embed, UnknownEmbeddingModel, load_embedder
+    from gaze_vlm_ros.vlm.generating import Generated, generate_after
+    from gaze_vlm_ros.vlm.joining import join_like
+    from gaze_vlm_ros.vlm.loading import ModelTooLarge, UnknownModel, load_vlm
+    from gaze_vlm_ros.vlm.memory import out_of_memory_reason
+    from gaze_vlm_ros.vlm.observation import Encoded, NoVisualTokens, answer_tokens, encode, end_tokens
+    from gaze_vlm_ros.vlm.prompt import Prompt, read_prompt
+    from gaze_vlm_ros.vlm.ranking import Ranker, Ranking, rank
+    from gaze_vlm_ros.vlm.streaming import Stream
+    from gaze_vlm_ros.vlm.tiny import build_tiny
+    from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel
+    from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
+else:
+    __getattr__, __dir__ = lazy_face(
+        __name__,
+        {
+            "gaze_vlm_ros.vlm.acceleration": ["CannotAccelerate", "compile_vision", "quantize"],
+            "gaze_vlm_ros.vlm.answer_inputs": ["SeesAnswer", "kinds_of_answer", "with_answers"],
+            "gaze_vlm_ros.vlm.attention_tap": [
+                "AttentionTap",
+                "CannotTap",
+                "enable_tap",
+                "middle_layers",
+                "require_tap",
+            ],
+            "gaze_vlm_ros.vlm.broken_torchvision": ["hide_broken_torchvision"],
+            "gaze_vlm_ros.vlm.chat_client": ["ChatServer", "ServerFails", "ServerRefuses", "without_secrets"],
+            "gaze_vlm_ros.vlm.cross_attention": ["crossing_layers", "looking_layers"],
+            "gaze_vlm_ros.vlm.embeddings": ["Embed", "UnknownEmbeddingModel", "load_embedder"],
+            "gaze_vlm_ros.vlm.generating": ["Generated", "generate_after"],
+            "gaze_vlm_ros.vlm.joining": ["join_like"],
+            "gaze_vlm_ros.vlm.loading": ["ModelTooLarge", "UnknownModel", "load_vlm"],
+            "gaze_vlm_ros.vlm.memory": ["out_of_memory_reason"],
+            "gaze_vlm_ros.vlm.observation": ["Encoded", "NoVisualTokens", "answer_tokens", "encode", "end_tokens"],
+            "gaze_vlm_ros.vlm.prompt": ["Prompt", "read_prompt"],
+            "gaze_vlm_ros.vlm.ranking": ["Ranker", "Ranking", "rank"],
+            "gaze_vlm_ros.vlm.streaming": ["Stream"],
+            "gaze_vlm_ros.vlm.tiny": ["build_tiny"],
+            "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel"],
+            "gaze_vlm_ros.vlm.token_boxes": ["CannotLocate", "TokenBoxes", "visual_tokens"],
+        },
+    )
+
+__all__ = [
+    "AttentionTap",
+    "CannotAccelerate",
+    "CannotLocate",
+    "CannotTap",
+    "ChatServer",
+    "Embed",
+    "Encoded",
+    "Generated",
+    "ModelTooLarge",
+    "NoVisualTokens",
+    "Prompt",
+    "Ranker",
+    "Ranking",
+    "SeesAnswer",
+    "ServerFails",
+    "ServerRefuses",
+    "Stream",
+    "TinySizes",
+    "TokenBoxes",
+    "UnknownEmbeddingModel",
+    "UnknownModel",
+    "UnknownTinyModel",
+    "answer_tokens",
+    "build_tiny",
+    "compile_vision",
+    "crossing_layers",
+    "enable_tap",
+    "encode",
+    "end_tokens",
+    "generate_after",
+    "hide_broken_torchvision",
+    "join_like",
+    "kinds_of_answer",
+    "load_embedder",
+    "load_vlm",
+    "looking_layers",
+    "middle_layers",
+    "out_of_memory_reason",
+    "quantize",
+    "rank",
+    "read_prompt",
+    "require_tap",
+    "visual_tokens",
+    "with_answers",
+    "without_secrets",
+]

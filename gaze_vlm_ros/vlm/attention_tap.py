@@ -16,9 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import AttentionInterface
-from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import looking_layers
@@ -134,6 +131,8 @@ def enable_tap(model: Any) -> None:
 
     Raises CannotTap.
     """
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
     config = model.config.get_text_config()
     base = config._attn_implementation or "sdpa"
     if base.startswith(_PREFIX):
@@ -182,6 +181,11 @@ def middle_layers(model: Any) -> tuple[int, ...]:
 
 
 def _register(base: str, name: str) -> None:
+    """Register attention `base` with a tap as `name` in transformers' interface, which holds it for the process."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import ALL_MASK_ATTENTION_FUNCTIONS, AttentionMaskInterface
+    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
+
     def tapped(
         module: torch.nn.Module,
         query: Tensor,

@@ -1,4 +1,4 @@
-"""A torchvision that does not import takes most of transformers with it; here transformers goes on without."""
+"""Let transformers work without a torchvision that is installed but does not import."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from typing import Any
 
 
 def hide_broken_torchvision() -> None:
-    """Where torchvision is installed and does not import, let transformers think that it is not installed.
+    """Make transformers treat torchvision as not installed, where it is installed but does not import.
 
-    PyPI's torchvision is built for CUDA: beside a CPU build of torch its import fails. transformers takes for
-    available what is installed, and no model of it can be imported then, by an error that names neither. Nothing here
-    needs torchvision.
+    PyPI's torchvision is built for CUDA: beside a CPU build of torch its import fails. transformers considers every
+    installed package available, so none of its vision models can be imported then, and its error names neither the
+    model nor torchvision. Nothing here needs torchvision.
+
+    Changes transformers for the whole process, once; call it before importing a model, processor or attention of
+    transformers.
     """
     if importlib.util.find_spec("torchvision") is None:
         return
+    from transformers.utils import import_utils
+
+    if not import_utils.is_torchvision_available():
+        return  # hidden already
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError, OSError) as error:
@@ -24,13 +31,11 @@ def hide_broken_torchvision() -> None:
             "build that belongs to this torch",
             " ".join(str(error).split()),
         )
-        _hide_torchvision()
+        _hide_torchvision(import_utils)
 
 
-def _hide_torchvision() -> None:
-    from transformers.utils import import_utils
-
-    is_available = import_utils._is_package_available  # all its questions about packages end here
+def _hide_torchvision(import_utils: Any) -> None:
+    is_available = import_utils._is_package_available  # transformers answers every question about a package with it
 
     def is_other_available(name: str, *arguments: Any, **options: Any) -> Any:
         return (False, "N/A") if name == "torchvision" else is_available(name, *arguments, **options)

@@ -10,20 +10,26 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AutoModel, AutoTokenizer
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 
 Embed = Callable[[Sequence[str]], NDArray[np.float64]]  # texts -> (N, D), rows of length 1
 _BATCH = 64
 
 
 class UnknownEmbeddingModel(GazeVlmError):
-    """There is no text encoder of that name, or it does not load."""
+    """No text encoder has that name, or it does not load."""
 
 
 def load_embedder(name: str) -> Embed:
-    """name: a folder or a hub name. Raises UnknownEmbeddingModel."""
+    """Load a text encoder and return its embedding function. name: a folder or a hub name.
+
+    Hides a torchvision that does not import. Raises UnknownEmbeddingModel.
+    """
+    hide_broken_torchvision()
+    from transformers import AutoModel, AutoTokenizer
+
     try:
         tokenizer, model = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
     except (OSError, ValueError, KeyError) as error:

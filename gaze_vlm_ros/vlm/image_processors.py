@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from transformers.video_processing_utils import BaseVideoProcessor
-
 
 def images_only(processor_class: Any) -> Any:
     """The same processor, by the same name in its saved files, without its video part.
@@ -48,6 +46,8 @@ def images_only(processor_class: Any) -> Any:
 
 
 def _saved_video_settings(name: str, local_only: bool) -> dict[str, Any] | None:
+    from transformers.video_processing_utils import BaseVideoProcessor
+
     try:
         settings, _ = BaseVideoProcessor.get_video_processor_dict(name, local_files_only=local_only)
     except OSError:  # saved without

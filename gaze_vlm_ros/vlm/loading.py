@@ -1,4 +1,4 @@
-"""Loads any transformers vision-language model: from a hub, from a folder, or tiny and built on the spot."""
+"""Load any transformers vision-language model: from a hub, from a folder, or a tiny one that is built here."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ import torch
 from huggingface_hub.errors import StrictDataclassError
 from huggingface_hub.utils import logging as hub_logging
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
-from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
@@ -25,11 +23,11 @@ from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
 
 class UnknownModel(GazeVlmError):
-    """No model of that name or at that place, or not one that answers questions about images."""
+    """No model has that name or is at that place, or it does not answer questions about images."""
 
 
 class ModelTooLarge(GazeVlmError):
-    """The weights do not fit into the memory of the device, or of the computer on the way there."""
+    """The weights do not fit into the memory of the device, or into main memory on the way there."""
 
 
 def load_vlm(
@@ -41,9 +39,9 @@ def load_vlm(
     seed: int = 0,
     **sizes: int,
 ) -> tuple[Any, Any]:
-    """(model, processor), the model in evaluation mode.
+    """Return (model, processor), the model in evaluation mode. Hides a torchvision that does not import.
 
-    name_or_path: a local folder, a hub name, or "tiny:..." (see vlm.tiny; `texts`, `seed` and `sizes` are for those).
+    name_or_path: a local folder, a hub name, or "tiny:..." (see vlm.tiny; only those take `texts`, `seed`, `sizes`).
     Raises UnknownModel, UnknownTinyModel, ModelTooLarge.
     """
     try:
@@ -75,7 +73,7 @@ def _load_anything(
     except OSError as error:
         if folder:
             raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
-        # Not downloaded yet. First what is there, because a robot off the network would wait for the hub file by file.
+        # Not downloaded yet. Local files come first: a robot without network would wait for the hub file by file.
         try:
             with _quiet_hub():
                 model, processor = _load(name, what, dtype, device, local_only=False)
@@ -87,7 +85,13 @@ def _load_anything(
 
 
 def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: bool) -> tuple[Any, Any]:
-    """Raises UnknownModel, or OSError where files are missing."""
+    """Load weights and processor. Raises UnknownModel, or OSError where files are missing."""
+    # These modules of transformers import torchvision, where that is installed.
+    hide_broken_torchvision()
+    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
     try:
         config = AutoConfig.from_pretrained(name, local_files_only=local_only)
         if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
@@ -119,7 +123,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         if out_of_memory_reason(error):
             raise
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
-    except Exception as error:  # transformers takes files on trust, and over damaged ones it stumbles anywhere
+    except Exception as error:  # transformers does not check files, so damaged ones fail anywhere
         raise UnknownModel(f"{what} no vision-language model that loads; damaged files, perhaps: {error!r}") from error
     give_template(processor)
     if not getattr(processor, "chat_template", None):
@@ -130,7 +134,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
 
 
 def _require_all_weights(what: str, found: dict[str, Any]) -> None:
-    """transformers draws at random what a checkpoint lacks, and goes on. Raises UnknownModel."""
+    """Raise UnknownModel where a checkpoint lacks weights: transformers would silently draw them at random."""
     unfit = sorted(found["missing_keys"] | {name for name, *_ in found["mismatched_keys"]})
     if unfit:
         raise UnknownModel(
@@ -140,13 +144,13 @@ def _require_all_weights(what: str, found: dict[str, Any]) -> None:
 
 
 def _looks_like_path(name: str) -> bool:
-    """Hub names are NAME or OWNER/NAME."""
+    """Whether a name is a path; hub names are NAME or OWNER/NAME."""
     return Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1 or name.endswith(os.sep)
 
 
 @contextmanager
 def _quiet_hub() -> Iterator[None]:
-    """Without a line for each of its retries."""
+    """Suppress the line that the hub client prints for each retry."""
     before = hub_logging.get_verbosity()
     hub_logging.set_verbosity_error()
     try:
@@ -156,7 +160,7 @@ def _quiet_hub() -> Iterator[None]:
 
 
 def _first_line(error: Exception) -> str:
-    """transformers explains at length; the first line says what it is, or leads to the second by a colon."""
+    """Return the first line of transformers' long explanations, with the second one where the first ends in a colon."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if not lines:
         return type(error).__name__

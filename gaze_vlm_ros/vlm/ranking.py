@@ -1,9 +1,8 @@
-"""Ranks a closed set of answers by how likely the model is to give each of them, word for word."""
+"""Rank a closed set of answers by the probability that the model gives each of them, token by token."""
 
 from __future__ import annotations
 
 import logging
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,88 +17,102 @@ from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.observation import Encoded
 from gaze_vlm_ros.vlm.prompt import Prompt, copied, read_prompt, rounding_nats
 
-# Memory for what one pass makes beside the model: a closed set that needs more is ranked in several.
+# Memory that one pass may take beside the model; a closed set that needs more is ranked in several passes.
 PASS_BYTES = 256 << 20
 _log = logging.getLogger(__name__)
-_tree_tokens: weakref.WeakKeyDictionary[Any, int] = weakref.WeakKeyDictionary()  # the longest pass that was checked
-_in_rows: weakref.WeakSet[Any] = weakref.WeakSet()  # models that cannot read a tree
 
 
 @dataclass(frozen=True)
 class Ranking:
-    """What the model thinks of A answers to one question."""
+    """Scores of A answers to one question."""
 
-    log_likelihoods: NDArray[np.float64]  # (A,) nats, of each complete answer, its end token included
+    log_likelihoods: NDArray[np.float64]  # (A,) nats, of each complete answer including its end token
     attention: NDArray[np.float64] | None  # (A, V) over the visual tokens while giving each answer; rows sum to one
+
+
+class Ranker:
+    """Ranks one closed set of answers for one model.
+
+    All answers go through the model as one prefix tree: mask and positions let a token see the prompt and the tokens
+    that it follows. A model that cannot read a tree (a convolution over neighbouring tokens) gets each answer as a row
+    of a batch. The ranker finds out which of the two holds by comparing both on its first pass, and again when passes
+    get longer, so keep it for further prompts. Sets that would take more than PASS_BYTES are ranked in several passes.
+
+    answers: token ids of each answer, from observation.answer_tokens. layers: decoder layers whose attention is read;
+    None = no attention.
+    """
+
+    def __init__(self, model: Any, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None = None) -> None:
+        self._model, self._answers, self._layers = model, list(answers), layers
+        self._in_rows = False  # the model cannot read a tree
+        self._checked_tokens = 0  # length of the longest tree pass that was found right
+
+    def rank(self, encoded: Encoded) -> Ranking:
+        """Score every answer to the same question. Raises CannotTap."""
+        return self.rank_after(read_prompt(self._model, encoded, self._layers))
+
+    @torch.inference_mode()
+    def rank_after(self, prompt: Prompt) -> Ranking:
+        """Score every answer after a prompt that was read with the same layers."""
+        log_likelihoods = np.zeros(len(self._answers))
+        attention = np.zeros((len(self._answers), len(prompt.visual))) if self._layers else None
+        for group in split_answers(self._answers, _most_nodes(self._model, prompt, self._layers)):
+            chosen = [self._answers[index] for index in group]
+            rank_group = _rank_tree if self._reads_trees(prompt, chosen) else _rank_rows
+            part = rank_group(self._model, prompt, chosen, self._layers)
+            log_likelihoods[group] = part.log_likelihoods
+            if attention is not None:
+                attention[group] = part.attention
+        return Ranking(log_likelihoods, attention)
+
+    def _reads_trees(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> bool:
+        """Whether a pass of this length over a tree gives the same scores as rows; tried where it is not known yet."""
+        if self._in_rows:
+            return False
+        tokens = prompt.length + sum(map(len, answers))
+        if tokens <= self._checked_tokens:
+            return True
+        if problem := _tree_problem(self._model, prompt, answers):
+            _log.warning(
+                "%s ranks its answers in rows, not as a tree, which takes longer (%s)",
+                type(self._model).__name__,
+                problem,
+            )
+            self._in_rows = True
+            return False
+        self._checked_tokens = tokens
+        return True
 
 
 def rank(
     model: Any, encoded: Encoded, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None = None
 ) -> Ranking:
-    """Score every answer (token ids from observation.answer_tokens) after the same question.
-
-    layers: decoder layers to read the attention of; None = do not. Raises CannotTap.
-    """
-    return rank_after(model, read_prompt(model, encoded, layers), answers, layers)
-
-
-@torch.inference_mode()
-def rank_after(
-    model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None = None
-) -> Ranking:
-    """Score every answer behind a prompt that was read (with the same layers).
-
-    All answers go through the model as one prefix tree: a token of it sees the prompt and the tokens that it follows,
-    by mask and position. Where a model cannot do that (a convolution over neighbouring tokens), each answer is a row of
-    a batch. Which of the two holds is found by comparing them once. Sets that would take more than PASS_BYTES are
-    ranked in several passes.
-    """
-    log_likelihoods = np.zeros(len(answers))
-    attention = np.zeros((len(answers), len(prompt.visual))) if layers else None
-    for group in split_answers(answers, _most_nodes(model, prompt, layers)):
-        chosen = [answers[index] for index in group]
-        part = (_rank_tree if _reads_trees(model, prompt, chosen) else _rank_rows)(model, prompt, chosen, layers)
-        log_likelihoods[group] = part.log_likelihoods
-        if attention is not None:
-            attention[group] = part.attention
-    return Ranking(log_likelihoods, attention)
+    """Score every answer to one question; see Ranker, which is quicker for several questions. Raises CannotTap."""
+    return Ranker(model, answers, layers).rank(encoded)
 
 
 def _most_nodes(model: Any, prompt: Prompt, layers: tuple[int, ...] | None) -> int:
-    """So many tokens of a tree fit into PASS_BYTES."""
+    """Return how many tokens of a tree fit into PASS_BYTES."""
     text = model.config.get_text_config()
     heads = text.num_attention_heads
-    per_node = 8 * len(prompt.log_probabilities)  # logits, once as they come and once in float32
+    per_node = 8 * len(prompt.log_probabilities)  # logits, in the model's precision and in float32
     per_node += 8 * heads * (prompt.length + 1000)  # attention scores, where they are formed
     per_node += 12 * heads * len(layers or ()) * len(prompt.visual)  # tapped attention
     return max(16, int(PASS_BYTES // per_node))
 
 
-def _reads_trees(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) -> bool:
-    """Does a pass of this length over a tree give what rows give? Tried once, and again when passes get longer."""
-    if model in _in_rows:
-        return False
-    tokens = prompt.length + sum(map(len, answers))
-    if tokens <= _tree_tokens.get(model, 0):
-        return True
+def _tree_problem(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) -> str:
+    """Return why a pass over a tree does not give what rows give, on the longest answers; empty where it does."""
     sample = sorted(answers, key=len)[-4:]
-    problem = ""
     try:
-        tree = _rank_tree(model, prompt, list(answers), None).log_likelihoods
+        tree = _rank_tree(model, prompt, answers, None).log_likelihoods
         rows = _rank_rows(model, prompt, sample, None).log_likelihoods
         off = np.abs(tree[[list(answers).index(answer) for answer in sample]] - rows).max()
         if not off <= rounding_nats(model) and np.isfinite(rows).all():
-            problem = f"they would be off by {off:.2g} nats"
+            return f"they would be off by {off:.2g} nats"
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError) as error:
-        problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-    if problem:
-        _log.warning(
-            "%s ranks its answers in rows, not as a tree, which takes longer (%s)", type(model).__name__, problem
-        )
-        _in_rows.add(model)
-        return False
-    _tree_tokens[model] = tokens
-    return True
+        return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return ""
 
 
 def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
@@ -140,7 +153,7 @@ def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
 
 
 def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
-    """One answer a row, each with a copy of the prompt's keys and values."""
+    """Rank with one answer per row, each row with a copy of the prompt's keys and values."""
     kept = sum(t.nbytes for layer in prompt.cache.layers for t in vars(layer).values() if isinstance(t, Tensor))
     longest = max(map(len, answers))
     size = max(1, PASS_BYTES // (kept + 8 * longest * len(prompt.log_probabilities)))
@@ -166,7 +179,7 @@ def _rank_batch(
         tap, options = tap_for(model, prompt, layers, rows)
         logits = model(
             input_ids=targets[:, :-1],
-            # No mask: padding stands behind an answer, where nothing that counts looks at it.
+            # No mask: padding follows an answer, where no token that counts looks at it.
             past_key_values=cache,
             use_cache=True,
             **carried_on(prompt, len(answers), targets.shape[1] - 1),
@@ -186,6 +199,10 @@ def _rank_batch(
 def tap_for(
     model: Any, prompt: Prompt, layers: tuple[int, ...] | None, rows: Tensor
 ) -> tuple[AttentionTap | None, dict[str, Any]]:
+    """Return a tap for one forward pass, and the keyword arguments that carry it; none without `layers`.
+
+    rows: (B, R) tokens of the pass whose attention is read. Raises CannotTap.
+    """
     if not layers:
         return None, {}
     enable_tap(model)
@@ -194,12 +211,12 @@ def tap_for(
 
 
 def carried_on(prompt: Prompt, rows: int, tokens: int) -> dict[str, Tensor]:
-    """What each later token needs of the images beside the cache: the same as the prompt's last token."""
+    """Return the inputs about images that later tokens need beside the cache: those of the prompt's last token."""
     return {name: row.expand(rows, tokens, *row.shape[2:]) for name, row in prompt.carried.items()}
 
 
 def _padded(answers: Sequence[Sequence[int]], device: torch.device) -> tuple[Tensor, Tensor]:
-    """(A, L) token ids, and 1 where they are an answer's own."""
+    """Return (A, L) token ids, and a mask that is 1 on an answer's own tokens."""
     longest = max(map(len, answers))
     targets = torch.tensor([[*answer, *[0] * (longest - len(answer))] for answer in answers], device=device)
     lengths = torch.tensor([len(answer) for answer in answers], device=device)

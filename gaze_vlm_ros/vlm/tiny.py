@@ -1,4 +1,4 @@
-"""Tiny models of real architectures, built on the spot: no download, a tokenizer trained on the texts at hand.
+"""Tiny models of real architectures, built without a download; their tokenizer is trained on the given texts.
 
 They are the real transformers classes with real processors, small enough to train from scratch on a CPU.
 """
@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.observation import count_keys
 from gaze_vlm_ros.vlm.tiny_architectures import BUILDERS
 from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel
@@ -19,10 +20,10 @@ TINY_MODELS = tuple(PREFIX + name for name in BUILDERS)
 
 
 def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> tuple[Any, Any]:
-    """(model, processor) of `name`, e.g. "tiny:smolvlm", with random weights drawn by `seed`.
+    """Return (model, processor) of `name`, e.g. "tiny:smolvlm", with random weights drawn with `seed`.
 
-    texts: what the tokenizer is trained on; other text still works, in more tokens. sizes: fields of TinySizes.
-    Raises UnknownTinyModel.
+    texts: training texts of the tokenizer; other text still works, in more tokens. sizes: fields of TinySizes.
+    Hides a torchvision that does not import. Raises UnknownTinyModel.
     """
     builder = BUILDERS.get(name.removeprefix(PREFIX))
     if builder is None:
@@ -33,6 +34,7 @@ def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> 
     except TypeError:
         fields = ", ".join(TinySizes.__dataclass_fields__)
         raise UnknownTinyModel(f"sizes of {name} are {fields}; got {', '.join(sizes)}") from None
+    hide_broken_torchvision()
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, processor = builder(texts, chosen)

@@ -1,8 +1,7 @@
-"""Where each visual token of any model looks: found by asking the processor and the model, with no table per model."""
+"""Locate the pixels behind each visual token of any model by probing processor and model; no table per model."""
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -10,8 +9,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from transformers import AttentionInterface
-from transformers.masking_utils import AttentionMaskInterface
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import STATES, crossing_layers
@@ -19,16 +16,15 @@ from gaze_vlm_ros.vlm.observation import encode
 
 Floats = NDArray[np.float64]
 _NO_ATTENTION = "no_attention"
-_RAMP_PX = 64  # a ramp over so many px has four grey levels per px: positions come out to a quarter of a pixel
-_cache: weakref.WeakKeyDictionary[Any, dict[Any, tuple[NDArray[np.int64], Floats]]] = weakref.WeakKeyDictionary()
+_RAMP_PX = 64  # a ramp over 64 px has four grey levels per px, so positions are found to a quarter of a pixel
 
 
 class CannotLocate(GazeVlmError):
-    """The model's visual tokens do not each look at a place of their own."""
+    """The model's visual tokens do not each depend on a region of their own."""
 
 
 class _PixelSources(NamedTuple):
-    """Where each entry of the model's image tensor comes from; (E,) each, for the flattened tensor."""
+    """Source pixel of each entry of the model's flattened image tensor; all arrays (E,)."""
 
     x: Floats  # px in the frame; NaN = padding
     y: Floats
@@ -38,26 +34,19 @@ class _PixelSources(NamedTuple):
 def visual_tokens(
     model: Any, processor: Any, frame_size: tuple[int, int], frames: int
 ) -> tuple[NDArray[np.int64], Floats]:
-    """(V,) frame index and (V, 4) box x0, y0, x1, y1 in px of the original frame, of each visual token in prompt order.
+    """Return (V,) frame index and (V, 4) box x0, y0, x1, y1 of each visual token, in prompt order.
 
-    A token that looks at nothing but padding has frame -1 and an empty box. With tiles and an overview the same place
-    is looked at by several tokens, and each has its own box.
+    Boxes are in px of the original frame. A token that sees only padding has frame -1 and an empty box. With tiles and
+    an overview several tokens cover the same place, each with a box of its own.
 
-    How: ramp images through the real processor tell from which pixel each entry of the image tensor comes. Then the
-    vision tower's attention is replaced by zeros, so that a token depends on its own pixels alone, and the gradient of
-    tokens with respect to the image tensor shows them. The tokens are told apart by signs: in pass b every token's
-    gradient is multiplied by +1 or -1 by bit b of its number, which takes log2(V) backward passes and any precision.
-    Cached per model. Raises CannotLocate.
+    frame_size: width and height in px. frames: number of frames in the observation.
+
+    Method: ramp images through the real processor show from which pixel each entry of the image tensor comes. Then the
+    vision tower's attention is replaced by zeros, so that a token depends only on its own pixels, and the gradient of
+    the tokens with respect to the image tensor shows which. Signs tell the tokens apart: in pass b every token's
+    gradient is multiplied by +1 or -1 according to bit b of its number, which takes log2(V) backward passes and works
+    in any precision. This takes seconds on a CPU; TokenBoxes keeps the result. Raises CannotLocate.
     """
-    key = (str(processor.image_processor.to_dict()), frame_size, frames)
-    known = _cache.setdefault(model, {})
-    if key not in known:
-        known[key] = _locate(model, processor, frame_size, frames)
-    frame_index, boxes = known[key]
-    return frame_index.copy(), boxes.copy()
-
-
-def _locate(model: Any, processor: Any, frame_size: tuple[int, int], frames: int) -> tuple[NDArray[np.int64], Floats]:
     sources = _pixel_sources(processor, frame_size, frames)
     grey = _picture(np.full(frame_size[::-1], 128.0))
     encoded = encode(processor, [grey] * frames, "?")
@@ -84,15 +73,31 @@ def _locate(model: Any, processor: Any, frame_size: tuple[int, int], frames: int
     return frame_index, boxes
 
 
+class TokenBoxes:
+    """Visual tokens of one model, located once for each frame size, number of frames and processor settings."""
+
+    def __init__(self, model: Any, processor: Any) -> None:
+        self._model, self._processor = model, processor
+        self._located: dict[tuple[str, tuple[int, int], int], tuple[NDArray[np.int64], Floats]] = {}
+
+    def locate(self, frame_size: tuple[int, int], frames: int) -> tuple[NDArray[np.int64], Floats]:
+        """Return what `visual_tokens` returns, as copies. Raises CannotLocate."""
+        key = (str(self._processor.image_processor.to_dict()), frame_size, frames)
+        if key not in self._located:
+            self._located[key] = visual_tokens(self._model, self._processor, frame_size, frames)
+        frame_index, boxes = self._located[key]
+        return frame_index.copy(), boxes.copy()
+
+
 def _extent(centres: Floats, size: float) -> tuple[float, float]:
-    """Outer edges of the entries around `centres`: half their spacing beyond the first and the last."""
+    """Return the outer edges of entries with these centres: half their spacing beyond the first and the last."""
     low, high = float(centres.min()), float(centres.max())
     columns = len(np.unique(np.round(centres * 2) / 2))
     half = (high - low) / (columns - 1) / 2 if columns > 1 else 0.0
     return max(low - half, 0.0), min(high + half, size)
 
 
-# What the processor does to pixels.
+# Processor: from pixels to entries of the image tensor.
 
 
 def _picture(grey: Floats) -> NDArray[np.uint8]:
@@ -115,15 +120,15 @@ def _pixel_sources(processor: Any, frame_size: tuple[int, int], frames: int) -> 
 
     black, white = _picture(np.zeros((height, width))), _picture(np.full((height, width), 255.0))
     dark, bright = shown([black] * frames), shown([white] * frames)
-    span = bright - dark  # 0 where the processor fills in padding, and little where it blends padding with the frame
+    span = bright - dark  # 0 in padding, and small where padding is blended with the frame
     inside = np.abs(span) > max(0.5 * np.abs(span).max(), 1e-6)
 
     def level(grey: Floats) -> Floats:
-        """0 to 1: how bright each entry is when all frames show `grey`."""
+        """Return how bright each entry is when all frames show `grey`, 0 to 1."""
         return (shown([_picture(grey)] * frames) - dark) / np.where(inside, span, 1.0)
 
     def position(axis: int, size: int) -> Floats:
-        # Pixel i covers [i, i + 1) and has its centre at i + 0.5. Each ramp rises over its own part of the axis alone.
+        # Pixel i covers [i, i + 1) and has its centre at i + 0.5. Each ramp rises only over its own part of the axis.
         centres = np.arange(size) + 0.5
         total = np.zeros(len(dark))
         for start in range(0, size, _RAMP_PX):
@@ -141,7 +146,7 @@ def _pixel_sources(processor: Any, frame_size: tuple[int, int], frames: int) -> 
     return _PixelSources(np.where(inside, x, np.nan), np.where(inside, y, np.nan), frame)
 
 
-# What the model does to pixels.
+# Model: from entries of the image tensor to visual tokens.
 
 
 def _zero_attention(
@@ -151,12 +156,14 @@ def _zero_attention(
     return value.new_zeros(batch, length, heads, value.shape[-1]), None
 
 
-AttentionInterface.register(_NO_ATTENTION, _zero_attention)
-AttentionMaskInterface.register(_NO_ATTENTION, lambda *_, **__: None)
-
-
 @contextmanager
 def _without_vision_attention(model: Any) -> Iterator[None]:
+    """Let the vision tower's attention give zeros. Raises CannotLocate for a model without such a tower."""
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface
+
+    AttentionInterface.register(_NO_ATTENTION, _zero_attention)
+    AttentionMaskInterface.register(_NO_ATTENTION, lambda *_, **__: None)
     text_config = model.config.get_text_config()
     parts = {}
     for name in model.config.sub_configs:
@@ -173,11 +180,11 @@ def _without_vision_attention(model: Any) -> Iterator[None]:
 
 
 class _Reached(Exception):
-    """The language model is about to run; what it was given is all that is needed."""
+    """Raised when the language model is about to run: only its inputs are needed."""
 
 
 def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.Tensor) -> NDArray[np.int64]:
-    """(E,) number of the visual token that each entry of the image tensor ends up in; -1 = none."""
+    """Return (E,) number of the visual token that each entry of the image tensor feeds; -1 = none."""
     name = _image_tensor_name(inputs)
     device = next(model.parameters()).device
     placed = {key: tensor.to(device) for key, tensor in inputs.items()}
@@ -211,7 +218,7 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
 def _decode_signs(features: torch.Tensor, pixels: torch.Tensor) -> NDArray[np.int64]:
     count, width = features.shape
     direction = torch.randn(width, generator=torch.Generator().manual_seed(1)).to(features)
-    score = features @ direction  # (V,) one number per token; a random direction misses none
+    score = features @ direction  # (V,) one number per token; no token is orthogonal to a random direction
 
     def gradient(signs: torch.Tensor) -> Floats:
         (result,) = torch.autograd.grad((score * signs).sum(), pixels, retain_graph=True, materialize_grads=True)
@@ -225,7 +232,7 @@ def _decode_signs(features: torch.Tensor, pixels: torch.Tensor) -> NDArray[np.in
     for bit in range(max(count - 1, 1).bit_length()):
         signed = gradient(1.0 - 2.0 * ((numbers >> bit) & 1).to(score))
         token |= (np.sign(signed) * np.sign(alone) < 0).astype(np.int64) << bit
-        # An entry that feeds one token alone keeps its strength whatever the signs are.
+        # An entry that feeds a single token keeps its strength whatever the signs are.
         shared = reached & (np.abs(np.abs(signed) - strength) > 0.05 * strength)
         if shared.sum() > 0.02 * reached.sum():
             raise CannotLocate(

@@ -261,7 +261,9 @@ WARNING = (
     "Uninstall it, or install the build that belongs to this torch\n"
 )
 LOOK = """
-import gaze_vlm_ros.vlm
+from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
+hide_broken_torchvision()
+hide_broken_torchvision()  # a second call changes and says nothing
 from transformers.utils import import_utils
 print(import_utils.is_torchvision_available(), import_utils.is_torch_available())
 """

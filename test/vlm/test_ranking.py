@@ -13,7 +13,7 @@ from gaze_vlm_ros.vlm import ranking as ranking_module
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer, with_answers
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
-from gaze_vlm_ros.vlm.ranking import rank
+from gaze_vlm_ros.vlm.ranking import Ranker, rank
 
 QUESTION = "What will the person do next?"
 ANSWERS = [
@@ -147,7 +147,7 @@ def test_a_layer_that_does_not_exist_is_named(sharp, asked, answers):
 
 
 def test_in_rows_it_is_brute_force_too(sharp, asked, answers, monkeypatch):
-    monkeypatch.setattr(ranking_module, "_reads_trees", lambda *_: False)
+    monkeypatch.setattr(Ranker, "_reads_trees", lambda *_: False)
     assert_is_brute_force(sharp, asked, answers)
     monkeypatch.setattr(ranking_module, "PASS_BYTES", 1)  # a row at a time
     assert_is_brute_force(sharp, asked, answers)
@@ -167,9 +167,30 @@ def test_a_model_that_cannot_read_a_tree_is_found_out(sharp, asked, answers, mon
     monkeypatch.setattr(
         ranking_module.AnswerTree, "sees", lambda tree: np.tril(np.ones((len(tree.tokens), len(tree.tokens)), bool))
     )
-    np.testing.assert_allclose(rank(model, asked, answers).log_likelihoods, expected, atol=1e-5)
-    np.testing.assert_allclose(rank(model, asked, answers).log_likelihoods, expected, atol=1e-5)
+    ranker = Ranker(model, answers)
+    np.testing.assert_allclose(ranker.rank(asked).log_likelihoods, expected, atol=1e-5)
+    np.testing.assert_allclose(ranker.rank(asked).log_likelihoods, expected, atol=1e-5)
     assert caplog.text.count("in rows, not as a tree") == 1
+
+
+@pytest.mark.parametrize("tiny_name", ["tiny:smolvlm"])
+def test_a_ranker_compares_tree_and_rows_once_and_again_when_passes_get_longer(
+    tiny, sharp, asked, answers, pictures, monkeypatch
+):
+    compared = []
+
+    def no_problem(_model: Any, prompt: Any, _answers: Any) -> str:
+        compared.append(prompt.length)
+        return ""
+
+    monkeypatch.setattr(ranking_module, "_tree_problem", no_problem)
+    ranker = Ranker(sharp, answers)
+    longer = encode(tiny[1], pictures(3, (64, 48)), QUESTION)
+    for encoded in (asked, asked, longer, asked, longer):
+        ranker.rank(encoded)
+    assert compared == [asked.length, longer.length]
+    Ranker(sharp, answers).rank(asked)  # another ranker of the same model knows nothing of it
+    assert compared == [asked.length, longer.length, asked.length]
 
 
 @pytest.mark.parametrize("tiny_name", ["tiny:smolvlm", "tiny:gemma3"])  # masks of two kinds

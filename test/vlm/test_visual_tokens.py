@@ -16,7 +16,7 @@ from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.cross_attention import STATES
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from gaze_vlm_ros.vlm.token_boxes import CannotLocate, visual_tokens
+from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
 
 QUESTION = "What will the person do next?"
 SIZES = [((640, 480), 3), ((1280, 720), 2), ((97, 211), 2)]
@@ -302,8 +302,13 @@ def test_the_model_is_as_it_was(tiny, tiny_name, pictures, attention, fails):
 
 
 def test_what_was_found_is_kept_for_the_same_question_alone(tiny, monkeypatch):
-    model, processor = copy.deepcopy(tiny[0]), tiny[1]
-    kept = visual_tokens(model, processor, (64, 48), 2)
+    model, processor = tiny[0], copy.deepcopy(tiny[1])
+    boxes = TokenBoxes(model, processor)
+    kept = boxes.locate((64, 48), 2)
+    assert all(
+        np.array_equal(one, other)
+        for one, other in zip(kept, visual_tokens(model, processor, (64, 48), 2), strict=True)
+    )
     expected = [array.copy() for array in kept]
     for array in kept:
         array[:] = -7  # a copy: this spoils nothing
@@ -313,21 +318,16 @@ def test_what_was_found_is_kept_for_the_same_question_alone(tiny, monkeypatch):
         asked.append(question)
         return np.array([len(asked)]), np.array([[len(asked)] * 4])
 
-    monkeypatch.setattr(module, "_locate", locate)
-    again = visual_tokens(model, processor, (64, 48), 2)
+    monkeypatch.setattr(module, "visual_tokens", locate)
+    again = boxes.locate((64, 48), 2)
     assert not asked
     assert all(np.array_equal(one, other) for one, other in zip(again, expected, strict=True))
-    # Another model, frame size, number of frames or setting of the processor is another question.
-    other_settings = copy.deepcopy(processor)
-    other_settings.image_processor.do_rescale = False
-    others = [
-        (copy.deepcopy(model), processor, (64, 48), 2),
-        (model, processor, (48, 64), 2),
-        (model, processor, (64, 48), 3),
-        (model, other_settings, (64, 48), 2),
-    ]
-    for number, other in enumerate(others, 1):
-        assert visual_tokens(*other)[0].tolist() == [number]
+    # Another frame size, number of frames, model or setting of the processor is another question.
+    assert boxes.locate((48, 64), 2)[0].tolist() == [1]
+    assert boxes.locate((64, 48), 3)[0].tolist() == [2]
+    assert TokenBoxes(copy.deepcopy(model), processor).locate((64, 48), 2)[0].tolist() == [3]
+    processor.image_processor.do_rescale = False
+    assert boxes.locate((64, 48), 2)[0].tolist() == [4]
 
 
 # Models that cannot be probed.

@@ -16,6 +16,7 @@ import cv2
 import torch
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from training.data.recordings import Mapper
 
 
@@ -53,6 +54,7 @@ def worker_pool(workers: int) -> ProcessPoolExecutor:
 
 
 def _begin() -> None:
+    hide_broken_torchvision()
     use_one_core()
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

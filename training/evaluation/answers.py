@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from gaze_vlm_ros.vlm.ranking import rank
+from gaze_vlm_ros.vlm.ranking import Ranker
 from training.data.dataset import Dataset
 from training.model.trainable import supervised_layers
 from training.settings import Settings
@@ -30,7 +30,8 @@ class Answers:
 
 def rank_windows(model: Any, data: Dataset, rows: NDArray[np.int64], device: str) -> NDArray[np.float64]:
     """(len(rows), A) log-likelihoods of the complete answers of the label set."""
-    ranked = [rank(model, data.encoded(row, device), data.answer_tokens) for row in _progress(rows)]
+    ranker = Ranker(model, data.answer_tokens)
+    ranked = [ranker.rank(data.encoded(row, device)) for row in _progress(rows)]
     return np.stack([ranking.log_likelihoods for ranking in ranked])
 
 
@@ -54,11 +55,12 @@ def ask(model: Any, processor: Any, data: Dataset, settings: Settings, device: s
     model.eval()
     rows = np.arange(len(data.windows))
     layers = supervised_layers(model, settings)
+    ranker = Ranker(model, data.answer_tokens, layers)
     log_likelihoods, attention, seconds = [], [], []
     for row in _progress(rows):
         encoded = data.encoded(row, device)
         began = time.perf_counter()
-        ranking = rank(model, encoded, data.answer_tokens, layers)  # gives numpy: the device is done by then
+        ranking = ranker.rank(encoded)  # gives numpy: the device is done by then
         seconds.append(time.perf_counter() - began)
         assert ranking.attention is not None
         log_likelihoods.append(ranking.log_likelihoods)

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from peft import LoraConfig, get_peft_model
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import middle_layers
@@ -99,6 +98,9 @@ def make_trainable(model: Any, settings: Settings) -> Any:
     if settings.train == "full":
         model.requires_grad_(True)
         return model
+    # peft imports transformers' models, which load_vlm has made safe from a broken torchvision by now.
+    from peft import LoraConfig, get_peft_model
+
     # The language model alone: its attention is what gaze leads, and a large model's vision tower is good already.
     wanted = "|".join(settings.lora_targets)
     pattern = rf".*(text_model|language_model)\..*\.({wanted})"

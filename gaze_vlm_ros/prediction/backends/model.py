@@ -67,7 +67,9 @@ class ModelBackend:
         from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
         from gaze_vlm_ros.vlm.loading import load_vlm
         from gaze_vlm_ros.vlm.observation import answer_tokens, end_tokens
+        from gaze_vlm_ros.vlm.ranking import Ranker
         from gaze_vlm_ros.vlm.streaming import Stream
+        from gaze_vlm_ros.vlm.token_boxes import TokenBoxes
 
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
@@ -86,7 +88,9 @@ class ModelBackend:
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
-        self._answers = [answer_tokens(self._processor, label) for label in self._metadata.labels]
+        labels = [answer_tokens(self._processor, label) for label in self._metadata.labels]
+        self._ranker: Any = Ranker(self._model, labels, self._layers)
+        self._token_boxes: Any = TokenBoxes(self._model, self._processor)
         self._ends: set[int] = set()  # end tokens of open answers; empty = closed answers
         if answers == "open":
             self._ends = end_tokens(self._processor.tokenizer)
@@ -111,13 +115,11 @@ class ModelBackend:
         """
         from scipy.special import softmax
 
-        from gaze_vlm_ros.vlm.ranking import rank_after
-
         prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
         began = time.perf_counter()
         if self._ends:
             return self._generate(prompt, observation, began)
-        ranking = rank_after(self._model, prompt, self._answers, self._layers)
+        ranking = self._ranker.rank_after(prompt)
         ranked_s = time.perf_counter() - began
         if not np.isfinite(ranking.log_likelihoods).all():
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
@@ -171,15 +173,13 @@ class ModelBackend:
         """Free the memory of the model, on the CPU and the GPU. May be called twice."""
         from gaze_vlm_ros.vlm.memory import free_model_memory
 
-        self._model = self._processor = self._stream = None
+        self._model = self._processor = self._stream = self._ranker = self._token_boxes = None
         free_model_memory()
 
     def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
-        from gaze_vlm_ros.vlm.token_boxes import visual_tokens
-
         frames = observation.frames
         height, width, _ = frames[-1].shape
-        frame_of_token, boxes = visual_tokens(self._model, self._processor, (width, height), len(frames))
+        frame_of_token, boxes = self._token_boxes.locate((width, height), len(frames))
         of_last = np.flatnonzero(frame_of_token == len(frames) - 1)
         shares = attention[of_last]
         return FrameAttention(boxes[of_last], shares / max(shares.sum(), 1e-300))
