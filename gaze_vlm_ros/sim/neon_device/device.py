@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import logging
-import struct
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from gaze_vlm_ros.neon.recording import NativeRecording, VideoPart
 from gaze_vlm_ros.sim.neon_device import rtp
 from gaze_vlm_ros.sim.neon_device.clock import PhoneClock, SkewedClock
-from gaze_vlm_ros.sim.neon_device.eye_events import EyeEvent, Kind, read_eye_events
+from gaze_vlm_ros.sim.neon_device.eye_events import read_eye_events
 from gaze_vlm_ros.sim.neon_device.faults import Fault
 from gaze_vlm_ros.sim.neon_device.http_api import HttpApi
-from gaze_vlm_ros.sim.neon_device.rtsp_server import RtspServer, Stream
+from gaze_vlm_ros.sim.neon_device.media_session import Stream
+from gaze_vlm_ros.sim.neon_device.payloads import (
+    Samples,
+    available_streams,
+    eye_event_payloads,
+    gaze_payloads,
+    imu_payloads,
+    sound_payloads,
+    video_payloads,
+)
+from gaze_vlm_ros.sim.neon_device.rtsp_server import RtspServer
 from gaze_vlm_ros.sim.neon_device.time_echo import start_time_echo
 from gaze_vlm_ros.sim.neon_device.wire import ALL, Faults
 
 logger = logging.getLogger(__name__)
 
-# Recorded stamp in ns, and what makes the RTP payloads, given the device's stamp.
-Samples = Iterator[tuple[int, Callable[[int], list[bytes]]]]
-
 FLUSH_S = 0.3  # for the last packets to arrive before the goodbye
-KEEP_ALIVE_S = 1.0  # between messages of the eye event stream that say nothing
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ class NeonDevice:
         self.session_starts_ns: list[int] = []  # device time of the recording's first sample, one for each pass
         self.finished = asyncio.Event()  # after the last sample of `once`
         self.eye_events = read_eye_events(recording.folder)
-        self.streams = _streams(recording, bool(self.eye_events))
+        self.streams = available_streams(recording, bool(self.eye_events))
         self._last_play_s: float | None = None
         self._rtsp = RtspServer(list(self.streams.values()), self.phone_clock, settings.faults, self._played)
         self._http = HttpApi(recording, "rtspt" if settings.transport == "tcp" else "rtsp", settings.faults)
@@ -136,10 +140,10 @@ class NeonDevice:
             await asyncio.gather(
                 self._replay_video("world", self.recording.video, shift_ns),
                 self._replay_video("eyes", self.recording.eyes, shift_ns),
-                self._send_all("audio", _sound_payloads(self.recording), shift_ns),
-                self._send_all("gaze", _gaze_payloads(self.recording), shift_ns),
-                self._send_all("imu", _imu_payloads(self.recording), shift_ns),
-                self._send_all("eye_events", _eye_event_payloads(self.eye_events, first_ns, last_ns), shift_ns),
+                self._send_all("audio", sound_payloads(self.recording), shift_ns),
+                self._send_all("gaze", gaze_payloads(self.recording), shift_ns),
+                self._send_all("imu", imu_payloads(self.recording), shift_ns),
+                self._send_all("eye_events", eye_event_payloads(self.eye_events, first_ns, last_ns), shift_ns),
             )
             if self.settings.once:
                 await asyncio.sleep(FLUSH_S)
@@ -199,83 +203,7 @@ class NeonDevice:
     async def _replay_video(self, name: str, parts: Sequence[VideoPart], shift_ns: int) -> None:
         if name not in self.streams:
             return
-        await self._send_all(name, _video_payloads(parts), shift_ns)
+        await self._send_all(name, video_payloads(parts), shift_ns)
         # A receiver knows that a frame is complete when the next one begins; the last has none.
         for session in self.streams[name].sessions:
             session.send_rtp(self.phone_clock.now_ns(), rtp.ACCESS_UNIT_DELIMITER, marker=False)
-
-
-def _streams(recording: NativeRecording, with_eye_events: bool) -> dict[str, Stream]:
-    """The streams that the recording can fill, by the app's names."""
-    streams = {}
-    for name, parts in (("world", recording.video), ("eyes", recording.eyes)):
-        if parts:
-            parameter_sets = parts[0].parameter_sets
-            sprop = ",".join(base64.b64encode(unit).decode() for unit in parameter_sets)
-            profile = parameter_sets[0][1:4].hex().upper()  # profile, constraints and level follow the SPS's first byte
-            parameters = f"packetization-mode=1;profile-level-id={profile};sprop-parameter-sets={sprop};"
-            streams[name] = Stream(name, "video", "H264", format_parameters=parameters)
-    if (sound := recording.sound_format()) is not None:
-        rate_hz, config = sound
-        parameters = f"streamtype=5;mode=AAC-hbr;config={config.hex()};sizeLength=13;indexLength=3;indexDeltaLength=3"
-        streams["audio"] = Stream("audio", "audio", "mpeg4-generic", rate_hz, 97, parameters)
-    if recording.gaze.stamps_ns.size:
-        streams["gaze"] = Stream("gaze", "application", "com.pupillabs.gaze1", payload_type=99)
-    if recording.imu.stamps_ns.size:
-        streams["imu"] = Stream("imu", "application", "com.pupillabs.imu1", payload_type=100)
-    if with_eye_events:
-        streams["eye_events"] = Stream("eye_events", "application", "com.pupillabs.eye_events1", payload_type=101)
-    return streams
-
-
-def _video_payloads(parts: Sequence[VideoPart]) -> Samples:
-    for part in parts:
-        for stamp_ns, is_keyframe, units in part.access_units():
-            if is_keyframe:  # parameter sets in band too: a later part may have others, and a late client needs them
-                units = [*part.parameter_sets, *units]
-            payloads = [payload for unit in units for payload in rtp.packetize_nal_unit(unit)]
-            yield stamp_ns, lambda _, payloads=payloads: payloads  # type: ignore[misc]
-
-
-def _sound_payloads(recording: NativeRecording) -> Samples:
-    """One AAC access unit a packet, behind its header (RFC 3640 3.2.1)."""
-    for stamp_ns, unit in recording.sound():
-        payload = struct.pack("!HH", 16, len(unit) << 3) + unit
-        yield stamp_ns, lambda _, payload=payload: [payload]  # type: ignore[misc]
-
-
-def _gaze_payloads(recording: NativeRecording) -> Samples:
-    """Two floats, the worn byte and, where recorded, the eye state, in network byte order."""
-    gaze = recording.gaze
-    for stamp_ns, (x, y), worn in zip(gaze.stamps_ns.tolist(), gaze.xy_px.tolist(), gaze.worn.tolist(), strict=True):
-        payload = struct.pack("!ffB", x, y, 255 if worn else 0)
-        eye_state = gaze.eye_state.get(stamp_ns)
-        if eye_state is not None:
-            payload += eye_state.astype(">f4").tobytes()
-        yield stamp_ns, lambda _, payload=payload: [payload]  # type: ignore[misc]
-
-
-def _imu_payloads(recording: NativeRecording) -> Samples:
-    """Protobuf messages that carry their own stamp, which the client uses in place of RTP's."""
-    from pupil_labs.neon_recording.timeseries.imu.imu_pb2 import ImuPacket  # type: ignore[attr-defined]  # made at run time
-
-    imu = recording.imu
-    for index, stamp_ns in enumerate(imu.stamps_ns.tolist()):
-        packet = ImuPacket()
-        packet.accelData.x, packet.accelData.y, packet.accelData.z = imu.acceleration_g[index]
-        packet.gyroData.x, packet.gyroData.y, packet.gyroData.z = imu.angular_velocity_deg_s[index]
-        rotation = packet.rotVecData
-        rotation.x, rotation.y, rotation.z, rotation.w = imu.quaternion_xyzw[index]
-
-        def serialize(device_ns: int, packet: Any = packet) -> list[bytes]:
-            packet.tsNs = device_ns
-            return [packet.SerializeToString()]
-
-        yield stamp_ns, serialize
-
-
-def _eye_event_payloads(events: list[EyeEvent], first_ns: int, last_ns: int) -> Samples:
-    """The events, when they become known, and keep-alive messages all along."""
-    alive = [EyeEvent(Kind.KEEP_ALIVE, stamp_ns) for stamp_ns in range(first_ns, last_ns, round(KEEP_ALIVE_S * 1e9))]
-    for event in sorted([*events, *alive], key=lambda event: event.known_ns):
-        yield event.known_ns, lambda device_ns, event=event: [event.payload(device_ns - event.known_ns)]  # type: ignore[misc]
