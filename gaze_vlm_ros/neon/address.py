@@ -16,11 +16,13 @@ class BadAddress(GazeVlmError):
 
 
 class NoDeviceFound(GazeVlmError):
-    """Nothing, or more than one device, answered by zeroconf."""
+    """No device, or more than one, answered by zeroconf."""
 
 
 @dataclass(frozen=True)
 class Address:
+    """Host and port of the app's REST API."""
+
     host: str
     port: int
 
@@ -29,7 +31,7 @@ class Address:
 
     @staticmethod
     def parse(text: str) -> Address:
-        """Read host:port, or a host alone for the app's usual port. Raises BadAddress."""
+        """Read host:port, or a host only for the app's usual port. Raises BadAddress."""
         host, colon, port = text.strip().rpartition(":")
         if not colon:
             host, port = port, "8080"  # the app's
@@ -39,7 +41,7 @@ class Address:
 
 
 async def discover(timeout_s: float) -> Address:
-    """The only device that answers by zeroconf. Raises NoDeviceFound when there is none or a choice."""
+    """Return the only device that answers by zeroconf. Raises NoDeviceFound for none or several."""
     found: dict[Address, str] = {}
     async with Network() as network:
         wait_s = timeout_s

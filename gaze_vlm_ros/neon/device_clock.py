@@ -1,9 +1,11 @@
-"""Carry stamps of a device's clock to this host's: offset, its certainty and its drift, from time echoes. No ROS.
+"""Convert stamps from a device's clock to this host's: offset, uncertainty and drift from time echoes. No ROS.
 
-An echo says: between sending and receiving, at some moment, the device's clock showed this millisecond. So the offset
-(host minus device) lies in an interval as long as the round trip and the millisecond together; that holds however
-unequal the two ways are. Intervals of many echoes, taken at different phases of the millisecond, intersect in a much
-shorter one (Marzullo, "Maintaining the time in a distributed system", 1984). All times are Unix time in int64 ns.
+An echo means that at some moment between sending and receiving the device's clock showed this millisecond. The offset
+(host minus device) therefore lies in an interval as long as the round trip plus the millisecond, however unequal the
+delays of the two directions are. The intervals of many echoes, taken at different phases of the millisecond, intersect
+in a much shorter one (Marzullo, "Maintaining the time in a distributed system", 1984).
+
+All times are Unix time in int64 ns.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ MILLISECOND_NS = 1_000_000
 
 @dataclass(frozen=True)
 class TimeEcho:
-    """One question and answer. The device cuts its clock to whole milliseconds."""
+    """One round trip. The device truncates its clock to whole milliseconds."""
 
     sent_ns: int  # host
     received_ns: int  # host
@@ -28,7 +30,7 @@ class TimeEcho:
 
 @dataclass(frozen=True)
 class OffsetEstimate:
-    """Host clock minus device clock at one time: `offset_ns` give or take `uncertainty_ns`, which is a bound."""
+    """Host clock minus device clock at one time: `offset_ns` plus or minus `uncertainty_ns`, a hard bound."""
 
     device_ns: int  # when, on the device's clock
     offset_ns: int
@@ -39,9 +41,9 @@ class OffsetEstimate:
 
 
 def estimate_offset(echoes: Sequence[TimeEcho]) -> OffsetEstimate | None:
-    """The offset that most of the echoes allow; None when fewer than half allow any common one.
+    """Return the offset that most echoes agree on; None when fewer than half of them agree on any.
 
-    That happens when a clock is set while the echoes are taken.
+    They disagree when a clock is set while they are taken.
     """
     usable = [echo for echo in echoes if echo.received_ns >= echo.sent_ns]  # else the host's clock was set back
     if not usable:
@@ -72,14 +74,13 @@ def estimate_offset(echoes: Sequence[TimeEcho]) -> OffsetEstimate | None:
 class DeviceClock:
     """Follows the offset while the device runs.
 
-    The drift is the slope of a line through the estimates of the last `memory`, once they span `min_drift_span_s`;
-    before that the estimate holds that is the most certain by now. An estimate that lies farther from the prediction
-    than the two clocks can drift apart is a step (a phone sets its clock by NTP): what came before it is then
-    forgotten, and counted.
+    The drift is the slope of a line through the last `memory` estimates, once they span `min_drift_span_s`; before
+    that, the most certain estimate is used. An estimate farther off than the two clocks can drift apart is a step (a
+    phone sets its clock by NTP): it is counted, and the estimates before it are discarded.
     """
 
     memory: int = 120  # estimates: ten minutes at one each five seconds, over which a phone's drift is steady
-    min_drift_span_s: float = 20.0  # below it the millisecond's remains would dominate the slope
+    min_drift_span_s: float = 20.0  # over a shorter span the rest of the millisecond would dominate the slope
     max_drift_ppm: float = 200.0  # quartz is within 100 on either side
     steps: int = 0
     _estimates: deque[OffsetEstimate] = field(default_factory=deque)
@@ -88,27 +89,27 @@ class DeviceClock:
 
     @property
     def latest(self) -> OffsetEstimate | None:
-        """The newest estimate, None before the first."""
+        """Newest estimate, None before the first."""
         return self._estimates[-1] if self._estimates else None
 
     @property
     def drift_ppm(self) -> float:
-        """How fast the device's clock runs against the host's; 0 until it is known."""
+        """How much faster the device's clock runs than the host's; 0 until it is known."""
         return 0.0 - self._drift * 1e6  # never -0.0
 
     def offset_ns(self, device_ns: int) -> int:
-        """Host minus device at a time of the device's clock. Raises LookupError before the first estimate."""
+        """Return host minus device at a time of the device's clock. Raises LookupError before the first estimate."""
         if not self._estimates:
             raise LookupError("the offset of the device's clock has not been estimated yet")
         at_ns, offset_ns = self._anchor
         return round(offset_ns + self._drift * (device_ns - at_ns))
 
     def to_host_ns(self, device_ns: int) -> int:
-        """A device stamp on the host's clock. Raises LookupError before the first estimate."""
+        """Convert a device stamp to the host's clock. Raises LookupError before the first estimate."""
         return device_ns + self.offset_ns(device_ns)
 
     def add(self, estimate: OffsetEstimate) -> int:
-        """Take a new estimate into account; by how many ns host minus device has jumped, 0 = it has not."""
+        """Add an estimate; return by how many ns host minus device has jumped, 0 for no jump."""
         step_ns = 0
         if self._estimates and self.is_step(estimate):
             step_ns = estimate.offset_ns - self.offset_ns(estimate.device_ns)
@@ -127,7 +128,7 @@ class DeviceClock:
         previous = self._estimates[-1]
         apart_ns = abs(estimate.device_ns - previous.device_ns)
         allowed_ns = estimate.uncertainty_ns + previous.uncertainty_ns + apart_ns * self.max_drift_ppm * 1e-6
-        # And a millisecond: a device that rounds its milliseconds is off by half of one, which the bounds ignore.
+        # A millisecond more: a device that rounds its milliseconds is off by half of one, which the bounds ignore.
         return abs(estimate.offset_ns - previous.offset_ns) > allowed_ns + MILLISECOND_NS
 
     def _fit(self) -> None:
@@ -157,11 +158,11 @@ FUTURE, OLD, BACKWARDS = "future", "old", "backwards"
 
 @dataclass
 class StampGuard:
-    """Judges whether the samples of one stream can have been acquired when their stamps say.
+    """Judges whether samples of one stream can have been acquired at the time of their stamps.
 
-    A sample cannot be acquired after it arrived, nor before the one that came before it; and a stream must have been
-    seen live, after it was opened, before one may lie seconds back: otherwise a clock that is seconds off would look
-    like a slow network.
+    A sample cannot be acquired after it arrived, nor before its predecessor. Only a stream that was live since it was
+    opened may deliver samples that are seconds old: otherwise a clock that is seconds off would look like a slow
+    network.
     """
 
     max_future_ns: int = 50 * MILLISECOND_NS  # the offset's own error is far below
@@ -174,15 +175,15 @@ class StampGuard:
     _shortest_delay_ns: int | None = None
 
     def begin(self) -> None:
-        """The stream was opened."""
+        """Start a connection: the stream counts as live only after its first fresh sample."""
         self._live, self._shortest_delay_ns = False, None
 
     def forget_order(self) -> None:
-        """This host's clock was set: stamps may go back once."""
+        """Allow stamps to go back once, because this host's clock was set."""
         self._newest_ns = None
 
     def trouble(self, stamp_ns: int, arrival_ns: int) -> str | None:
-        """FUTURE, OLD or BACKWARDS where the stamp, on the host's clock like the arrival, is impossible."""
+        """Return FUTURE, OLD or BACKWARDS for an impossible stamp, else None. Both times are on the host's clock."""
         if stamp_ns > arrival_ns + self.max_future_ns:
             return FUTURE
         if stamp_ns < arrival_ns - (self.max_age_ns if self._live else self.live_age_ns):
@@ -192,12 +193,12 @@ class StampGuard:
         return None
 
     def is_early(self, stamp_ns: int, arrival_ns: int) -> bool:
-        """Whether the sample took less time to come than any before: perhaps the device's clock was set ahead."""
+        """Whether the sample arrived sooner than any before: perhaps the device's clock was set ahead."""
         delay_ns = arrival_ns - stamp_ns
         return self._shortest_delay_ns is not None and delay_ns < self._shortest_delay_ns - self.early_ns
 
     def accept(self, stamp_ns: int, arrival_ns: int) -> None:
-        """A sample without trouble is used."""
+        """Note a sample that is used."""
         delay_ns = arrival_ns - stamp_ns
         self._live |= delay_ns <= self.live_age_ns
         self._newest_ns = stamp_ns
@@ -205,5 +206,5 @@ class StampGuard:
             self._shortest_delay_ns = delay_ns
 
     def refuse(self, why: str) -> None:
-        """A sample with trouble is thrown away."""
+        """Count a sample that is refused."""
         self.refused[why] += 1

@@ -1,7 +1,7 @@
-"""What the eyes were doing when a gaze sample was taken, from the events that the tracker reports later. Pure.
+"""What the eyes were doing at the time of a gaze sample, from events that the tracker reports later. Pure.
 
-The tracker tells the onset of a fixation or saccade shortly after it, the whole of it after its end, and a blink after
-its end. Times are on the tracker's clock, int64 ns.
+The tracker reports the onset of a fixation or saccade shortly after it begins, and the complete fixation, saccade or
+blink after it ends. Times are on the tracker's clock, int64 ns.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ STATES = {
 
 @dataclass
 class EyeStates:
-    """The state at a time, as far as the events so far tell.
+    """Eye state at any time, as far as it follows from the events so far.
 
-    Within a whole event it is that event's, a blink's before all. After an onset it is the onset's until another event
-    says otherwise, for `longest_open_ns` at most. Otherwise it is unknown.
+    Within a complete event it is that event's state; a blink takes precedence. After an onset it is the onset's state
+    until another event, for `longest_open_ns` at most. Otherwise it is unknown.
     """
 
     memory_ns: int = 10_000_000_000  # of events and answers: far longer than a sample waits for its state
@@ -35,9 +35,10 @@ class EyeStates:
     contradicted: int = 0  # answers that a later event showed to be wrong
     _whole: deque[EyeEvent] = field(default_factory=deque)
     _onsets: deque[EyeEvent] = field(default_factory=deque)
-    _answers: deque[tuple[int, int]] = field(default_factory=deque)  # time asked about, state
+    _answers: deque[tuple[int, int]] = field(default_factory=deque)  # queried time, state
 
     def add(self, event: EyeEvent) -> None:
+        """Add an event and count the earlier answers that it contradicts."""
         if event.end_ns is None:
             self._onsets.append(event)
         else:
@@ -51,18 +52,18 @@ class EyeStates:
         self._compare(event)
 
     def at(self, device_ns: int) -> int:
-        """The state at a time; remembered, to count it as contradicted if an event says otherwise later."""
+        """Return the state at a time, and remember it to count it if a later event contradicts it."""
         state = self._at(device_ns)
         if state != UNKNOWN_STATE:
             self._answers.append((device_ns, state))
         return state
 
     def miss(self) -> None:
-        """Events may be missing before the next one: what has begun may be over."""
+        """Note that events may be missing before the next one: what has begun may be over."""
         self._onsets.clear()
 
     def forget(self) -> None:
-        """The tracker's clock was set: times from before mean something else now."""
+        """Forget all events, because the tracker's clock was set and their times no longer hold."""
         for known in (self._whole, self._onsets, self._answers):
             known.clear()
 

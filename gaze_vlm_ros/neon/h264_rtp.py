@@ -1,6 +1,6 @@
-"""From RTP payloads to coded frames of which it is known whether they are whole (RFC 6184). Pure: nothing is decoded.
+"""Assemble RTP payloads into coded frames, and find out whether each is complete (RFC 6184). Pure: nothing is decoded.
 
-A decoder shows something for damaged data too; so a frame is handed on as whole only when every packet of it came.
+A decoder shows something for damaged data too, so a frame counts as whole only when every packet of it arrived.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ USUAL_OVER = 9  # intervals between frames of which the median is the usual one
 
 @dataclass(frozen=True)
 class CodedFrame:
-    """What one timestamp brought."""
+    """All NAL units with one timestamp."""
 
     timestamp: int
     arrival_ns: int  # of the last packet
     units: tuple[bytes, ...]  # NAL units without start codes
     whole: bool  # nothing of it is missing
     after_gap: bool  # packets before it are missing: what it builds on may be damaged
-    frames_missing: int = 0  # of which nothing came, right before it, as far as the time since the last frame tells
+    frames_missing: int = 0  # lost entirely right before it, estimated from the time since the last frame
 
     @property
     def is_key(self) -> bool:
@@ -36,11 +36,12 @@ class CodedFrame:
 
     @property
     def has_parameter_sets(self) -> bool:
+        """Whether it carries both SPS and PPS."""
         return {SPS, PPS} <= {unit[0] & 0x1F for unit in self.units}
 
     @property
     def has_its_head(self) -> bool:
-        """Whether nothing can be missing at its head, though packets are missing before it."""
+        """Whether its head is complete although packets are missing before it."""
         if self.has_parameter_sets:
             return self.units[0][0] & 0x1F in (SPS, DELIMITER)
         first_slice = next((unit for unit in self.units if unit[0] & 0x1F in SLICES), b"")
@@ -60,14 +61,14 @@ class FrameAssembler:
     _bytes: int = 0
     _whole: bool = True
     _after_gap: bool = True
-    _marker: bool = False  # on the last packet, as it should be at a frame's end alone
+    _marker: bool = False  # of the last packet; only the end of a frame should have one
     _markers_lie: bool = False  # this sender has them elsewhere too
     _missing: int = 0
     _last_timestamp: int | None = None
     _intervals: deque[int] = field(default_factory=lambda: deque(maxlen=USUAL_OVER))
 
     def push(self, packet: RtpPacket, lost_before: int) -> CodedFrame | None:
-        """The frame that this packet completes by beginning another one."""
+        """Take a packet; return the frame that it completes by beginning another one."""
         frame = None
         if packet.timestamp != self._timestamp:
             if lost_before and not self._is_marked():
@@ -85,7 +86,7 @@ class FrameAssembler:
         return frame
 
     def flush(self) -> CodedFrame | None:
-        """The frame that is being collected, at the end; whole only where the sender marked its last packet."""
+        """Return the unfinished frame at the end; whole only if the sender marked its last packet."""
         if not self._fragment and not any(unit[0] & 0x1F in SLICES for unit in self._units):
             self._timestamp = None
         self._whole &= self._is_marked()
@@ -120,7 +121,7 @@ class FrameAssembler:
         return frame
 
     def _add(self, payload: bytes) -> bool:
-        """Take the NAL units of one payload; whether it was a payload that there can be."""
+        """Take the NAL units of one payload; return whether it was valid."""
         if not payload or payload[0] & 0x80:  # forbidden_zero_bit
             return False
         kind = payload[0] & 0x1F

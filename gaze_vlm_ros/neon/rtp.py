@@ -1,7 +1,7 @@
-"""RTP and RTCP as they arrive (RFC 3550): what a packet says, in which order, and when. Pure: no sockets.
+"""RTP and RTCP reception (RFC 3550): parse packets, restore their order, give them a time. Pure: no sockets.
 
-Sequence numbers and timestamps wrap; packets get lost, overtake each other and come twice; a sender report says later
-what time a timestamp meant. The vendor's reader ignores all of that.
+Sequence numbers and timestamps wrap; packets get lost, overtake each other and arrive twice; a later sender report
+gives the time of a timestamp. The vendor's reader ignores all of that.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ MAX_DROPOUT, MAX_MISORDER = 3000, 100
 
 
 class MalformedPacket(ValueError):
-    """Bytes that are no RTP or RTCP packet, or not a whole one."""
+    """Bytes that are not a complete RTP or RTCP packet."""
 
 
 @dataclass(frozen=True)
 class RtpPacket:
+    """One packet as it arrived."""
+
     sequence: int  # 16 bits
     timestamp: int  # 32 bits, in ticks of the stream's clock
     ssrc: int
@@ -42,13 +44,13 @@ class SenderReport:
 
 @dataclass(frozen=True)
 class Goodbye:
-    """These sources send no more."""
+    """Announces that these sources send no more."""
 
     ssrcs: tuple[int, ...]
 
 
 def parse_rtp(data: bytes, arrival_ns: int) -> RtpPacket:
-    """One RTP packet without its padding and extension. Raises MalformedPacket."""
+    """Return an RTP packet without its padding and extension. Raises MalformedPacket."""
     if len(data) < 12:
         raise MalformedPacket(f"{len(data)} bytes are no RTP header")
     first, second, sequence, timestamp, ssrc = struct.unpack_from("!BBHII", data)
@@ -69,7 +71,7 @@ def parse_rtp(data: bytes, arrival_ns: int) -> RtpPacket:
 
 
 def parse_rtcp(data: bytes) -> list[SenderReport | Goodbye]:
-    """What matters here of a compound RTCP packet; types that are of no use are skipped. Raises MalformedPacket."""
+    """Return the sender reports and goodbyes of a compound RTCP packet. Raises MalformedPacket."""
     found: list[SenderReport | Goodbye] = []
     for count, kind, body in _rtcp_parts(data):
         if kind == SENDER_REPORT:
@@ -105,10 +107,10 @@ def _rtcp_parts(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 @dataclass
 class InOrder:
-    """Puts the packets of one source back into their order, and knows how many are missing before each.
+    """Restores the order of one source's packets, and counts those that are missing before each.
 
-    A packet that overtook others waits for them until `max_wait_ns` have passed, as later packets tell, or
-    `max_waiting` of them are held; then those that are missing count as lost.
+    A packet that overtook others waits for them until later packets show that `max_wait_ns` have passed, or until more
+    than `max_waiting` are held; then the missing ones count as lost.
     """
 
     max_wait_ns: int = 50_000_000  # far above the reordering of a local network
@@ -117,10 +119,10 @@ class InOrder:
     late: int = 0  # came twice, or after they were given up
     _next: int | None = None  # expected sequence number
     _waiting: dict[int, RtpPacket] = field(default_factory=dict)
-    _stray: RtpPacket | None = None  # far from all others; the next packet will tell
+    _stray: RtpPacket | None = None  # far from all others; the next packet decides
 
     def push(self, packet: RtpPacket) -> list[tuple[RtpPacket, int]]:
-        """Packets that are next in order, each with the number of packets lost right before it."""
+        """Take a packet; return those that are now next in order, each with the number lost right before it."""
         if self._next is None:
             self._next = packet.sequence
         ahead = signed_difference(packet.sequence, self._next, 16)
@@ -138,7 +140,7 @@ class InOrder:
         return out
 
     def flush(self) -> list[tuple[RtpPacket, int]]:
-        """What is still waiting, at the end."""
+        """Return what still waits, at the end of a connection."""
         out = []
         while self._waiting:
             out += self._skip()
@@ -179,11 +181,11 @@ class InOrder:
 
 @dataclass
 class RtpClock:
-    """Carries the timestamps of one session to the sender's clock, by its newest sender report.
+    """Converts the timestamps of one session to the sender's clock, by its newest sender report.
 
-    The report that is nearest in time also tells how often the 32 bits have wrapped. A report that contradicts the one
-    before it is not believed, for one alone may be damaged, unless the sender's clock is known to have been set so.
-    Where the next one agrees with it, it was a little jitter, or nothing here holds any more.
+    The newest report also resolves how often the 32 bits have wrapped. A report that contradicts the one before it is
+    not believed, because it may be damaged, unless the sender's clock is known to have been set by that much. If the
+    next one agrees with it, the difference was either jitter or a change that invalidates this session.
     """
 
     rate_hz: int
@@ -196,11 +198,11 @@ class RtpClock:
     _doubted: SenderReport | None = None
 
     def device_ns(self, timestamp: int) -> int | None:
-        """The sender's time, Unix ns, of a timestamp; None while no report tells it."""
+        """Return the sender's time of a timestamp, Unix ns; None before the first report."""
         return None if self._report is None else self._by(self._report, timestamp)
 
     def add(self, report: SenderReport, steps: Sequence[int] = ()) -> int | None:
-        """Take a report. Which of `steps`, by which the sender's clock was set, it shows; 0 = none; None = disbelieved.
+        """Take a report; return which of `steps` of the sender's clock it shows, 0 for none, None if not believed.
 
         `steps` are those that no report has shown yet, ns ahead.
         """
@@ -218,7 +220,7 @@ class RtpClock:
         return shown_ns
 
     def explain(self, step_ns: int) -> bool:
-        """The sender's clock was set by that much: whether this explains the last report that was not believed."""
+        """Whether a step of the sender's clock explains the last report that was not believed; if so, believe it."""
         report = self._doubted
         if report is None or abs(self._off_ns(self._report, report) - step_ns) > self.tolerance_ns:
             return False
@@ -232,12 +234,12 @@ class RtpClock:
         return report.unix_ns + (ticks * 1_000_000_000 + self.rate_hz // 2) // self.rate_hz
 
     def _off_ns(self, one: SenderReport | None, other: SenderReport) -> int:
-        """How far the other report lies ahead of what the one says, 0 without one or where it is too old to say."""
+        """How far the other report is ahead of what the first predicts; 0 without a first one or if it is too old."""
         expected_ns = None if one is None else self._by(one, other.timestamp)
         return 0 if expected_ns is None else other.unix_ns - expected_ns
 
 
 def signed_difference(number: int, other: int, bits: int) -> int:
-    """How far a number of that many bits is ahead of another, the shortest way around."""
+    """Return how far a number of `bits` bits is ahead of another, the shorter way around."""
     half = 1 << (bits - 1)
     return ((number - other + half) & ((1 << bits) - 1)) - half

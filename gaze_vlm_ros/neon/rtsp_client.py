@@ -1,9 +1,9 @@
 """One RTSP stream, packet by packet, through aiortsp: the RTSP library inside the vendor's client.
 
-The vendor's own readers on top of it are not used, for they give stamps that cannot be trusted and damaged frames as
-good ones, and end without saying why; docs/eye_tracker.md lists what was measured. This module is all that knows
-aiortsp. It uses its documented parts alone, and overrides methods that have no underscore; `untested_versions` says
-when they are of other versions than those that it was tested with.
+The vendor's own readers on top of it are not used: they deliver stamps that cannot be trusted, pass damaged frames off
+as good ones, and end without a reason; docs/eye_tracker.md lists the measurements. Only this module knows aiortsp. It
+uses documented parts and overrides public methods only; `untested_versions` reports library versions that it was not
+tested with.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ GOODBYE_S = 0.5  # for the answer to TEARDOWN
 
 
 def untested_versions() -> str:
-    """Which of the libraries are not of the version that this module was tested with; empty where all are."""
+    """Return which libraries have another version than the tested one; empty if none."""
     found = {"pupil-labs-realtime-api": importlib.metadata.version("pupil-labs-realtime-api")}
     found["aiortsp"] = aiortsp_version
     other = [f"{name} is {found[name]}, tested {tested}" for name, tested in TESTED_VERSIONS.items()
@@ -41,9 +41,9 @@ def untested_versions() -> str:
 
 
 async def follow_stream(url: str, sink: PacketSink, silent_s: float, media: str | None) -> NoReturn:
-    """Play one stream until it ends, cannot be had, or no packet of it came for `silent_s`. Raises StreamLost.
+    """Play one stream until it ends, cannot be opened, or is silent for `silent_s`. Raises StreamLost.
 
-    media: which of the description's media is wanted, "video" or "audio"; None = the first.
+    media: which of the description's media to play, "video" or "audio"; None = the first.
     """
     broken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
     broken.add_done_callback(lambda future: future.cancelled() or future.exception())  # a goodbye while we leave
@@ -63,7 +63,7 @@ async def follow_stream(url: str, sink: PacketSink, silent_s: float, media: str 
             transport = (_OverTcp if over_tcp else _OverUdp)(connection, logger=logger, timeout=0)
             transport.watch(sink, broken)
             async with transport:
-                # As the vendor's readers ask: by the media type for video and audio alone.
+                # Like the vendor's readers: by media type for video and audio only.
                 session = RTSPMediaSession(connection, url, transport, media, logger=logger)
                 try:
                     sink.opened(await _set_up(session, media))
@@ -91,7 +91,7 @@ async def _set_up(session: RTSPMediaSession, media: str | None) -> Description:
         return _description(session.sdp, media)
     except (RTSPError, StreamLost):
         raise
-    except Exception as error:  # of any type: the library asserts and indexes where an answer is unusual
+    except Exception as error:  # any type: the library asserts and indexes where an answer is unusual
         raise StreamLost(f"the phone's answer is not understood ({type(error).__name__}: {error})") from None
 
 
@@ -102,7 +102,7 @@ async def _watch(
     broken: asyncio.Future[None],
     silent_s: float,
 ) -> None:
-    """Until something ends; keeps the session alive. Raises StreamLost, or what the sink raised."""
+    """Keep the session alive until something ends. Raises StreamLost, or what the sink raised."""
     loop = asyncio.get_running_loop()
     kept_alive_s = transport.last_packet_s = loop.time()
     while connection.running and transport.running:
@@ -119,14 +119,14 @@ async def _watch(
         connection.result.result()  # raises why
 
 
-def _description(sdp: Any, wanted: str | None) -> Description:
-    """Of the first media of the kind that is wanted, or of any. Raises StreamLost."""
+def _description(sdp: Any, kind: str | None) -> Description:
+    """Describe the first media of a kind, None = of any kind. Raises StreamLost."""
     for media in sdp.get("medias", []):
-        if wanted in (None, media["type"]):
+        if kind in (None, media["type"]):
             attributes = media.get("attributes", {})
             rtpmap = attributes.get("rtpmap", {})
             encoding, rate_hz = rtpmap.get("encoding", "").lower(), rtpmap.get("clockRate", 0)
-            # Of sound, "mpeg4-generic/8000/1": the library takes the channels for the rate.
+            # For "mpeg4-generic/8000/1", which is sound, the library mistakes the channels for the rate.
             name, has_channels, rate = encoding.partition("/")
             rate_hz = int(rate) if has_channels and rate.isdigit() else rate_hz
             if rate_hz > 0:
@@ -152,17 +152,18 @@ class _Connection(RTSPConnection):
                     waiting.set_result(message)
         except Exception as error:  # whatever its parser runs into on foreign bytes
             if not self.result.done():
-                lost = StreamLost(f"what the phone sent is no RTSP ({type(error).__name__})")
+                lost = StreamLost(f"what the phone sent is not RTSP ({type(error).__name__})")
                 self.result.set_exception(lost)
             self.close()
 
 
 class _Watched(RTPTransport):
-    """Hands every packet on as it is, and what the sink raises to `broken`."""
+    """Passes every packet to the sink, and what the sink raises to `broken`."""
 
     last_packet_s = 0.0  # of the loop's clock
 
     def watch(self, sink: PacketSink, broken: asyncio.Future[None]) -> None:
+        """Set where packets and errors go."""
         self._sink, self._broken = sink, broken
 
     def handle_rtp_data(self, data: bytes) -> None:
@@ -184,7 +185,7 @@ class _Watched(RTPTransport):
             return False
 
     def _count(self, take: Callable[[bytes], None], data: bytes) -> None:
-        """For its receiver reports; it stumbles over what is not quite in order, and then reports a little less."""
+        """Let the library count for its receiver reports. It fails on unusual packets, which it then does not count."""
         with contextlib.suppress(Exception):
             take(data)
 

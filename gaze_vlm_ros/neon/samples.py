@@ -1,6 +1,6 @@
-"""What one packet of the glasses' data streams says: gaze, motion, eye events. The formats are the vendor's; pure.
+"""Read one packet of the glasses' data streams: gaze, motion, eye events, sound. The formats are the vendor's. Pure.
 
-A payload of an unknown length, with parts missing or with numbers that cannot be is no sample: UnreadableSample.
+A payload with an unknown length, missing parts or impossible numbers raises UnreadableSample.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pupil_labs.realtime_api.streaming.gaze import (
 )
 from pupil_labs.realtime_api.streaming.imu import IMUPacket_to_IMUData
 
-# By the length of the payload, bytes. 17 is left out: gaze of each eye alone, with none of both.
+# Format by the length of the payload in bytes. 17 is left out: separate gaze for each eye, with none for both.
 GAZE_FORMATS: dict[int, Any] = {
     9: GazeData,
     25: BinoAndDualMonoGazeData,
@@ -33,7 +33,7 @@ GAZE_FORMATS: dict[int, Any] = {
     105: EyestateEyelidDualMonoGazeData,
 }
 SEPARATE_EYES_BYTES = 17
-FARTHEST_PX = 1e5  # from the image's corner: farther away is no gaze
+FARTHEST_PX = 1e5  # from the image's corner; a value farther away is not gaze
 SACCADE, FIXATION, SACCADE_ONSET, FIXATION_ONSET, BLINK, KEEP_ALIVE = range(6)  # message types of the eye event stream
 EVENT_FORMATS: dict[int, Any] = {
     SACCADE: FixationEventData,
@@ -74,9 +74,9 @@ class EyeEvent:
 
 
 def read_gaze(payload: bytes) -> Any:
-    """One of GAZE_FORMATS. Raises UnreadableSample."""
+    """Return one of GAZE_FORMATS. Raises UnreadableSample."""
     if len(payload) == SEPARATE_EYES_BYTES:
-        raise UnreadableSample("the app streams the gaze of each eye alone; set it to binocular gaze")
+        raise UnreadableSample("the app streams separate gaze for each eye; set it to binocular gaze")
     if len(payload) not in GAZE_FORMATS:
         raise UnreadableSample(f"{len(payload)} bytes, expected {', '.join(map(str, GAZE_FORMATS))}")
     gaze = GAZE_FORMATS[len(payload)].from_raw(RTSPData(payload, math.nan))
@@ -87,7 +87,7 @@ def read_gaze(payload: bytes) -> Any:
 
 
 def read_motion(payload: bytes) -> Motion:
-    """Raises UnreadableSample."""
+    """Return an inertial sample. Raises UnreadableSample."""
     packet = ImuPacket()
     try:
         packet.ParseFromString(payload)
@@ -102,7 +102,7 @@ def read_motion(payload: bytes) -> Motion:
 
 
 def read_eye_event(payload: bytes) -> EyeEvent | None:
-    """None for a message that only keeps the stream alive. Raises UnreadableSample."""
+    """Return an eye event, None for a message that only keeps the stream alive. Raises UnreadableSample."""
     kind = struct.unpack_from("!i", payload)[0] if len(payload) >= 4 else None
     if kind == KEEP_ALIVE:
         return None
@@ -119,7 +119,7 @@ def read_eye_event(payload: bytes) -> EyeEvent | None:
 
 
 def read_sound(payload: bytes) -> list[bytes]:
-    """The AAC access units of one packet (RFC 3640, AAC-hbr). Raises UnreadableSample."""
+    """Return the AAC access units of one packet (RFC 3640, AAC-hbr). Raises UnreadableSample."""
     header_bits = int.from_bytes(payload[:2], "big")
     header_bytes = (header_bits + 7) // 8
     sizes = [int.from_bytes(payload[at : at + 2], "big") >> 3 for at in range(2, 2 + header_bytes, 2)]

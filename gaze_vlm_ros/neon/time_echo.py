@@ -13,17 +13,17 @@ from gaze_vlm_ros.neon.device_clock import TimeEcho
 
 REQUEST_TIMEOUT_S = 3.0
 ECHOES = 40
-# Not a divisor of a millisecond: the echoes then meet the device's clock at all phases of its milliseconds.
+# Not a divisor of a millisecond, so that the echoes meet the device's clock at all phases of its milliseconds.
 ECHO_PAUSE_S = 0.0017
 
 
 async def take_echoes(
     host: str, port: int, count: int = ECHOES, now_ns: Callable[[], int] = time.time_ns
 ) -> list[TimeEcho]:
-    """Ask the phone for its time by the Time Echo protocol.
+    """Measure `count` round trips by the Time Echo protocol; `now_ns` reads this host's clock, Unix ns.
 
-    The vendor's estimator does the same in whole milliseconds of this host's clock too, which costs the precision that
-    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer, or wrongly.
+    The vendor's estimator also cuts this host's clock to whole milliseconds, which loses the precision that
+    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer correctly.
     """
     reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), REQUEST_TIMEOUT_S)
     try:
@@ -35,9 +35,9 @@ async def take_echoes(
             writer.write(struct.pack("!Q", sent_ns // 1_000_000))
             answer = await asyncio.wait_for(reader.readexactly(16), REQUEST_TIMEOUT_S)
             received_ns = now_ns()
-            asked_ms, device_ms = struct.unpack("!QQ", answer)
-            if asked_ms != sent_ns // 1_000_000:
-                raise ConnectionError("what answers on the time echo port is no time echo")
+            echoed_ms, device_ms = struct.unpack("!QQ", answer)
+            if echoed_ms != sent_ns // 1_000_000:
+                raise ConnectionError("what answers on the time echo port is not a time echo")
             echoes.append(TimeEcho(sent_ns, received_ns, device_ms))
             await asyncio.sleep(ECHO_PAUSE_S)
         return echoes

@@ -1,4 +1,4 @@
-"""Decode coded frames that are whole and whose references were; refuse the others, and count them."""
+"""Decode frames that are complete and whose reference frames were; refuse and count the others."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Tag = TypeVar("Tag")
 
 @dataclass
 class VideoDecoder(Generic[Tag]):
-    """One H.264 stream. Each coded frame comes with a tag, which its picture comes back with.
+    """Decodes one H.264 stream. Each coded frame has a tag, which is returned with its picture.
 
-    After a frame that is not whole, or a gap, nothing can be trusted until the next key frame.
+    After an incomplete frame or a gap nothing can be trusted until the next key frame.
     """
 
     parameter_sets: Sequence[bytes] = ()  # of the stream's description; those in the stream replace them
     damaged: int = 0  # frames with packets missing, or that the decoder cannot read
     unreferenced: int = 0  # whole frames that build on a damaged or missing one, or come before the first key frame
-    missing: int = 0  # frames of which nothing came, as far as it can be told
+    missing: int = 0  # frames of which nothing came, as far as can be estimated
     _codec: Any = None
     _intact: bool = False
     _keys_bring_sets: bool = False  # the last whole key frame did
@@ -31,7 +31,7 @@ class VideoDecoder(Generic[Tag]):
     _count: int = 0
 
     def decode(self, frame: CodedFrame, tag: Tag) -> list[tuple[Any, Tag]]:
-        """(av.VideoFrame, tag) of each picture that this frame completes; mostly its own."""
+        """Return (av.VideoFrame, tag) of each picture that this frame completes, mostly its own."""
         self.missing += frame.frames_missing
         if not frame.whole or (frame.after_gap and frame.is_key and not self._has_its_head(frame)):
             self._intact = False
@@ -52,11 +52,11 @@ class VideoDecoder(Generic[Tag]):
         return self._pictures(b"".join(b"\0\0\0\1" + unit for unit in units), tag)
 
     def break_off(self) -> None:
-        """Frames were left out before the next one."""
+        """Note that frames were left out before the next one."""
         self._intact = False
 
     def flush(self) -> list[tuple[Any, Tag]]:
-        """Pictures that the decoder still holds, at the end of a connection."""
+        """Return the pictures that the decoder still holds, at the end of a connection."""
         codec, self._codec, self._intact = self._codec, None, False
         try:
             return self._with_tags(codec.decode(None)) if codec is not None else []
@@ -69,9 +69,9 @@ class VideoDecoder(Generic[Tag]):
     def _pictures(self, units: bytes, tag: Tag) -> list[tuple[Any, Tag]]:
         if self._codec is None:
             self._codec = av.CodecContext.create("h264", "r")
-            # Otherwise errors in the coded data are painted over.
+            # Otherwise FFmpeg conceals errors in the coded data.
             self._codec.options = {"err_detect": "explode"}
-            self._codec.thread_count = 1  # more delay the pictures
+            self._codec.thread_count = 1  # several would delay the pictures
         packet = av.Packet(units)
         packet.pts = self._count
         self._tags[self._count] = tag

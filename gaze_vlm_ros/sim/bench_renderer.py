@@ -28,7 +28,7 @@ _SUBPIXEL_BITS = 4  # OpenCV draws with coordinates of 1/16 px: without them a s
 
 
 class BenchRenderer:
-    """Pictures of one session's bench at one size. Static layers are kept; only what moves is drawn for each frame."""
+    """Renders one session's bench at one size. Static layers are cached; only what moves is drawn for each frame."""
 
     def __init__(self, size: tuple[int, int], look: Look, habits: Habits, clutter: list[Slot]) -> None:
         self._size = size
@@ -38,7 +38,7 @@ class BenchRenderer:
         self._layers: dict[object, Image] = {}
 
     def world_to_image(self, points: Floats, head: Floats) -> Floats:
-        """(..., 2) px in the image of points in units, for a head (shift x, shift y, roll)."""
+        """Convert (..., 2) points in units to px in the image, for a head (shift x, shift y, roll)."""
         centre = np.array([VIEW_WIDTH / 2, VIEW_WIDTH / 2 * self._size[1] / self._size[0]])
         cosine, sine = np.cos(head[2]), np.sin(head[2])
         turned = (np.asarray(points) - centre - head[:2]) @ np.array([[cosine, sine], [-sine, cosine]])
@@ -47,7 +47,7 @@ class BenchRenderer:
     def render(
         self, standing: list[Slot | None], carried: int | None, hint: int, hand: Floats, grip: float, head: Floats
     ) -> Image:
-        """(H, W, 3) uint8 RGB. standing: place of each object, None for the one carried in the hand."""
+        """Return (H, W, 3) uint8 RGB. standing: place of each object, None for the one carried in the hand."""
         layer = self._layer(standing, hint)
         matrix = np.column_stack([np.eye(2), [MARGIN * self._scale] * 2])
         corners = np.array([[0.0, 0.0], [VIEW_WIDTH, 0.0], [0.0, VIEW_WIDTH]])
@@ -130,7 +130,7 @@ class BenchRenderer:
         along = (tip - shoulder) / max(float(np.linalg.norm(tip - shoulder)), 1e-6)
         across = np.array([-along[1], along[0]])
         unit = self._scale
-        # In units from the fingertips: the palm lies behind them, the wrist behind the palm.
+        # Distances from the fingertips back to the palm and on to the wrist, in units.
         palm, wrist = tip - along * 46 * unit, tip - along * 84 * unit
         cuff = tip - along * 116 * unit
         parts: list[tuple[Floats, Floats, float, Colour]] = [

@@ -24,6 +24,7 @@ class BenchObject(NamedTuple):
 
     @property
     def name(self) -> str:
+        """Colour and kind, as in labels."""
         return f"{self.colour_name} {self.kind}"
 
 
@@ -58,7 +59,7 @@ class Slot:
 
 
 def slots(rng: np.random.Generator) -> list[Slot]:
-    """All twelve places, each a little off the grid."""
+    """Return all twelve places, each a little off the grid."""
     made = []
     for y, scale in zip(_ROWS, _ROW_SCALE, strict=True):
         for x in _COLUMNS:
@@ -78,7 +79,7 @@ class Look:
 
 
 def look(rng: np.random.Generator) -> Look:
-    """One of many benches and rooms."""
+    """Draw one of many benches and rooms."""
     wood = ((176, 132, 88), (150, 108, 70), (198, 164, 120), (128, 118, 108))[rng.integers(4)]
     wall = ((214, 212, 204), (188, 198, 206), (206, 196, 178))[rng.integers(3)]
     return Look(wood, wall, float(rng.uniform(0.85, 1.1)), int(rng.integers(1 << 31)))
@@ -97,7 +98,7 @@ class Habits:
 
 
 def habits(person: str) -> Habits:
-    """The same for the same name, everywhere."""
+    """Return the habits of a person: always the same for the same name."""
     rng = np.random.default_rng(np.frombuffer(person.encode().ljust(4, b"\0"), np.uint8))
     skin = ((236, 188, 154), (198, 142, 104), (146, 98, 66), (222, 170, 134))[rng.integers(4)]
     sleeve = ((62, 72, 92), (92, 96, 100), (70, 84, 66), (110, 92, 78))[rng.integers(4)]

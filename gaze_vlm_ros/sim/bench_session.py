@@ -110,7 +110,7 @@ def _text(index: int) -> str:
 
 
 def simulate(settings: BenchSettings) -> Iterator[Event]:
-    """All events of a session, ordered by time from 0 on. Frames are drawn when they are asked for."""
+    """Yield all events of a session, ordered by time from 0 on. Frames are drawn when the iterator reaches them."""
     world = np.random.default_rng([settings.seed, 1])
     person = habits(settings.person)
     places = slots(world)

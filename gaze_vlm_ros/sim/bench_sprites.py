@@ -128,7 +128,7 @@ CLUTTER = ("ruler", "bolts", "notebook")
 
 @functools.lru_cache(maxsize=256)
 def sprite(kind: str, colour: Colour, side_px: int) -> Rgba:
-    """(side_px, side_px, 4) RGBA with straight alpha. Do not write into it."""
+    """Return (side_px, side_px, 4) RGBA with straight alpha. Cached: do not write into it."""
     canvas = np.zeros((_SIDE, _SIDE, 4), np.uint8)
     _DRAW[kind](canvas, colour)
     # Averaging with premultiplied alpha keeps the black of empty pixels out of the edges.
@@ -142,7 +142,7 @@ def sprite(kind: str, colour: Colour, side_px: int) -> Rgba:
 
 
 def object_sprite(index: int, side_px: int) -> Rgba:
-    """The picture of OBJECTS[index]."""
+    """Return the picture of OBJECTS[index]."""
     return sprite(OBJECTS[index].kind, OBJECTS[index].colour, side_px)
 
 

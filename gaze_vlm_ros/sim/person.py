@@ -21,7 +21,7 @@ FIXATION, SACCADE, BLINK = 1, 2, 3  # gaze_vlm_msgs/GazeStamped
 
 
 class UnknownTask(GazeVlmError):
-    """No such task or scene is simulated."""
+    """The requested task or scene is not simulated."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Take:
 
 def plan(rng: np.random.Generator, places: list[Slot], habits: Habits, task: str, scene: str, hint_reliability: float,
          duration_s: float) -> tuple[list[Slot], list[Take]]:  # fmt: skip
-    """Where each object starts (in the order of OBJECTS), and every take until after `duration_s`."""
+    """Return where each object starts (in the order of OBJECTS), and every take until after `duration_s`."""
     if task not in TASKS:
         raise UnknownTask(f"task is {task!r}, expected one of {', '.join(TASKS)}")
     if scene not in SCENES:
@@ -74,7 +74,7 @@ def plan(rng: np.random.Generator, places: list[Slot], habits: Habits, task: str
 
 
 def _choose(rng: np.random.Generator, standing: list[Slot], task: str, last: int) -> int:
-    """Never the same twice running. The task only bends the odds: from the order alone the next cannot be told."""
+    """Choose the next object, never the same twice in a row. The task only shifts the odds: order does not decide."""
     x = np.array([slot.at[0] for slot in standing])
     weights = {"tidy": np.ones(len(x)), "sort": 1.5 - x / VIEW_WIDTH, "assemble": 0.5 + x / VIEW_WIDTH}[task]
     if last >= 0:
@@ -83,13 +83,13 @@ def _choose(rng: np.random.Generator, standing: list[Slot], task: str, last: int
 
 
 def minimum_jerk(progress: Floats | float) -> Floats | float:
-    """Share of the way at a share of the time (Flash & Hogan 1985)."""
+    """Return the share of the way covered at a share of the time (Flash & Hogan 1985)."""
     p = np.clip(progress, 0.0, 1.0)
     return p**3 * (10 - 15 * p + 6 * p**2)
 
 
 def hand_at(takes: list[Take], time_s: float) -> tuple[Floats, float, Take | None]:
-    """Where the fingertips are, how far the hand is closed (0 to 1), and the take whose object it carries."""
+    """Return the place of the fingertips, how far the hand is closed (0 to 1), and the take whose object it carries."""
     take = next((t for t in takes if time_s < t.home_s), takes[-1])
     source, destination = take.source.at + GRASP, take.destination.at + GRASP
     if time_s < take.reach_s:
@@ -117,7 +117,7 @@ class Eyes:
     head: Floats  # (T, 3): shift of the view in units, and its roll in radians
 
     def at(self, time_s: float) -> tuple[Floats, int, Floats]:
-        """(gaze, state, head) at a time."""
+        """Return (gaze, state, head) at a time."""
         position = np.clip(time_s * TRACK_RATE_HZ, 0, len(self.gaze) - 1.001)
         index, share = int(position), position - int(position)
         blend = np.array([1 - share, share])
@@ -125,7 +125,7 @@ class Eyes:
 
 
 def watch(rng: np.random.Generator, takes: list[Take], standing: list[Slot], habits: Habits, duration_s: float) -> Eyes:
-    """Where the person looks, and the head with it."""
+    """Simulate where the person looks, and how the head follows."""
     count = int(np.ceil((duration_s + 1) * TRACK_RATE_HZ)) + 2
     times = np.arange(count) / TRACK_RATE_HZ
     gaze, state = _move_eyes(_fixations(rng, takes, standing), times)
@@ -179,11 +179,11 @@ def _move_eyes(fixations: list[tuple[float, Floats]], times: Floats) -> tuple[Fl
 def _head(rng: np.random.Generator, gaze: Floats, times: Floats, habits: Habits) -> Floats:
     """The head follows gaze slowly and in part, and is never still."""
     centre = np.array([VIEW_WIDTH / 2, 0.375 * VIEW_WIDTH])
-    wanted = (gaze - centre) * habits.head_gain
-    shift = np.empty_like(wanted)
-    current = wanted[0]
+    goal = (gaze - centre) * habits.head_gain
+    shift = np.empty_like(goal)
+    current = goal[0]
     smoothing = 1 - np.exp(-1 / (0.35 * TRACK_RATE_HZ))  # 0.35 s: a head is heavy
-    for index, target in enumerate(wanted):
+    for index, target in enumerate(goal):
         current = current + smoothing * (target - current)
         shift[index] = current
     phases = rng.uniform(0, 2 * np.pi, (3, 4))

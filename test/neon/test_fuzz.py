@@ -1,6 +1,6 @@
 """Seeded rubbish at everything that reads what a phone sends: nothing crashes, hangs, or turns into a wrong sample.
 
-What cannot be noticed, and so is not asked for here: bits that change inside a payload. UDP and TCP have checksums.
+Not covered, because it cannot be noticed: bits that change inside a payload. UDP and TCP have checksums.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ FIXATION = struct.pack("!iqq10f", 1, 7, 9, *range(10))
 
 
 def spoil(data: bytes, draw: random.Random) -> bytes:
-    """Cut, flip bits, repeat, insert, or start anew."""
+    """Cut, flip bits, repeat, insert, or replace everything."""
     kind = draw.randrange(6)
     if kind == 0:
         return data[: draw.randrange(len(data) + 1)]
@@ -187,7 +187,7 @@ def test_any_mixture_of_packets_gives_only_what_was_sent() -> None:
         missing = 300 - len(bench.got)
         losses = bench.losses()
         explained = losses.get("packets lost", 0) + sum(n for what, n in losses.items() if "refused" in what)
-        # Packets behind the last one that came are not known to be missing.
+        # Packets after the last one that arrived are not known to be missing.
         assert missing - (299 - max(kept)) <= explained
     print(f"{inputs} packets in 60 mixtures")
 

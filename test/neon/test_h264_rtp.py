@@ -96,7 +96,7 @@ def test_a_packet_lost_between_frames_is_laid_to_the_right_one() -> None:
     assert [frame.whole for frame in frames] == [False, True, True]
     assert [frame.after_gap for frame in frames] == [True, True, False]
     unmarked = packets([[SPS, PPS, IDR], [SLICE], [SLICE]], marker=False)
-    frames, _ = assemble(unmarked, {3})  # the second frame, as a whole: whose it was cannot be told without marks
+    frames, _ = assemble(unmarked, {3})  # the second frame, as a whole: without marks nothing shows whose it was
     assert [frame.whole for frame in frames] == [False, False]
 
 

@@ -398,7 +398,7 @@ def test_motion_has_its_own_time() -> None:
         (b"", "0 bytes"),
         (bytes(8), "8 bytes"),
         (bytes(10), "10 bytes"),
-        (bytes(17), "gaze of each eye alone"),
+        (bytes(17), "separate gaze for each eye"),
         (struct.pack("!ffB", 1e30, 0, 255), "1e\\+30"),
         (struct.pack("!ffB", 0, -float("inf"), 255), "-inf"),
     ],

@@ -47,7 +47,7 @@ def start_node(domain: int, stdout: Any = subprocess.PIPE, **parameters: Any) ->
 
 
 class Heard:
-    """What the node published on the topics that were asked for, from before it started."""
+    """What the node published on the requested topics, from before it started."""
 
     def __init__(self, domain: int) -> None:
         import rclpy
@@ -271,7 +271,7 @@ def test_real_recording_lies_in_the_bag_at_its_own_time(
     assert (frames.in_bag, gaze.in_bag) == (143, 639)
     assert gaze.gaze_error_px == pytest.approx(0.5)
     assert gaze.worn_differs == 1
-    with pytest.raises(NoReplayLog, match="is no log of a replay"):
+    with pytest.raises(NoReplayLog, match="is not a replay log"):
         check_replay(tmp_path / "bag", neon_window, tmp_path / "none.json", device_log)
 
 

@@ -132,7 +132,7 @@ def test_no_damaged_frame_is_published_at_five_percent_loss(tmp_path: Path, hear
     assert sum(count for what, count in losses.items() if what.startswith("frames")) == sent["world"] - images > 0
     recorded = sorted(recorded_contents(tmp_path / "recording")["gaze"].values())
     published = [recorded.index(stamp) for stamp in published_gaze(replayed, heard)]
-    # What is lost before the first or behind the last that came leaves no trace.
+    # What is lost before the first or after the last that arrived leaves no trace.
     assert replayed.lost("gaze") == {"packets lost": published[-1] - published[0] + 1 - len(published)}
     reports = statuses(heard, "stream world")
     assert any(level == 1 and "lost or refused since the last report" in text for level, text, _ in reports)
@@ -149,7 +149,7 @@ def test_nothing_wrong_is_published_when_everything_goes_wrong(tmp_path: Path, h
     first, *_, last = [int(level) for level, _, _ in statuses(heard, "glasses")]
     levels = {level for level, _, _ in statuses(heard, "stream gaze")}
     assert 2 in levels  # it was lost
-    assert (first, last) != (2, 2)  # and is not for ever
+    assert (first, last) != (2, 2)  # and not forever
     assert "stream gaze lost" in replayed.warnings
     assert "the phone's clock was set by -" in replayed.warnings
     assert "stream gaze is back" in replayed.warnings

@@ -1,4 +1,4 @@
-"""Run simulated glasses and the client against each other, and tell how far each delivered sample is from the truth."""
+"""Run simulated glasses against the client, and compute how far each delivered sample is from the truth."""
 
 import asyncio
 import contextlib
@@ -123,12 +123,12 @@ class Run:
         return self.device.streams[name].samples_sent, len(self.data[name])
 
     def losses(self, name: str) -> dict[str, int]:
-        """What the client says it lost, without zeros."""
+        """Losses that the client counted, without zeros."""
         return {what: count for what, count in self.client.states[name].stream.losses().items() if count}
 
 
 def content(name: str, datum: Any) -> Any:
-    """What tells a sample from all others."""
+    """What distinguishes a sample from all others."""
     if name == "gaze":
         return (datum.x, datum.y)
     if name == "imu":

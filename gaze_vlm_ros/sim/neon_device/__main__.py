@@ -20,21 +20,35 @@ PROGRAM = "neon_device"
 
 
 class PortTaken(GazeVlmError):
-    """The device cannot listen where it was told to."""
+    """The requested address or port is not available."""
 
 
 def main() -> int:
+    """Run the command; return its exit code."""
     parser = argparse.ArgumentParser(prog=PROGRAM, description=__doc__)
     parser.add_argument("folder", type=Path, help="a recording in the Companion app's native format")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8080, help="of the REST API; 0 = a free one (default: %(default)s)")
-    parser.add_argument("--rtsp-port", type=int, default=0, help="of the streams; 0 = a free one (default)")
-    parser.add_argument("--clock-offset-s", type=float, default=0.0, help="device clock minus this machine's")
-    parser.add_argument("--drift-ppm", type=float, default=0.0, help="how fast the device clock runs")
-    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp", help="of RTP, as announced to clients")
-    parser.add_argument("--latency-s", type=float, default=0.03, help="from acquisition to sending (%(default)s)")
-    parser.add_argument("--once", action="store_true", help="replay once from the first PLAY on, then exit")
-    parser.add_argument("--fault", action="append", default=[], metavar="FAULT", help=f"misbehave: {FAULT_HELP}")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="port of the REST API; 0 = a free one (default: %(default)s)"
+    )
+    parser.add_argument("--rtsp-port", type=int, default=0, help="RTSP port of the streams; 0 = a free one (default)")
+    parser.add_argument(
+        "--clock-offset-s", type=float, default=0.0, help="device clock minus this machine's clock (default: 0)"
+    )
+    parser.add_argument(
+        "--drift-ppm",
+        type=float,
+        default=0.0,
+        help="how much faster the device clock runs than this machine's (default: 0)",
+    )
+    parser.add_argument("--transport", choices=("udp", "tcp"), default="udp", help="RTP transport announced to clients")
+    parser.add_argument(
+        "--latency-s", type=float, default=0.03, help="delay from acquisition to sending (default: %(default)s)"
+    )
+    parser.add_argument("--once", action="store_true", help="replay once, starting after the first PLAY, then exit")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="FAULT", help=f"inject a fault, may be repeated: {FAULT_HELP}"
+    )
     parser.add_argument("--announce", action="store_true", help="let clients discover it by zeroconf")
     parser.add_argument("--log", type=Path, help="write what was replayed, and the clock's truth, to this JSON file")
     arguments = parser.parse_args()
@@ -44,6 +58,7 @@ def main() -> int:
 
 
 async def serve(arguments: argparse.Namespace) -> None:
+    """Replay until the recording ends or a signal comes. Raises PortTaken."""
     settings = DeviceSettings(
         host=arguments.host,
         port=arguments.port,
@@ -79,7 +94,7 @@ async def serve(arguments: argparse.Namespace) -> None:
 
 
 def write_log(path: Path, device: NeonDevice, counts: dict[str, int]) -> None:
-    """What a check needs to know: where on the device's clock the recording was, and how that clock ran."""
+    """Write what a check needs: where on the device's clock the recording was, and how that clock ran."""
     clock = device.clock
     log = {
         "recording": str(device.recording.folder),

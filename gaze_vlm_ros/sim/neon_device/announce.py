@@ -10,9 +10,9 @@ from gaze_vlm_ros.sim.neon_device.device import NeonDevice
 
 
 @asynccontextmanager
-async def announced(device: NeonDevice, wanted: bool = True) -> AsyncIterator[None]:
+async def announced(device: NeonDevice, enabled: bool = True) -> AsyncIterator[None]:
     """Announce the device under the app's naming pattern while the block runs."""
-    if not wanted:
+    if not enabled:
         yield
         return
     from zeroconf.asyncio import AsyncServiceInfo, AsyncZeroconf
@@ -38,7 +38,7 @@ async def announced(device: NeonDevice, wanted: bool = True) -> AsyncIterator[No
 
 
 def _outward_address() -> str:
-    """The address of the interface that other machines reach us by."""
+    """Return the address of the interface through which other machines reach us."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # nothing is sent: a route is looked up (RFC 5737 address)
         return str(probe.getsockname()[0])

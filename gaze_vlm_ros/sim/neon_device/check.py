@@ -24,7 +24,7 @@ Stamps = npt.NDArray[np.int64]
 
 
 class NoReplayLog(GazeVlmError):
-    """A log that the check needs was not written, or is not one."""
+    """A log that the check needs is missing, or is not a replay log."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class StreamCheck:
     recorded: int  # in the recording
     delivered: int  # by the real client
     in_bag: int  # of those
-    only_in_bag: int  # that nobody delivered
+    only_in_bag: int  # that the client did not deliver
     device_error_ms: float  # largest |delivered device stamp - the recording's stamp on the device's clock|
     header_error_ms: float  # largest |header stamp in the bag - true acquisition time on the host's clock|
     gaze_error_px: float = 0.0  # largest difference of a coordinate from the recording's
@@ -51,14 +51,17 @@ class StreamCheck:
 
 @dataclass(frozen=True)
 class ReplayCheck:
+    """How all streams came through."""
+
     streams: tuple[StreamCheck, ...]
 
     @property
     def ok(self) -> bool:
+        """Whether every stream is complete and right."""
         return all(stream.ok for stream in self.streams)
 
     def table(self) -> str:
-        """The comparison for the screen, one line a stream."""
+        """Return the comparison for the screen, one line for each stream."""
         lines = ["stream  recorded  delivered  in bag    only in bag  device stamp  acquisition time  gaze        "]
         for s in self.streams:
             gaze = f"{s.gaze_error_px:.4f} px, worn differs {s.worn_differs}" if s.name == "gaze" else "-"
@@ -102,10 +105,10 @@ def check_stream(
     clock: SkewedClock,
     bag_ns: Stamps,
 ) -> tuple[StreamCheck, npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Compare one stream's times; also the indices, in the bag and in the recording, of each delivered sample there."""
+    """Compare one stream's times; also return the indices of the delivered samples in the bag and in the recording."""
     device_ns = np.asarray(delivered[name]["device_ns"], np.int64)
     header_ns = np.asarray(delivered[name]["header_ns"], np.int64)
-    # On the recording's clock: behind the start of the pass that the sample belongs to.
+    # On the recording's clock: time since the start of the pass that the sample belongs to.
     passes = np.maximum(np.searchsorted(starts_ns, device_ns, side="right") - 1, 0)
     replayed_ns = device_ns - starts_ns[passes] + recording.span_ns[0]
     recorded_index = _nearest(recorded_ns, replayed_ns)
@@ -160,5 +163,5 @@ def _read_log(path: Path, needed: str) -> dict[str, Any]:
         log: dict[str, Any] = json.loads(Path(path).read_text())
         log[needed]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise NoReplayLog(f"{path} is no log of a replay ({type(error).__name__}: {error})") from None
+        raise NoReplayLog(f"{path} is not a replay log ({type(error).__name__}: {error})") from None
     return log

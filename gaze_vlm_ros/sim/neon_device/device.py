@@ -58,7 +58,7 @@ class NeonDevice:
 
     The replay begins `start_delay_s` after the last PLAY before it. A sample that the recording has at r ns after its
     first one is acquired at `session_starts_ns[-1] + r` on the device's clock, and sent `latency_s` later.
-    `clock` is the device's as it would be had nobody set it; `phone_clock` is what it shows.
+    `clock` is the device's clock as if nobody had set it; `phone_clock` is what the phone shows.
     """
 
     def __init__(self, recording: NativeRecording, settings: DeviceSettings) -> None:
@@ -66,7 +66,7 @@ class NeonDevice:
         self.settings = settings
         self.clock = settings.clock
         self.phone_clock = PhoneClock(settings.clock, settings.host_now_ns)
-        self.session_starts_ns: list[int] = []  # device time of the recording's first sample, one for each pass
+        self.session_starts_ns: list[int] = []  # device time of the recording's first sample, for each pass
         self.finished = asyncio.Event()  # after the last sample of `once`
         self.eye_events = read_eye_events(recording.folder)
         self.streams = available_streams(recording, bool(self.eye_events))
@@ -78,7 +78,7 @@ class NeonDevice:
 
     @property
     def port(self) -> int:
-        """Of the REST API."""
+        """Port of the REST API."""
         return self._http.port
 
     async def __aenter__(self) -> NeonDevice:
@@ -115,7 +115,7 @@ class NeonDevice:
         await self._http.set_connected(connected, *names)
 
     def abort_connections(self) -> None:
-        """Cut every stream off, without a word."""
+        """Cut off every stream without a goodbye."""
         self._rtsp.abort()
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -157,7 +157,7 @@ class NeonDevice:
         await self._apply(fault)
 
     async def _apply(self, fault: Fault) -> None:
-        """Turn the fault's switch, or let its event take its time."""
+        """Turn the fault's switch, or run its event to its end."""
         faults = self.settings.faults
         if fault.turn(faults):
             return

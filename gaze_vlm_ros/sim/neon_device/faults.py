@@ -1,4 +1,4 @@
-"""What simulated glasses do wrong, so that a client's answer to it can be tested. Everything is off at first."""
+"""Faults that the simulated glasses can inject, by the names of the command line. All are off at first."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gaze_vlm_ros.sim.neon_device.wire import Faults
 
 
 class UnknownFault(GazeVlmError):
-    """A fault was asked for that the simulated glasses do not have, or with a value that it cannot have."""
+    """A requested fault does not exist, or has an invalid value."""
 
 
 def _share(value: str) -> float:

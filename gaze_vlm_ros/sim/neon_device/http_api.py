@@ -1,4 +1,4 @@
-"""What the app serves by HTTP: /api/status as JSON or websocket, and /calibration.bin."""
+"""HTTP side of the simulated app: /api/status as JSON or websocket, and /calibration.bin."""
 
 from __future__ import annotations
 
@@ -35,12 +35,13 @@ class HttpApi:
         self.port = self._runner.addresses[0][1]
 
     async def stop(self) -> None:
+        """Close every connection."""
         for listener in list(self._listeners):
             await listener.close()
         await self._runner.cleanup()
 
     async def set_connected(self, connected: bool, *names: str) -> None:
-        """Mark the named sensors, or all, as (un)plugged and tell the websocket's listeners."""
+        """Mark the named sensors, or all, as (un)plugged and notify the websocket's listeners."""
         self.sensors |= dict.fromkeys(names or self.sensors, connected)
         for listener in list(self._listeners):
             address = _own_address(listener)
@@ -50,7 +51,7 @@ class HttpApi:
                         await listener.send_str(json.dumps(component))
 
     def components(self, address: str) -> list[dict[str, Any]]:
-        """The app's status, as a client sees it that reaches us at `address`."""
+        """Return the app's status for a client that reaches us at `address`."""
         info = self.recording.info
         phone = {
             "battery_level": 100,

@@ -52,5 +52,5 @@ def sender_report(*, ssrc: int, unix_ns: int, rtp_timestamp: int, packets: int, 
 
 
 def goodbye(ssrc: int) -> bytes:
-    """RTCP BYE, RFC 3550 section 6.6, behind the empty receiver report that a compound packet must start with."""
+    """RTCP BYE, RFC 3550 section 6.6, after the empty receiver report that a compound packet must start with."""
     return struct.pack("!BBHI", 0x80, 201, 1, ssrc) + struct.pack("!BBHI", 0x81, 203, 1, ssrc)

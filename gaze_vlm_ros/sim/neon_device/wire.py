@@ -1,4 +1,4 @@
-"""What a fault does to the bytes that the simulated glasses send."""
+"""Faults applied to the bytes that the simulated glasses send."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Faults:
 
     packet_loss: float = 0.0  # share of the RTP packets that never leave
     duplicates: float = 0.0  # share that leaves twice
-    reordering: float = 0.0  # share that leaves after the packet behind it
-    garbage: float = 0.0  # share that has a packet in front which is none of its stream
+    reordering: float = 0.0  # share that leaves after its successor
+    garbage: float = 0.0  # share preceded by a packet that does not belong to the stream
     seed: int = 0  # of the draws above
     report_delay_s: float = 0.0  # from PLAY to the first sender report
     wrap_after_s: float | None = None  # from SETUP until the RTP timestamp passes 2**32
@@ -29,7 +29,7 @@ class Faults:
 
 @dataclass
 class Wire:
-    """What becomes of the packets of one session on their way out."""
+    """Loses, duplicates, reorders and garbles the packets of one session on their way out."""
 
     faults: Faults
     random: random.Random
@@ -37,7 +37,7 @@ class Wire:
     _held: bytes | None = None
 
     def put(self, packet: bytes) -> list[bytes]:
-        """The packets that leave in place of one."""
+        """Return the packets that leave in place of one."""
         if self.random.random() < self.faults.packet_loss:
             self.lost += 1
             return []
@@ -51,7 +51,7 @@ class Wire:
 
 
 def garbage(packet: bytes, draw: random.Random) -> bytes:
-    """Something that arrives at the same port and is no packet of this stream."""
+    """Return bytes that arrive at the same port and are not a packet of this stream."""
     kind = draw.randrange(5)
     if kind == 0:
         return packet[: draw.randrange(12)]  # cut within the header
