@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     )
     from gaze_vlm_ros.neon.gaze_delay import GazeDelay
     from gaze_vlm_ros.neon.loop_thread import LoopThread
+    from gaze_vlm_ros.neon.packet_sink import StreamLost
     from gaze_vlm_ros.neon.recording import (
         GazeSamples,
         ImuSamples,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
         VideoPart,
         read_recording,
     )
-    from gaze_vlm_ros.neon.rtsp_client import StreamLost, untested_versions
+    from gaze_vlm_ros.neon.rtsp_client import untested_versions
     from gaze_vlm_ros.neon.samples import EyeEvent
     from gaze_vlm_ros.neon.status_watch import DeviceUnreachable
     from gaze_vlm_ros.neon.stream import NeonStream
@@ -62,7 +63,8 @@ else:
                 "VideoPart",
                 "read_recording",
             ],
-            "gaze_vlm_ros.neon.rtsp_client": ["StreamLost", "untested_versions"],
+            "gaze_vlm_ros.neon.packet_sink": ["StreamLost"],
+            "gaze_vlm_ros.neon.rtsp_client": ["untested_versions"],
             "gaze_vlm_ros.neon.samples": ["EyeEvent"],
             "gaze_vlm_ros.neon.status_watch": ["DeviceUnreachable"],
             "gaze_vlm_ros.neon.stream": ["NeonStream"],
