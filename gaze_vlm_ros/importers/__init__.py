@@ -7,16 +7,12 @@ from gaze_vlm_ros.faces import lazy_face
 if TYPE_CHECKING:
     from gaze_vlm_ros.importers.ego4d import read_ego4d
     from gaze_vlm_ros.importers.egtea import read_egtea
+    from gaze_vlm_ros.importers.import_summary import ImportSummary
+    from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
     from gaze_vlm_ros.importers.importing import OptionNotTaken, UnknownKind, import_recording, parse_size
     from gaze_vlm_ros.importers.neon import read_neon
     from gaze_vlm_ros.importers.neon_cloud import read_neon_cloud
-    from gaze_vlm_ros.importers.session_writer import (
-        CameraModel,
-        ImportedSession,
-        ImportSummary,
-        TimedVideo,
-        write_session,
-    )
+    from gaze_vlm_ros.importers.session_writer import write_session
     from gaze_vlm_ros.importers.video import BadVideo, Video, VideoTooShort, read_video
 else:
     __getattr__, __dir__ = lazy_face(
@@ -27,13 +23,9 @@ else:
             "gaze_vlm_ros.importers.importing": ["OptionNotTaken", "UnknownKind", "import_recording", "parse_size"],
             "gaze_vlm_ros.importers.neon": ["read_neon"],
             "gaze_vlm_ros.importers.neon_cloud": ["read_neon_cloud"],
-            "gaze_vlm_ros.importers.session_writer": [
-                "CameraModel",
-                "ImportSummary",
-                "ImportedSession",
-                "TimedVideo",
-                "write_session",
-            ],
+            "gaze_vlm_ros.importers.import_summary": ["ImportSummary"],
+            "gaze_vlm_ros.importers.imported_session": ["CameraModel", "ImportedSession", "TimedVideo"],
+            "gaze_vlm_ros.importers.session_writer": ["write_session"],
             "gaze_vlm_ros.importers.video": ["BadVideo", "Video", "VideoTooShort", "read_video"],
         },
     )

@@ -22,7 +22,7 @@ import numpy as np
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_UNKNOWN, WORN_UNKNOWN
-from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import Video, read_video, within_video
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.labels.track import track_from_actions

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.importers.session_writer import BadFrameSize, ImportedSession, ImportSummary, write_session
+from gaze_vlm_ros.importers.import_summary import ImportSummary
+from gaze_vlm_ros.importers.imported_session import ImportedSession
+from gaze_vlm_ros.importers.session_writer import BadFrameSize, write_session
 from gaze_vlm_ros.storage.tables import FileMissing
 
 # Options of each format; any other is refused.

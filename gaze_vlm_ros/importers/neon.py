@@ -20,7 +20,7 @@ from pupil_labs.neon_recording import NeonRecording
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import WORN_NO, WORN_UNKNOWN, WORN_YES, Intervals, eye_states
-from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import BadVideo, read_video
 from gaze_vlm_ros.labels.actions import actions_from_events
 from gaze_vlm_ros.labels.track import track_from_actions

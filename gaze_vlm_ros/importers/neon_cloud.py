@@ -26,7 +26,7 @@ from gaze_vlm_ros.importers.eye_events import (
     Intervals,
     eye_states,
 )
-from gaze_vlm_ros.importers.session_writer import CameraModel, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
 from gaze_vlm_ros.importers.video import LONGEST_TAIL_S, Video, read_video
 from gaze_vlm_ros.labels.actions import actions_from_events
 from gaze_vlm_ros.labels.track import track_from_actions

@@ -7,10 +7,9 @@ import heapq
 import math
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,12 +20,11 @@ from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
-from gaze_vlm_ros.importers.video import BadVideo, Video
+from gaze_vlm_ros.importers.import_summary import ImportSummary, summarize_import
+from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession
+from gaze_vlm_ros.importers.video import BadVideo
+from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.neon.recording import ImuSamples
-from gaze_vlm_ros.session.gaze_track import GazeTrack
-from gaze_vlm_ros.session.session import LabelTrack
-from gaze_vlm_ros.terminal.text import instant_text
 from gaze_vlm_ros.video.images import RGB, encode_jpeg
 
 CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
@@ -35,8 +33,6 @@ CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
 FRAME_ID, IMU_FRAME_ID = "scene_camera_optical_frame", "neon_imu"  # as the eye_tracker node's
 STANDARD_GRAVITY_M_S2 = 9.80665
 IMPORT_RECORD = "gaze_vlm_import"  # record in the bag: what was left out, by reason
-# Start of sessions without a date: ROS takes time 0 for "not set", and the date should not look like a real one.
-UNDATED_START_NS = 86_400 * 1_000_000_000
 
 
 class BadFrameSize(GazeVlmError):
@@ -49,82 +45,6 @@ class BadRate(GazeVlmError):
 
 class BadStamps(GazeVlmError):
     """A time is outside the range of ROS time."""
-
-
-class CameraModel(NamedTuple):
-    """A pinhole camera with OpenCV's distortion model."""
-
-    matrix: NDArray[np.float64]  # (3, 3)
-    distortion: NDArray[np.float64]  # (4,), (5,) or (8,): k1, k2, p1, p2, k3, k4, k5, k6
-
-
-@dataclass(frozen=True)
-class TimedVideo:
-    """A video with the acquisition time of each frame. Frames at the end without a time are left out."""
-
-    video: Video
-    stamps_ns: NDArray[np.int64]  # (M,), M <= len(video), ascending
-
-
-@dataclass
-class ImportedSession:
-    """A recording as a format's reader returns it. Arrays are in the order of time."""
-
-    metadata: dict[str, str]
-    videos: Sequence[TimedVideo]  # of one size
-    gaze: GazeTrack
-    device_ns: NDArray[np.int64]  # (N,) stamps of the gaze on the tracker's own clock; 0 = unknown
-    labels: LabelTrack
-    imu: ImuSamples | None = None
-    camera: CameraModel | None = None
-    left_out: Counter[str] = field(default_factory=Counter)  # counts by what was left out and why
-
-
-@dataclass(frozen=True)
-class ImportSummary:
-    """What was written to the bag, and what was left out."""
-
-    bag: Path
-    frames: int
-    size: tuple[int, int]  # (width, height) px
-    frame_span_ns: tuple[int, int]  # first and last
-    longest_gap_s: float  # between two frames
-    gaze: GazeSummary
-    gaze_without_video: int  # samples in the bag at times without video
-    actions: int
-    distinct_actions: int
-    imu: int
-    left_out: dict[str, int]
-
-    def table(self) -> str:
-        """Return the summary for a terminal, one fact a line."""
-        first_ns, last_ns = self.frame_span_ns
-        span_s = (last_ns - first_ns) / 1e9
-        rate = f"{(self.frames - 1) / span_s:.1f} Hz, " if span_s > 0 else ""
-        gaze = "none"
-        if self.gaze.samples:
-            gaze = f"{self.gaze.samples} samples, {self.gaze.valid / self.gaze.samples:.1%} valid{self._invalid()}"
-            gaze += f"; {self.gaze_without_video} at times without video" if self.gaze_without_video else ""
-        rows = [
-            ("bag", str(self.bag)),
-            ("frames", f"{self.frames}, {self.size[0]}x{self.size[1]}, {rate}longest gap {self.longest_gap_s:.3f} s"),
-            ("gaze", gaze),
-            ("labels", f"{self.actions} actions, {self.distinct_actions} different" if self.actions else "none"),
-            ("imu", f"{self.imu} samples" if self.imu else "none"),
-            ("span", f"{span_s:.3f} s of frames from {instant_text(first_ns)}"),
-        ]
-        left_out = [f"{count} {what}" for what, count in sorted(self.left_out.items())] or ["nothing"]
-        rows += [("left out" if number == 0 else "", line) for number, line in enumerate(left_out)]
-        return "\n".join(f"{name:<10}{value}" for name, value in rows)
-
-    def _invalid(self) -> str:
-        gaze = self.gaze
-        reasons = {
-            "not worn": gaze.not_worn, "unsure": gaze.unsure, "off the image or none": gaze.off_image,
-            "blink or saccade": gaze.blink_or_saccade,
-        }  # fmt: skip
-        parts = ", ".join(f"{count} {reason}" for reason, count in reasons.items() if count)
-        return f" ({parts})" if parts else ""
 
 
 def write_session(
@@ -180,7 +100,7 @@ def write_session(
         if isinstance(error, OSError):
             raise BagNotWritable(f"cannot write a bag to {out}: {error.strerror}; give another place") from None
         raise
-    return _summary(session, out, size, written_ns, left_out)
+    return summarize_import(session, out, size, written_ns, left_out)
 
 
 def _require_ros_times(session: ImportedSession, frames_ns: NDArray[np.int64]) -> None:
@@ -310,31 +230,3 @@ def _imu(imu: ImuSamples | None) -> _Stamped:
             unknown if settled else no_estimate,
             vector_class(*velocity), unknown, vector_class(*acceleration), unknown,
         )  # fmt: skip
-
-
-def _summary(
-    session: ImportedSession,
-    out: Path,
-    size: tuple[int, int],
-    frames_ns: Sequence[int],
-    left_out: Mapping[str, int],
-) -> ImportSummary:
-    gaze, stamps_ns = session.gaze, np.sort(np.array(frames_ns, np.int64))
-    covered = np.zeros(len(gaze), np.bool_)
-    for timed in session.videos:
-        start_ns, end_ns = int(timed.stamps_ns[0]), int(timed.stamps_ns[-1]) + timed.video.frame_ns
-        covered |= (gaze.stamps_ns >= start_ns) & (gaze.stamps_ns < end_ns)
-    texts = [text for text in session.labels.texts if text]
-    return ImportSummary(
-        bag=out,
-        frames=len(stamps_ns),
-        size=size,
-        frame_span_ns=(int(stamps_ns[0]), int(stamps_ns[-1])) if len(stamps_ns) else (0, 0),
-        longest_gap_s=float(np.diff(stamps_ns).max(initial=0)) / 1e9,
-        gaze=gaze_summary(gaze, session.videos[0].video.size),
-        gaze_without_video=int((~covered).sum()),
-        actions=len(texts),
-        distinct_actions=len(set(texts)),
-        imu=len(session.imu.stamps_ns) if session.imu is not None else 0,
-        left_out={reason: count for reason, count in left_out.items() if count},
-    )

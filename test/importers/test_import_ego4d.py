@@ -7,8 +7,8 @@ from recordings import EGO4D_SAMPLE, SIZE, UID, grey, write_ego4d
 from windows import answers
 
 from gaze_vlm_ros.importers.ego4d import BadAnnotations, NoActions
+from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS
 from gaze_vlm_ros.importers.importing import import_recording
-from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS
 from gaze_vlm_ros.importers.video import VideoTooShort
 from gaze_vlm_ros.session.session import LabelTrack, load_session
 from gaze_vlm_ros.storage.tables import FileMissing, WrongColumns

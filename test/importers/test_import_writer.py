@@ -13,16 +13,8 @@ from recordings import SIZE, UTC_NS, grey, write_mp4
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.importers import session_writer
-from gaze_vlm_ros.importers.session_writer import (
-    BadFrameSize,
-    BadRate,
-    BadStamps,
-    CameraModel,
-    ImportedSession,
-    TimedVideo,
-    thinned,
-    write_session,
-)
+from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.session_writer import BadFrameSize, BadRate, BadStamps, thinned, write_session
 from gaze_vlm_ros.importers.video import BadVideo, read_video
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, load_session

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gaze_vlm_ros.annotation.formats.times import VideoTimes
 from gaze_vlm_ros.importers.ego4d import read_actions
-from gaze_vlm_ros.importers.session_writer import UNDATED_START_NS
+from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS
 from gaze_vlm_ros.labels.actions import Action
 
 
