@@ -10,6 +10,7 @@ import dataclasses
 import threading
 import time
 from array import array
+from typing import NamedTuple
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -22,7 +23,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.nodes.parameters import declared_like
+from gaze_vlm_ros.nodes.parameters import ParameterNode, declared_like
 from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import time_of
@@ -49,17 +50,38 @@ class BadSpeed(GazeVlmError):
     """The speed is not a positive number."""
 
 
+class SimulatorParameters(NamedTuple):
+    """Values of the simulator's parameters."""
+
+    settings: BenchSettings
+    speed: float  # times real time
+    wait_for_subscribers: list[str]  # topics that need a subscriber before the session starts
+    wait_s: float  # s to wait for them
+
+
+def read_parameters(node: ParameterNode) -> SimulatorParameters:
+    """Declare the simulator's parameters on `node` and return their values.
+
+    Those of the session have the defaults of BenchSettings. Raises BadParameter, BadBenchSettings and BadSpeed.
+    """
+    defaults = dataclasses.asdict(BenchSettings())
+    settings = BenchSettings(**{name: declared_like(node, name, default) for name, default in defaults.items()})
+    speed = declared_like(node, "speed", 1.0, "times real time; other than 1, /clock is published")
+    if not speed > 0:
+        raise BadSpeed(f"speed is {speed:g}, expected more than 0; 1 is real time")
+    topics = declared_like(
+        node, "wait_for_subscribers", [""], "topics that need a subscriber before the session starts"
+    )
+    wait_s = declared_like(node, "wait_s", 15.0, "s to wait for them")
+    return SimulatorParameters(settings, speed, [topic for topic in topics if topic], wait_s)
+
+
 class Simulator(Node):
     """Publishes on schedule in its own thread; the executor only waits for the end of that thread."""
 
     def __init__(self) -> None:
         super().__init__("simulator")
-        self._settings = self._read_settings()
-        self._speed = declared_like(self, "speed", 1.0)
-        if not self._speed > 0:
-            raise BadSpeed(f"speed is {self._speed:g}, expected more than 0; 1 is real time")
-        wanted: list[str] = declared_like(self, "wait_for_subscribers", [""])
-        self._wait_s = declared_like(self, "wait_s", 15.0)
+        self._settings, self._speed, wanted, self._wait_s = read_parameters(self)
         image_qos = QoSProfile(depth=30, reliability=ReliabilityPolicy.RELIABLE)
         sample_qos = QoSProfile(depth=2000, reliability=ReliabilityPolicy.RELIABLE)
         self._image = self.create_publisher(Image, "camera/image_raw", image_qos)
@@ -68,7 +90,7 @@ class Simulator(Node):
         self._gaze = self.create_publisher(GazeStamped, "gaze", sample_qos)
         self._label = self.create_publisher(ActionLabel, "label", sample_qos)
         self._sim_time = self.create_publisher(ClockMessage, "/clock", 10) if self._speed != 1 else None
-        self._wanted = [self.resolve_topic_name(topic) for topic in wanted if topic]
+        self._wanted = [self.resolve_topic_name(topic) for topic in wanted]
         self._failure: GazeVlmError | None = None
         self._published = dict.fromkeys(("frames", "gaze", "labels"), 0)
         self._late_s = 0.0
@@ -77,10 +99,6 @@ class Simulator(Node):
         self._thread = threading.Thread(target=self._run, name="publish")
         self._thread.start()
         self.create_timer(0.05, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
-
-    def _read_settings(self) -> BenchSettings:
-        defaults = dataclasses.asdict(BenchSettings())
-        return BenchSettings(**{name: declared_like(self, name, default) for name, default in defaults.items()})
 
     def _watch(self) -> None:
         if self._thread.is_alive():

@@ -3,13 +3,14 @@
 import dataclasses
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters
+from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters, simulator
 from gaze_vlm_ros.nodes.overlay import OverlayNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, declared_like, listed, read
 from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
@@ -20,6 +21,7 @@ DECLARE: dict[str, Callable[[Any], object]] = {
     "eye_tracker": eye_tracker_parameters.read_parameters,
     "predictor": PredictorParameters,
     "overlay": OverlayNode._declare_parameters,
+    "simulator": simulator.read_parameters,
 }
 CONFIG = {"recorder": "record.yaml", "predictor": "infer.yaml"}  # else named after the node
 NOTHING = ("", "none", "empty")  # words of the tables for an empty text or list
@@ -50,8 +52,8 @@ def is_the_same(text: str, default: Any) -> bool:
     if isinstance(default, bool):
         return text == str(default).lower()
     if isinstance(default, (int, float)):
-        number = re.match(r"-?[\d.]+", text.replace(",", ""))
-        return number is not None and float(number[0]) == default
+        number = re.match(r"-?[\d.]+(/\d+)?", text.replace(",", ""))
+        return number is not None and float(Fraction(number[0])) == default
     if isinstance(default, list):
         return [part.strip() for part in text.split(",")] == default or (default == [""] and text in NOTHING)
     return text == default or (not default and text in NOTHING)
