@@ -21,8 +21,8 @@ def print_summary(summary: dict[str, Any], out: Path) -> None:
         f"labels: {labels['in_bag']} of {labels['published']} in the bag; scripted, they mean nothing about the video\n"
         f"fit: {fitted['windows']} windows, {fitted['gaze_share']:.0%} with gaze, {fitted['steps']} steps, "
         f"KL to gaze {fitted['first']['kl']:.3f} to {fitted['last']['kl']:.3f}\n"
-        f"live: {live['predictions']} predictions on {live['answered_frames']} of {live['frames']} frames, from the "
-        f"camera alone; acquisition to consumer p50 {latency_ms['p50']:.0f} ms, p95 {latency_ms['p95']:.0f} ms; "
+        f"live: {live['predictions']} predictions on {live['answered_frames']} of {live['frames']} frames, "
+        f"without gaze; acquisition to consumer p50 {latency_ms['p50']:.0f} ms, p95 {latency_ms['p95']:.0f} ms; "
         f"{live['frames_dropped']} frames dropped\n"
         f"{summary['duration_s']:.0f} s; {out / 'summary.json'}"
     )
