@@ -75,7 +75,9 @@ def test_launch_ros_takes_it(path: Path) -> None:
 def test_config_files_hold_what_their_nodes_declare(name: str) -> None:
     """Each parameter in the file is declared by the node, and the other way round: a renamed one would be ignored."""
     node = {"record": "recorder", "infer": "predictor"}.get(name, name)
-    source = (ROOT / "gaze_vlm_ros" / "nodes" / f"{node}.py").read_text()
+    nodes = ROOT / "gaze_vlm_ros" / "nodes"
+    declares = nodes / f"{node}_parameters.py"
+    source = (declares if declares.exists() else nodes / f"{node}.py").read_text()
     (section,) = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()).values()
     if node == "simulator":  # declares the fields of BenchSettings in a loop
         source += (ROOT / "gaze_vlm_ros" / "sim" / "bench_session.py").read_text()
