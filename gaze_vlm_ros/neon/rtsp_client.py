@@ -142,6 +142,7 @@ class _Connection(RTSPConnection):
         self.result.add_done_callback(lambda result: result.cancelled() or result.exception())
 
     def data_received(self, data: bytes) -> None:
+        """Parse what arrived; bytes that are not RTSP end the connection."""
         try:
             for message in self.parser.parse(data):
                 if message.type == "binary":
@@ -167,11 +168,13 @@ class _Watched(RTPTransport):
         self._sink, self._broken = sink, broken
 
     def handle_rtp_data(self, data: bytes) -> None:
+        """Pass on an RTP packet; one of this stream shows that it is not silent."""
         if self._guarded(self._sink.rtp, data):
             self.last_packet_s = asyncio.get_running_loop().time()
             self._count(super().handle_rtp_data, data)
 
     def handle_rtcp_data(self, data: bytes) -> None:
+        """Pass on an RTCP packet; a goodbye ends the stream."""
         if self._guarded(self._sink.rtcp, data) and not self._broken.done():
             self._broken.set_exception(StreamLost("the phone ended it"))
         self._count(super().handle_rtcp_data, data)

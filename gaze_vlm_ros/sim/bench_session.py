@@ -72,6 +72,8 @@ class Truth:
 
 @dataclass(frozen=True)
 class FrameEvent:
+    """One picture of the head camera, with what is true at its time."""
+
     t_ns: int
     rgb: NDArray[np.uint8]  # (H, W, 3)
     truth: Truth
@@ -91,6 +93,8 @@ class GazeEvent:
 
 @dataclass(frozen=True)
 class LabelEvent:
+    """What the person does from `t_ns` until the next label."""
+
     t_ns: int
     text: str  # empty: between two actions
     verb: str
