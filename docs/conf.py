@@ -39,7 +39,9 @@ add_module_names = False
 html_theme = "pydata_sphinx_theme"
 html_title = "gaze_vlm_ros"
 html_show_sourcelink = False
+html_sidebars = {"**": ["globaltoc.html"]}
 html_theme_options = {
+    "navbar_center": [],
     "show_prev_next": False,
     "navigation_with_keys": False,
     "secondary_sidebar_items": ["page-toc"],
@@ -52,5 +54,13 @@ def _convert_docstring(_app: Any, _what: str, _name: str, _object: Any, _options
     lines[:] = to_rst("\n".join(lines))
 
 
+def _readable_signature(
+    _app: Any, _what: str, _name: str, _object: Any, _options: Any, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Show a default that a factory makes as "...": Sphinx cannot read "<factory>", and leaves the rest unformatted."""
+    return (signature.replace("<factory>", "...") if signature else signature), returns
+
+
 def setup(app: Any) -> None:
+    app.connect("autodoc-process-signature", _readable_signature)
     app.connect("autodoc-process-docstring", _convert_docstring)

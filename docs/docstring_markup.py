@@ -18,15 +18,15 @@ _BULLET = re.compile(r"(?:- |\* |\d+\. )")
 def to_rst(text: str) -> list[str]:
     """Lines of reStructuredText for a docstring whose common indentation is already gone."""
     lines: list[str] = []
-    for block in re.split(r"\n(?:[ \t]*\n)+", text.strip()):
+    for number, block in enumerate(re.split(r"\n(?:[ \t]*\n)+", text.strip())):
         if block:
-            lines += [*_block(block.splitlines()), ""]
+            lines += [*_block(block.splitlines(), summary=number == 0), ""]
     return lines
 
 
-def _block(lines: list[str]) -> list[str]:
+def _block(lines: list[str], summary: bool) -> list[str]:
     """One block between blank lines: arguments, or paragraphs, lists and what is indented below them."""
-    if _ARGUMENT.match(lines[0]):
+    if not summary and _ARGUMENT.match(lines[0]):
         return _arguments(lines)
     found: list[str] = []
     while lines:

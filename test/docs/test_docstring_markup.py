@@ -38,9 +38,13 @@ def test_an_indented_block_may_follow_its_paragraph_at_once() -> None:
 
 def test_arguments_become_a_list() -> None:
     text = "points: (N, 2) px,\n    centres.\nwidth, height: px. `None` =\nunknown"
-    assert to_rst(text) == [
-        "* **points**: (N, 2) px,", "  centres.", "* **width, height**: px. ``None`` =", "  unknown", "",
+    assert to_rst("Do it.\n\n" + text) == [
+        "Do it.", "", "* **points**: (N, 2) px,", "  centres.", "* **width, height**: px. ``None`` =", "  unknown", "",
     ]  # fmt: skip
+
+
+def test_a_summary_is_no_list() -> None:
+    assert to_rst("Gaze: which samples count.") == ["Gaze: which samples count.", ""]
 
 
 def test_a_sentence_with_a_colon_is_no_argument() -> None:

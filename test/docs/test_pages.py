@@ -45,7 +45,7 @@ def test_the_api_index_lists_every_package_and_the_public_api() -> None:
 
 def test_every_page_is_in_the_table_of_contents_and_reachable_from_the_index() -> None:
     text = (DOCS / "index.md").read_text()
-    contents = set(re.findall(r"^([\w/]+)$", text, re.MULTILINE))
+    contents = set(re.findall(r"^[\w ]+ <([\w/]+)>$", text, re.MULTILINE))
     links = {link.removesuffix(".md") for link in re.findall(r"\]\(([\w/]+\.md)\)", text)}
     pages = {path.stem for path in DOCS.glob("*.md")} - {"index"} | {"api/index"}
     assert contents == pages
