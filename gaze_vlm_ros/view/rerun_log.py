@@ -14,13 +14,14 @@ from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.session.session import LabelTrack, Session
 from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
+from gaze_vlm_ros.view.pictures import TRAIL_RGB, UNUSABLE_RGB, USABLE_RGB
 from gaze_vlm_ros.view.scene import GazeOnPicture, PredictionTrack, gaze_on_picture
 
 TIMELINE, ELAPSED = "acquisition", "elapsed"  # ROS time; seconds since the first frame
 CAMERA, GAZE, TRAIL, FOCUS, LABEL, PREDICTION, DELAY = (
     "camera", "camera/gaze", "camera/trail", "camera/focus", "label", "prediction", "delay",
 )  # fmt: skip
-USABLE_RGB, UNUSABLE_RGB, TRAIL_RGB, FOCUS_RGB = (0, 255, 0), (255, 60, 60), (255, 220, 0), (0, 200, 255)
+FOCUS_RGB = (0, 200, 255)
 FLUSH_EACH = 64  # frames; at most some tens of MB
 _STILL_TYPES = {"jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png"}
 
