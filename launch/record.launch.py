@@ -2,7 +2,7 @@
 
     ros2 launch gaze_vlm_ros record.launch.py bag:=bags/morning_1 person:=ada task:=sort
 
-With eye_tracker:=false any other driver publishes camera and gaze, and the recorder alone is started.
+With eye_tracker:=false only the recorder is started, and any other driver publishes camera and gaze.
 """
 
 from launch import LaunchDescription
@@ -22,11 +22,11 @@ def generate_launch_description() -> LaunchDescription:
         DeclareLaunchArgument("bag", description="folder of the new bag; must not exist"),
         DeclareLaunchArgument("person", default_value="", description="who wears the glasses"),
         DeclareLaunchArgument("task", default_value="", description="what the person was asked to do"),
-        DeclareLaunchArgument("scene", default_value="", description="where"),
-        DeclareLaunchArgument("namespace", default_value="", description="of both nodes and their topics"),
+        DeclareLaunchArgument("scene", default_value="", description="where it is recorded"),
+        DeclareLaunchArgument("namespace", default_value="", description="namespace of both nodes and their topics"),
         DeclareLaunchArgument("eye_tracker", default_value="true", description="start our driver for Pupil Labs Neon"),
         DeclareLaunchArgument(
-            "address", default_value="", description="host:port of the glasses; empty = look for them"
+            "address", default_value="", description="host:port of the glasses; empty = search the network"
         ),
         DeclareLaunchArgument("record_config", default_value=str(shared_file("config/record.yaml"))),
         DeclareLaunchArgument("eye_tracker_config", default_value=str(shared_file("config/eye_tracker.yaml"))),
@@ -51,11 +51,11 @@ def generate_launch_description() -> LaunchDescription:
             {name: _text(name) for name in ("bag", "person", "task", "scene")},
         ],
     )
-    # Nothing is left to do without the recorder, whose last words are its totals.
+    # Without the recorder nothing is left to do; it prints its totals last.
     ended = RegisterEventHandler(OnProcessExit(target_action=recorder, on_exit=[EmitEvent(event=Shutdown())]))
     return LaunchDescription([*arguments, eye_tracker, recorder, ended])
 
 
 def _text(name: str) -> ParameterValue:
-    # Typed, because launch would read a person called "7" as a number.
+    """Value of a launch argument as a string: launch would read a person called "7" as a number."""
     return ParameterValue(LaunchConfiguration(name), value_type=str)

@@ -1,4 +1,4 @@
-"""rclpy's message classes by type name."""
+"""Message classes of rclpy by type name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gaze_vlm_ros.bags.message_types import UnknownMessageType
 
 
 def message_class_of(type_name: str) -> Any:
-    """rclpy's class of e.g. "sensor_msgs/msg/Image"."""
+    """Return rclpy's class of e.g. "sensor_msgs/msg/Image". Raises UnknownMessageType."""
     package, kind, name = type_name.split("/")
     try:
         return getattr(importlib.import_module(f"{package}.{kind}"), name)

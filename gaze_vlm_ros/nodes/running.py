@@ -1,4 +1,4 @@
-"""How every node of this package starts, runs and stops."""
+"""Start, run and stop a node: the same for every node of this package."""
 
 from __future__ import annotations
 
@@ -24,9 +24,11 @@ class NodeFinished(Exception):
 class ClosableNode(Protocol):
     """An rclpy Node with a `close` that joins its threads, closes its files and returns the exit code."""
 
-    def close(self) -> int: ...
+    def close(self) -> int:
+        """Release what the node holds; return the exit code."""
 
-    def destroy_node(self) -> None: ...
+    def destroy_node(self) -> None:
+        """Destroy the node, as rclpy does."""
 
 
 def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str] | None = None) -> int:
@@ -39,14 +41,14 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
     def main() -> int:
         use_tested_transport()
         import rclpy
-        from rclpy._rclpy_pybind11 import RCLError  # it has no public name
+        from rclpy._rclpy_pybind11 import RCLError  # rclpy has no public name for it
         from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
         try:
             import gaze_vlm_msgs  # noqa: F401  # the nodes' own message package, built apart from this one
         except ImportError as error:
             raise GazeVlmError(
-                f"the message package gaze_vlm_msgs is not there ({error}); build it with "
+                f"the message package gaze_vlm_msgs is not installed ({error}); build it with "
                 "`colcon build --base-paths . gaze_vlm_msgs`, or `make setup` without a ROS installation"
             ) from None
         given = sys.argv if args is None else args
@@ -54,7 +56,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             rclpy.init(args=given)
         except RCLError as error:
             raise GazeVlmError(
-                f"arguments {' '.join(given[1:])!r} are not understood ({str(error).split(' Error:')[0]})"
+                f"invalid ROS arguments {' '.join(given[1:])!r} ({str(error).split(' Error:')[0]})"
             ) from None
         node = None
         code = 0
@@ -70,7 +72,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         except GazeVlmError:
             raise
         except Exception:
-            # A signal shuts the context down at any moment, and what rclpy was doing just then fails.
+            # A signal may shut the context down at any moment; whatever rclpy is doing then fails.
             if rclpy.ok():
                 raise
         finally:

@@ -1,4 +1,4 @@
-"""What a recorder keeps count of, and the thread that writes. No ROS here."""
+"""The thread that writes a bag while it is recorded. No ROS here."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gaze_vlm_ros.recorder.tally import TopicTally
 
 
 class BagThread:
-    """Writes what it is handed to a bag, in a thread of its own, so that a slow disk never holds up reception.
+    """Writes messages to a bag in a thread of its own, so that a slow disk never delays reception.
 
-    queue_bytes: what may wait for the disk; beyond it messages are dropped and counted.
-    flush_s: a kill loses at most what came since the last flush; messages count as written once they are flushed.
-    sync_s: a loss of power loses at most what came since the last sync; 0 = up to the system, half a minute.
-    clock: of the time between flushes, s.
+    queue_bytes: messages that may wait for the disk; beyond it they are dropped and counted.
+    flush_s: a kill loses at most the messages since the last flush; messages count as written once they are flushed.
+    sync_s: a power loss loses at most the messages since the last sync; 0 = up to the system, about 30 s.
+    clock: returns the time in s by which flushes are due.
     """
 
     def __init__(
@@ -36,20 +36,20 @@ class BagThread:
         self._waiting: queue.SimpleQueue[tuple[str, bytes, int, int, int] | None] = queue.SimpleQueue()
         self._waiting_bytes = 0
         self._lock = threading.Lock()
-        self._unflushed: Counter[str] = Counter()  # messages of each topic that the writer has, and the file may not
-        self.error: OSError | None = None  # why it gave up writing
+        self._unflushed: Counter[str] = Counter()  # messages per topic that were written but not flushed
+        self.error: OSError | None = None  # why writing ended early
         self._sync_error: OSError | None = None
         self.most_waiting_bytes = 0
-        self.longest_write_s = 0.0  # of one message or flush: how long the disk, or a split, held up writing
+        self.longest_write_s = 0.0  # of one message or flush, delayed e.g. by a slow disk or a split
         self._thread = threading.Thread(target=self._run, name="bag")
         self._thread.start()
         self._ended = threading.Event()
-        # A thread of its own: to wait for the disk must not hold up writing.
+        # Syncs wait for the disk, and must not delay writing: they have a thread of their own.
         self._syncing = threading.Thread(target=self._sync, name="sync")
         self._syncing.start()
 
     def put(self, topic: str, data: bytes, log_time_ns: int, publish_time_ns: int, sequence: int) -> None:
-        """Hand over one message; drop it, counted, when too much waits already."""
+        """Queue one message; drop and count it when the queue is full or writing has ended."""
         with self._lock:
             full = self._waiting_bytes + len(data) > self._queue_bytes
             if full or self.error is not None:
@@ -60,7 +60,7 @@ class BagThread:
         self._waiting.put((topic, data, log_time_ns, publish_time_ns, sequence))
 
     def close(self) -> None:
-        """Write what waits, the totals and the index. Raises OSError when the disk does not take them."""
+        """Write queued messages, totals and index. Raises OSError when the disk does not take them."""
         self._waiting.put(None)
         self._thread.join()
         self._ended.set()
@@ -120,7 +120,7 @@ class BagThread:
             self._unflushed.clear()
 
     def _give_up(self, error: OSError) -> None:
-        """The disk takes no more. What was not flushed counts as lost: the file may have some of it, or none."""
+        """End writing after a disk error. Unflushed messages count as lost: the file may hold some of them or none."""
         self.error = error
         with self._lock:
             for topic, count in self._unflushed.items():

@@ -1,4 +1,4 @@
-"""The recorder's report on screen: live tables and totals."""
+"""Texts that the recorder shows: the live table, the line of a log, and the totals."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from gaze_vlm_ros.recorder.tally import TopicTally
 
 @dataclass(frozen=True)
 class TopicState:
-    """One topic as it is shown while recording."""
+    """State of one topic in a report."""
 
     name: str
     rate_hz: float  # over the last report period
@@ -20,7 +20,10 @@ class TopicState:
 
 
 def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
-    """What is going on, a line for each topic; seconds_left: until the disk has no room, infinite = not known yet."""
+    """Return the live table, one line per topic.
+
+    seconds_left: s until the disk is full; infinite = not known yet. doing: e.g. "recording for 12 s".
+    """
     width = max([len("topic"), *(len(topic.name) for topic in topics)])
     lines = [f"{'topic':<{width}}      rate  longest gap  received   written      lost"]
     for topic in topics:
@@ -33,7 +36,7 @@ def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: floa
 
 
 def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float, doing: str) -> str:
-    """The same in one line, for a log; topics that are silent from the start are left out."""
+    """Return the live table as one line for a log, without topics that never had a message."""
     parts = [
         f"{topic.name} {topic.tally.written} written ({topic.rate_hz:.0f} Hz, "
         + (f"longest gap {topic.tally.max_gap_s:.3f} s, " if topic.tally.stamped else "")
@@ -47,7 +50,7 @@ def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float
 
 
 def totals_table(tallies: Mapping[str, TopicTally]) -> str:
-    """What was recorded and what was lost, one line a topic."""
+    """Return a table of the messages recorded and lost, one line per topic."""
     width = max([len("topic"), *map(len, tallies)])
     lines = [f"{'topic':<{width}}  received   written      lost  longest gap"]
     for name, tally in tallies.items():

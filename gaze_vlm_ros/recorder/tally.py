@@ -10,26 +10,28 @@ from gaze_vlm_ros.bags.stamps import leading_stamp_ns
 
 @dataclass
 class TopicTally:
-    """Counts of one topic while it is recorded."""
+    """Counts of one topic in one bag."""
 
     type_name: str
-    stamped: bool  # messages begin with their time of acquisition
+    stamped: bool  # messages begin with their acquisition time
     received: int = 0
-    written: int = 0  # handed to the operating system: a kill of this process costs nothing of them
+    written: int = 0  # handed to the operating system: they survive a kill of this process
     overflowed: int = 0  # dropped by our own full queue
-    missed: int = 0  # numbered by the publisher, and never received
+    missed: int = 0  # gaps in the publishers' sequence numbers
     max_gap_s: float = 0.0  # between two consecutive acquisition stamps
-    _sequences: dict[bytes, int] = field(default_factory=dict)  # the newest of each publisher
+    _sequences: dict[bytes, int] = field(default_factory=dict)  # newest number of each publisher
     _stamp_ns: int | None = None
 
     @property
     def lost(self) -> int:
+        """Messages that were published and are not in the bag."""
         return self.missed + self.overflowed
 
     def count(self, data: bytes, sequence: int, publisher: bytes = b"") -> None:
-        """Take note of one received message. `sequence`: its `publisher`'s number of it, one higher each time.
+        """Count one received message.
 
-        A number that does not rise means that the publisher was started anew; what was lost in between is unknown.
+        sequence: the `publisher`'s number of the message, one higher each time. A number that does not rise means that
+        the publisher was restarted; losses in between are unknown.
         """
         self.received += 1
         before = self._sequences.get(publisher)
@@ -42,4 +44,5 @@ class TopicTally:
             self._stamp_ns = stamp_ns
 
     def totals(self) -> TopicTotals:
+        """Return the counts as a bag stores them."""
         return TopicTotals(self.received, self.written, self.lost)

@@ -39,7 +39,7 @@ def test_a_silent_topic_is_reported_once_and_labels_never_are() -> None:
         for _ in range(5 if second < 10 else 0):
             counted.count("/label", 1, 100.0 + second)
         said += counted.report({}, 100.0 + second)[1]
-    assert said == ["/gaze is silent for 1.0 s; it had 200 Hz"]
+    assert said == ["/gaze has been silent for 1.0 s; usual 200 Hz"]
 
 
 def test_room_is_computed_from_the_smoothed_data_rate() -> None:

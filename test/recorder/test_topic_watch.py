@@ -20,7 +20,7 @@ def test_a_start_is_not_a_change() -> None:
 
 def test_silence_is_said_once_and_so_is_its_end() -> None:
     assert said([200] * 10 + [0] * 12 + [200] * 5) == {
-        10: "/gaze is silent for 1.0 s; it had 200 Hz",
+        10: "/gaze has been silent for 1.0 s; usual 200 Hz",
         22: "/gaze is back after 12.0 s",
     }
 
@@ -33,7 +33,7 @@ def test_a_slow_topic_may_be_quiet_for_longer() -> None:
 def test_slowness_is_said_once_and_so_is_its_end() -> None:
     texts = said([30] * 20 + [10] * 10 + [30] * 10)
     assert list(texts) == [22, 30]
-    assert texts[22] == "/gaze has slowed down to 10.0 Hz; usual 30"
+    assert texts[22] == "/gaze has slowed down to 10.0 Hz; usual 30 Hz"
     assert texts[30].startswith("/gaze is up again to")
 
 
