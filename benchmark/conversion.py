@@ -35,7 +35,7 @@ from gaze_vlm_ros.sim.bench_session import BenchSettings, vocabulary, write_bag
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from training.data import conversion
-from training.data.dataset import prepare
+from training.data.preparation import prepare
 from training.data.recordings import load_recording
 from training.settings import Settings
 

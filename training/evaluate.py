@@ -25,7 +25,7 @@ from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from gaze_vlm_ros.vlm.embeddings import load_embedder
 from gaze_vlm_ros.vlm.loading import load_vlm
-from training.data.dataset import prepare
+from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.evaluation.answers import ask
 from training.evaluation.scores import plain, score, table

@@ -24,7 +24,7 @@ from gaze_vlm_ros.exporters.output_folder import export_folder, require_absent
 from gaze_vlm_ros.windows.cutting import NoWindows, reasons_text
 from training.data.recordings import find_bags, load_recordings
 from training.data.split import split_sessions
-from training.data.tar_shards import PartCounts, TarShards, write_recording
+from training.data.tar_shards import PartCounts, TarShardWriter, write_recording
 from training.run.run_folder import SETTINGS
 from training.settings import load_settings, save_settings
 
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         save_settings(settings, out / SETTINGS)
         files = {}
         for part in counts:
-            shards = TarShards(out, part, round(arguments.shard_mb * 1e6))
+            shards = TarShardWriter(out, part, round(arguments.shard_mb * 1e6))
             try:
                 for number in split[part]:
                     write_recording(recordings[number], number, part, settings, shards, counts[part], bar.update)

@@ -28,9 +28,9 @@ from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.windows.cutting import NoWindows
-from training.data.dataset import prepare
 from training.data.gaze_prompt import question
 from training.data.gaze_targets import prior_target, shuffled_rows
+from training.data.preparation import prepare
 from training.data.recordings import Recording, data_hash, find_bags, load_recordings
 from training.data.split import split_sessions
 from training.data.workers import bag_mapper
@@ -38,6 +38,7 @@ from training.model.distributed import CannotShare, is_sharded, join
 from training.model.gaze_block import add_gaze_block, require_place
 from training.model.memory import report_out_of_memory
 from training.model.trainable import make_trainable, plain_model, supervised_heads, supervised_layers, weights_dtype
+from training.run.batch_sampler import chosen_rows
 from training.run.export import export_checkpoint
 from training.run.job import Job, Parts
 from training.run.loop import make_optimizer, require_tensorboard, train
@@ -51,7 +52,6 @@ from training.run.run_folder import (
     report_full_disk,
     write_data,
 )
-from training.run.sampler import chosen_rows
 from training.settings import Settings, load_settings, save_settings
 
 ADAPTER = "adapter"  # folder of the low-rank adapters alone, as peft loads them

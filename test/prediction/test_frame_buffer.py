@@ -17,7 +17,7 @@ from gaze_vlm_ros.prediction.types import Observation
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg, to_rgb
 from gaze_vlm_ros.vlm.loading import load_vlm
-from training.data.dataset import prepare
+from training.data.preparation import prepare
 from training.data.recordings import load_recording
 from training.evaluation import metrics
 from training.evaluation.answers import rank_windows

@@ -11,16 +11,16 @@ from gaze_vlm_ros.prediction.backends.model import ModelBackend
 from gaze_vlm_ros.prediction.checkpoint import NotACheckpoint, read_checkpoint_metadata
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import evaluate, fit
-from training.data.dataset import prepare
 from training.data.gaze_prompt import question, question_with_gaze, with_ring
 from training.data.gaze_targets import prior_target
+from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.model.forward import answer_losses
 from training.model.gaze_block import add_gaze_block, gaze_block_of
 from training.model.trainable import NoSuchHead
+from training.run.batch_sampler import chosen_rows
 from training.run.job import Job, Parts
 from training.run.loop import _Draws
-from training.run.sampler import chosen_rows
 from training.settings import BadSettings, Settings, settings_from
 
 TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
@@ -66,7 +66,7 @@ def test_gaze_is_drawn_into_the_pictures_of_training_alone(small_bags: Path) -> 
     _, drawn = data_of(of(gaze_as="drawn"), small_bags)
     for session, changed in ((0, True), (1, False)):  # the first is shown
         rows = plain.rows_of([session])[:4]
-        same = torch.equal(plain.stored.images(rows)["pixel_values"], drawn.stored.images(rows)["pixel_values"])
+        same = torch.equal(plain.prepared.images(rows)["pixel_values"], drawn.prepared.images(rows)["pixel_values"])
         assert same != changed
     picture = np.full((60, 100, 3), 128, np.uint8)
     ringed = with_ring(picture, np.array([[30.0, 20.0], [32.0, 22.0]]), np.array([1.0, 1.0]))

@@ -13,7 +13,8 @@ from gaze_vlm_ros.video.images import encode_jpeg
 from gaze_vlm_ros.vlm.attention_tap import middle_layers, require_tap
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.windows.cutting import NoWindows
-from training.data.dataset import Dataset, prepare
+from training.data.dataset import Dataset
+from training.data.preparation import prepare
 from training.data.recordings import load_recording
 from training.model.forward import answer_losses
 from training.settings import Settings
@@ -55,7 +56,7 @@ def test_windows_with_damaged_or_odd_frames_are_left_out_and_counted(
         assert data.dropped["with a frame of another size"] == 2
         left = [w for i, w in enumerate(whole.windows) if i not in (2, 3, 6, 7)]
         assert [(w.at_ns, w.answer) for w in data.windows] == [(w.at_ns, w.answer) for w in left]
-        assert len(data.gaze) == len(data.stored) == len(left)
+        assert len(data.gaze) == len(data.prepared) == len(left)
         np.testing.assert_allclose(
             data.gaze[np.arange(8)], whole.gaze[[i for i in range(12) if i not in (2, 3, 6, 7)]], atol=1e-6
         )

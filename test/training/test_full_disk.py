@@ -12,7 +12,7 @@ import pytest
 from small_bags import write_small_bag
 
 from training import fit
-from training.data.shards import CannotStore
+from training.data.prepared_arrays import CannotStore
 from training.run import loop, run_folder
 
 FULL_AT = 20_000  # bytes of one file: less than weights, states and windows take, more than settings and notes

@@ -3,7 +3,7 @@ from pathlib import Path
 import torch
 
 from training.data.packing import pack
-from training.data.shards import Shard, ShardWriter
+from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter
 
 
 def bits(tensor: torch.Tensor) -> torch.Tensor:
@@ -17,10 +17,10 @@ def test_tensors_come_back_from_disk_bit_for_bit(tmp_path: Path) -> None:
     few_values, per_channel, many_values = (eight_bit - 0.5) / 0.5, (eight_bit - mean) / std, torch.randn(3, 1, 70_000)
     few_values[0, 0, 0, 0, 0, 0], few_values[0, 0, 0, 0, 0, 1] = 0.0, -0.0
     mask, grid = torch.ones(3, 1, 2, 40, 40, dtype=torch.int64), torch.tensor([[1, 4, 4]])
-    with ShardWriter(tmp_path / "windows.arrow") as writer:
+    with PreparedArraysWriter(tmp_path / "windows.arrow") as writer:
         for i in range(3):
             writer.append({"a": few_values[i], "b": per_channel[i], "c": many_values[i], "mask": mask[i], "grid": grid})
-    shard = Shard(tmp_path / "windows.arrow")
+    shard = PreparedArrays(tmp_path / "windows.arrow")
     assert len(shard) == 3
     for i in (2, 0):
         window = shard[i]
@@ -34,9 +34,9 @@ def test_tensors_come_back_from_disk_bit_for_bit(tmp_path: Path) -> None:
 
 
 def test_what_is_read_can_be_written_into(tmp_path: Path) -> None:
-    with ShardWriter(tmp_path / "windows.arrow") as writer:
+    with PreparedArraysWriter(tmp_path / "windows.arrow") as writer:
         writer.append({"x": torch.zeros(1, 5), "empty": torch.zeros(0, 2, dtype=torch.float64)})
-    shard = Shard(tmp_path / "windows.arrow")
+    shard = PreparedArrays(tmp_path / "windows.arrow")
     shard[0]["x"].fill_(1)
     assert shard[0]["x"].sum() == 0
     assert shard[0]["empty"].shape == (0, 2)

@@ -36,7 +36,7 @@ from gaze_vlm_ros.video.packets import FrameNumbers, Packet, codec_of, read_pack
 from gaze_vlm_ros.video.picture_cache import PictureCache
 from gaze_vlm_ros.video.video_stream import NoVideoDecoder, ReorderedVideo, VideoStream
 from gaze_vlm_ros.vlm.tiny import build_tiny
-from training.data.dataset import prepare
+from training.data.preparation import prepare
 from training.data.recordings import load_recording
 from training.settings import Settings
 

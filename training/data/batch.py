@@ -1,4 +1,4 @@
-"""One batch of windows as the model takes it."""
+"""One batch of windows, ready for a forward pass."""
 
 from __future__ import annotations
 
@@ -6,24 +6,26 @@ from dataclasses import dataclass
 
 import torch
 
-IGNORED = -100  # where answer_tokens hold no token
+IGNORED = -100  # in answer_tokens: padding, which the loss skips
 
 
 @dataclass(frozen=True)
 class Batch:
-    """B windows, each with its answer appended to the prompt, padded on the right: one forward pass."""
+    """B windows, each with its answer appended to the prompt, padded on the right."""
 
-    inputs: dict[str, torch.Tensor]  # as the model takes them
-    answer_tokens: torch.Tensor  # (B, A) int64, the end token included; IGNORED behind it
+    inputs: dict[str, torch.Tensor]  # keyword arguments of the model's forward pass
+    answer_tokens: torch.Tensor  # (B, A) int64, end token included, padded with IGNORED
     visual: torch.Tensor  # (V,) positions of the visual tokens in input_ids
     frame_of_token: torch.Tensor  # (V,) int64
-    gaze: torch.Tensor  # (B, V) float32, rows sum to 1; a row of zeros = no usable gaze
+    gaze: torch.Tensor  # (B, V) float32; each row sums to 1, or is all zero where no gaze is usable
 
     @property
     def size(self) -> int:
+        """Number of windows, B."""
         return len(self.answer_tokens)
 
     def to(self, device: str) -> Batch:
+        """Return the batch with every tensor on `device`."""
         return Batch(
             {name: tensor.to(device) for name, tensor in self.inputs.items()},
             self.answer_tokens.to(device),

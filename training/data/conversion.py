@@ -1,7 +1,7 @@
-"""Bags to prepared windows on disk: what a model sees, where the person looked, and the targets made of it.
+"""Convert bags into prepared windows on disk: image tensors, gaze on each frame, and gaze targets.
 
-Each bag has files of its own, named by all that they depend on: adding a bag converts that bag alone, another model
-reuses the gaze, and another sigma reuses pictures and gaze. Files are written under another name and moved when done.
+Each bag has its own files, named by a hash of everything they depend on. So adding a bag converts only that bag,
+changing the model reuses the gaze, and changing sigma reuses images and gaze. A file appears only when it is complete.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from gaze_vlm_ros.vlm.observation import encode
 from training.data.frame_images import window_images
 from training.data.gaze_prompt import with_ring
 from training.data.gaze_targets import FrameGaze, frame_gaze, window_target
+from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, store_complete
 from training.data.recordings import Mapper, Recording
-from training.data.shards import Shard, ShardWriter, storing
 from training.settings import Settings
 
-# Tensors with one entry per token of the text; all others belong to the images.
+# Model inputs with one entry per text token. All other inputs belong to the images.
 TEXT_TENSORS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids", "cross_attention_mask")
-_LAYOUT = 3  # of the files and of how gaze is carried; another number makes all of them anew
+_LAYOUT = 3  # version of the files and of how gaze is carried to a frame; raise it to convert everything again
 
 
 @dataclass(frozen=True)
 class VisualTokens:
-    """Where each visual token of a window looks (see vlm.visual_tokens)."""
+    """Frame and box of each visual token of a window (see vlm.visual_tokens)."""
 
     frame_of_token: NDArray[np.int64]  # (V,)
-    boxes: NDArray[np.float64]  # (V, 4) px of the frame
-    sigma_px: float  # of the Gaussian around a gaze sample
+    boxes: NDArray[np.float64]  # (V, 4) x0, y0, x1, y1, px of the frame
+    sigma_px: float  # standard deviation of the Gaussian around a gaze sample
 
 
 @dataclass(frozen=True)
 class Converted:
-    """The files of one bag. Rows of all of them are the windows that are usable, in time order."""
+    """Files of one bag. Their rows are its usable windows, in time order."""
 
-    problems: tuple[str, ...]  # of each window of the recording: why it cannot be used, or ""
-    images: Path  # Shard: the model's image tensors
-    gaze: Path  # Shard: points and weights of each frame, see stored_gaze
+    problems: tuple[str, ...]  # why each window of the recording cannot be used, or ""
+    images: Path  # PreparedArrays: the model's image tensors
+    gaze: Path  # PreparedArrays: points and weights on each frame, see unpack_gaze
     targets: Path  # .npy, (n, V) float32
 
 
@@ -62,9 +62,11 @@ def convert_recordings(
     mapper: Mapper = map,
     gaze_shown_in: frozenset[str] = frozenset(),
 ) -> list[Converted]:
-    """The files of each recording; those that are not in `cache` are made, bag by bag. Raises CannotStore.
+    """Return the files of each recording; write those that `cache` lacks, bag by bag.
 
-    gaze_shown_in: digests of the recordings whose pictures show gaze where settings.gaze_as is drawn.
+    mapper: like `map`; converts several bags at a time.
+    gaze_shown_in: digests of the recordings whose pictures show gaze if settings.gaze_as is "drawn".
+    Raises CannotStore.
     """
     convert = functools.partial(
         convert_recording, settings=settings, processor=processor, tokens=tokens, cache=cache,
@@ -73,7 +75,7 @@ def convert_recordings(
     total = sum(len(recording.windows) for recording in recordings)
     done: list[Converted] = []
     with tqdm(total=total, desc="windows", unit="window", mininterval=0.5) as bar:
-        if mapper is map:  # in this process: it can tell of every window
+        if mapper is map:  # in this process: the bar can advance with every window
             convert = functools.partial(convert, progress=bar.update)
         for converted in mapper(convert, recordings):
             done.append(converted)
@@ -91,7 +93,10 @@ def convert_recording(
     gaze_shown_in: frozenset[str] = frozenset(),
     progress: Callable[[], object] = lambda: None,
 ) -> Converted:
-    """One bag, which is opened only if something is missing. progress: called for each window that is done."""
+    """Return the files of one recording; open its bag only if a file is missing.
+
+    progress: called after each converted window. Raises CannotStore.
+    """
     session = functools.cache(lambda: load_session(recording.path))
     shown = [window.frames for window in recording.windows]
     newest = ["newest"] if settings.gaze_samples == "newest" else []
@@ -105,9 +110,9 @@ def convert_recording(
     )
     images, problems_file = (cache / "images" / f"{images_key}.{ending}" for ending in ("arrow", "json"))
     if not problems_file.is_file():  # written after the images
-        with storing(images) as unfinished:
+        with store_complete(images) as unfinished:
             problems = _write_images(unfinished, session(), shown, settings, processor, drawn, progress)
-        with storing(problems_file) as unfinished:
+        with store_complete(problems_file) as unfinished:
             unfinished.write_text(json.dumps(problems), encoding="utf-8")
     problems = json.loads(problems_file.read_text(encoding="utf-8"))
 
@@ -115,19 +120,20 @@ def convert_recording(
     gaze_key = _key(recording.digest, usable, gaze_settings)
     gaze = cache / "gaze" / f"{gaze_key}.arrow"
     if not gaze.is_file():
-        with storing(gaze) as unfinished:
+        with store_complete(gaze) as unfinished:
             _write_gaze(unfinished, session(), usable, settings)
 
     error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
     targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
     targets = cache / "targets" / f"{targets_key}.npy"
     if not targets.is_file():
-        with storing(targets) as unfinished:
-            _write_targets(unfinished, Shard(gaze), tokens, *error)
+        with store_complete(targets) as unfinished:
+            _write_targets(unfinished, PreparedArrays(gaze), tokens, *error)
     return Converted(tuple(problems), images, gaze, targets)
 
 
 def _key(*parts: Any) -> str:
+    """Return the name of a file that depends on `parts`."""
     return hashlib.sha256(json.dumps([_LAYOUT, *parts]).encode()).hexdigest()[:24]
 
 
@@ -140,7 +146,10 @@ def _write_images(
     drawn: bool,
     progress: Callable[[], object],
 ) -> list[str]:
-    """Image tensors of the usable windows, gaze drawn into them or not; what is wrong with each window, or ""."""
+    """Write the image tensors of the usable windows; return why each window cannot be used, or "".
+
+    drawn: draw a ring around the gaze on each frame.
+    """
 
     def pictures_of(frames: Sequence[int]) -> tuple[list[RGB], str]:
         pictures, problem = window_pictures(session, frames)
@@ -154,7 +163,7 @@ def _write_images(
         return {name: tensor for name, tensor in inputs.items() if name not in TEXT_TENSORS}
 
     problems: list[str] = []
-    with ShardWriter(path) as writer:
+    with PreparedArraysWriter(path) as writer:
         for tensors, problem in window_images(shown, pictures_of, tensors_of):
             problems.append(problem)
             if not problem:
@@ -164,20 +173,20 @@ def _write_images(
 
 
 def window_pictures(session: Session, frames: Sequence[int]) -> tuple[list[RGB], str]:
-    """The frames of one window, or none and why it cannot be used."""
+    """Return the frames of one window and "", or no frames and why the window cannot be used."""
     try:
         pictures = [session.frames.rgb(index) for index in frames]
     except DamagedImage:
         return [], "with a damaged frame"
     if any(picture.shape[1::-1] != session.frames.size for picture in pictures):
-        return [], "with a frame of another size"  # the camera was started anew with other settings
+        return [], "with a frame of another size"  # the camera was restarted with other settings
     return pictures, ""
 
 
 def _write_gaze(path: Path, session: Session, shown: Sequence[tuple[int, ...]], settings: Settings) -> None:
-    # Windows share frames, and a frame's gaze is a kilobyte that took several decoded pictures.
+    # Keep the gaze of recent frames: windows share frames, and carrying gaze to one decodes several pictures.
     on_frame = functools.lru_cache(maxsize=4096)(lambda index: frame_gaze(session, index, settings))
-    with ShardWriter(path) as writer:
+    with PreparedArraysWriter(path) as writer:
         for frames in shown:
             tensors = {}
             for number, index in enumerate(frames):
@@ -186,21 +195,26 @@ def _write_gaze(path: Path, session: Session, shown: Sequence[tuple[int, ...]], 
             writer.append(tensors)
 
 
-def stored_gaze(tensors: Mapping[str, torch.Tensor]) -> list[FrameGaze]:
-    """The gaze on each frame of one window, as _write_gaze stored it."""
+def unpack_gaze(tensors: Mapping[str, torch.Tensor]) -> list[FrameGaze]:
+    """Return the gaze on each frame of one window: (n, 2) points px and (n,) weights, from a row of Converted.gaze."""
     return [
         (tensors[f"points_{number}"].numpy(), tensors[f"weights_{number}"].numpy())
         for number in range(len(tensors) // 2)
     ]
 
 
-def _write_targets(path: Path, gaze: Shard, tokens: VisualTokens, error_px: float = 0.0, seed: int = 0) -> None:
-    """error_px: of the tracker, in place of the recorded one's or on top of it; one draw for each window."""
+def _write_targets(
+    path: Path, gaze: PreparedArrays, tokens: VisualTokens, error_px: float = 0.0, seed: int = 0
+) -> None:
+    """Write the (n, V) gaze targets of n windows.
+
+    error_px: standard deviation of an offset added to all gaze of a window, drawn once per window from `seed`.
+    """
     shape = (len(gaze), len(tokens.frame_of_token))
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
         for row in range(len(gaze)):
             off = np.random.default_rng([seed, row]).normal(0, error_px, 2) if error_px else np.zeros(2)
-            on_frames = [(points + off, weights) for points, weights in stored_gaze(gaze[row])]
+            on_frames = [(points + off, weights) for points, weights in unpack_gaze(gaze[row])]
             target = window_target(on_frames, tokens.frame_of_token, tokens.boxes, tokens.sigma_px)
             file.write(target.astype("<f4").tobytes())

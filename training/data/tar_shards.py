@@ -21,7 +21,7 @@ from training.data.recordings import Recording
 from training.settings import Settings
 
 
-class TarShards:
+class TarShardWriter:
     """Numbered tar files NAME-000000.tar, ... in a folder; a new one begins behind `max_bytes`. Holds one sample.
 
     The same samples give the same bytes: no file has a time or an owner.
@@ -65,7 +65,7 @@ def write_recording(
     number: int,
     part: str,
     settings: Settings,
-    shards: TarShards,
+    shards: TarShardWriter,
     counts: PartCounts,
     progress: Callable[[], object] = lambda: None,
 ) -> None:

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 
 from training.data.dataset import Dataset
-from training.run.sampler import batch_rows, batch_rows_by_class
+from training.run.batch_sampler import batch_rows, batch_rows_by_class
 from training.settings import Settings
 
 

@@ -1,4 +1,4 @@
-"""Tensors of many windows in one file, read by memory map: what is not in use takes no memory."""
+"""One Arrow file with the tensors of many windows, read through a memory map, so that unused rows take no memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.atomic import replacing
 from training.data.packing import Packed, pack, unpack
 
-# One record batch of Arrow's IPC file format is one window, and one row of it a tensor.
+# Each record batch of Arrow's IPC file format is one window; each row of it is one tensor.
 _SCHEMA = pa.schema(
     [
         ("name", pa.string()),
-        ("dtype", pa.string()),  # NumPy's name, little endian
+        ("dtype", pa.string()),  # NumPy's name of the type, little endian
         ("shape", pa.list_(pa.int64())),
-        ("table", pa.large_binary()),  # null: `codes` are the values
+        ("table", pa.large_binary()),  # null: `codes` holds the values themselves
         ("codes_dtype", pa.string()),
         ("codes", pa.large_binary()),
     ]
@@ -31,14 +31,15 @@ class CannotStore(GazeVlmError):
     """The cache of prepared windows cannot be written."""
 
 
-class ShardWriter:
-    """Appends windows, each a mapping of names to tensors. Holds one window at a time."""
+class PreparedArraysWriter:
+    """Write a file of windows, each a mapping from names to tensors. Keeps one window in memory."""
 
     def __init__(self, path: Path) -> None:
         self._file = pa.OSFile(str(path), "wb")
         self._writer = pa.ipc.new_file(self._file, _SCHEMA)
 
     def append(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write one window."""
         rows = [(name, pack(tensor)) for name, tensor in tensors.items()]
         columns = [
             [name for name, _ in rows],
@@ -51,7 +52,7 @@ class ShardWriter:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
         self._writer.write_batch(pa.record_batch(arrays, schema=_SCHEMA))
 
-    def __enter__(self) -> ShardWriter:
+    def __enter__(self) -> PreparedArraysWriter:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -59,8 +60,8 @@ class ShardWriter:
         self._file.close()
 
 
-class Shard:
-    """A finished file of windows."""
+class PreparedArrays:
+    """A file that PreparedArraysWriter completed: a sequence of windows."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -70,6 +71,7 @@ class Shard:
         return int(self._reader.num_record_batches)
 
     def __getitem__(self, row: int) -> dict[str, torch.Tensor]:
+        """Return the tensors of one window, copied out of the file."""
         window = self._reader.get_batch(row)
         dtypes, shapes = window["dtype"].to_pylist(), window["shape"].to_pylist()
         tensors = {}
@@ -86,8 +88,8 @@ def _dtype(values: np.ndarray) -> str:
 
 
 @contextmanager
-def storing(path: Path) -> Iterator[Path]:
-    """A name to write to; it becomes `path` when all went well. Raises CannotStore where the disk does not take it."""
+def store_complete(path: Path) -> Iterator[Path]:
+    """Yield a name to write to, which becomes `path` if the block succeeds. Raises CannotStore for disk errors."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path, unique=True) as unfinished:

@@ -1,6 +1,6 @@
 import numpy as np
 
-from training.run.sampler import batch_rows, batch_rows_by_class
+from training.run.batch_sampler import batch_rows, batch_rows_by_class
 
 
 def test_every_window_comes_once_before_any_comes_again() -> None:

@@ -1,0 +1,107 @@
+"""Build a Dataset: convert bags, encode the question and the answers for one model."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from gaze_vlm_ros.labels.label_set import LabelSet
+from gaze_vlm_ros.session.session import no_gaze
+from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer
+from gaze_vlm_ros.vlm.observation import answer_tokens, encode
+from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
+from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
+from training.data.dataset import Dataset
+from training.data.gaze_prompt import GazePrompts, question
+from training.data.prepared_windows import PreparedWindows, Targets
+from training.data.recordings import Mapper, Recording
+from training.settings import Settings
+
+
+def prepare(
+    recordings: Sequence[Recording],
+    labels: LabelSet,
+    settings: Settings,
+    model: torch.nn.Module,
+    processor: Any,
+    cache: Path | None = None,
+    gaze_needed: bool = True,
+    mapper: Mapper = map,
+    gaze_shown_in: Sequence[Recording] = (),
+) -> Dataset:
+    """Encode the windows of `recordings` for the model exactly as the predictor does.
+
+    recordings: loaded with the same settings.
+    cache: folder of prepared windows, reused by later calls; None = a temporary one ($TMPDIR) that lives as long as
+        the data set.
+    gaze_needed: raise NoGaze for a session without gaze; otherwise its windows get no target.
+    mapper: like `map`; converts several bags at a time.
+    gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
+    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer.
+    """
+    for recording in recordings if gaze_needed else ():
+        if recording.gaze is None:
+            raise no_gaze(recording.path)
+    dropped = sum((recording.dropped for recording in recordings), Counter[str]())
+    if not any(recording.windows for recording in recordings):
+        reasons = reasons_text(dropped) or "no action in any bag"
+        raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
+
+    size = next(recording.frame_size for recording in recordings if recording.windows)
+    frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
+    blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
+    prompt = encode(processor, blank, question(settings))
+    kinds = kinds_of_answer(model, prompt)
+    temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
+    folder = cache or Path(temporary.name)  # type: ignore[union-attr]
+    tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])
+    shown = frozenset(recording.digest for recording in gaze_shown_in)
+    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper, shown)
+
+    windows: list[Window] = []
+    bags, rows = [], []
+    for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
+        row = 0
+        for window, problem in zip(recording.windows, files.problems, strict=True):
+            if window.answer not in labels.texts:
+                dropped["with an answer that is not in the label set"] += 1
+            elif problem:
+                dropped[problem] += 1
+            else:
+                windows.append(replace(window, session=index))
+                bags.append(index)
+                rows.append(row)
+            row += not problem
+    if not windows:
+        raise NoWindows(f"{len(recordings)} bags give no window: {reasons_text(dropped)}")
+    prepared = PreparedWindows(converted, np.array(bags), np.array(rows))
+    gaze_prompts = (
+        GazePrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
+    )
+    return Dataset(
+        sessions=recordings,
+        windows=windows,
+        dropped=dropped,
+        labels=labels,
+        answer_index=np.array([labels.texts.index(window.answer) for window in windows]),
+        answer_tokens=[answer_tokens(processor, text) for text in labels.texts],
+        prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
+        kinds=kinds,
+        visual=prompt.visual,
+        frame_of_token=frame_of_token,
+        boxes=boxes,
+        frame_size=size,
+        prepared=prepared,
+        gaze=Targets(prepared, len(frame_of_token)),
+        has_gaze=prepared.has_gaze(),
+        gaze_prompts=gaze_prompts,
+        holds=temporary,
+    )
