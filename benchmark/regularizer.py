@@ -38,8 +38,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap, middle_layers
+from training.model.device_memory import peak_bytes
 from training.model.loss import gaze_regularizer
-from training.model.memory import peak_bytes
 from training.model.trainable import autocast, make_trainable, weights_dtype
 from training.settings import Settings
 

@@ -32,8 +32,8 @@ ROOMS = (
     "gaze_vlm_ros.nodes", "gaze_vlm_ros.replay", "gaze_vlm_ros.demo",
     "gaze_vlm_ros.api", "gaze_vlm_ros.cli",
     "training.settings", "training.data", "training.model", "training.evaluation", "training.run", "training.reports",
-    "training.export_windows", "training.fit", "training.evaluate", "training.report",
-    "training.ablation", "training.ablate",
+    "training.ablation",
+    "training.export_windows", "training.fit", "training.evaluate", "training.report", "training.ablate",
 )  # fmt: skip
 PACKAGES = ("gaze_vlm_ros", "training")
 

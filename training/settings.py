@@ -10,6 +10,8 @@ from typing import Any
 from gaze_vlm_ros.storage.settings_file import load_settings_file, save_settings_file, settings_from_values
 from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, require_above_zero, require_not_negative
 
+SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run of an ablation
+
 
 @dataclass(frozen=True)
 class Settings(WindowSettings):

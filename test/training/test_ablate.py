@@ -18,9 +18,9 @@ from scipy.stats import t as student_t
 
 from gaze_vlm_ros.session.session import load_session
 from training import ablate
-from training.ablation import guards, plan, runner, simulated
-from training.ablation.tables import mean_over_seeds
-from training.settings import load_settings, save_settings
+from training.ablation import experiment, guards, plan, runner, simulated, worker_tasks
+from training.ablation.statistics import mean_over_seeds
+from training.settings import Settings, load_settings, save_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -107,33 +107,33 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
 def test_a_run_that_fails_is_named_and_the_others_are_tabled(
     config: Path, small_bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def fit_and_evaluate(weights: Path, arguments: list[str], *_: object) -> dict[str, object]:
-        if "gaze=none" in arguments:
+    def fit_and_evaluate(weights: Path, settings: Settings, *_: object) -> dict[str, object]:
+        if settings.gaze == "none":
             raise RuntimeError("no kernel\nfor this")
         weights.mkdir()
-        save_settings(runner.settings_of(arguments), weights / "settings.yaml")
+        save_settings(settings, weights / "settings.yaml")
         (weights / "metrics.jsonl").touch()
         return {"groups": {}, "seconds": {"fit": 1.0, "evaluate": 1.0}}
 
     monkeypatch.setattr(runner, "fit_and_evaluate", fit_and_evaluate)
-    monkeypatch.setattr(ablate, "prepare_windows", lambda *_: None)
-    monkeypatch.setattr(runner, "worker_pool", ThreadPoolExecutor)
+    monkeypatch.setattr(experiment, "prepare_windows", lambda *_: None)
+    monkeypatch.setattr(worker_tasks, "worker_pool", ThreadPoolExecutor)
     out, bag = tmp_path / "out", str(small_bags / "s0")
     command = ["--config", str(config), "--out", str(out), "--train", bag, "--test", bag, "--jobs", "1"]
-    with pytest.raises(ablate.RunsFailed, match=r"2 of 8 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
+    with pytest.raises(experiment.RunsFailed, match=r"2 of 8 runs failed.*: no_gaze__seed0, no_gaze__seed1"):
         ablate.main(command)
     assert "no_gaze__seed1 failed: RuntimeError: no kernel for this; see" in capsys.readouterr().err
     assert "Traceback" in (out / "no_gaze__seed1.part" / "log.txt").read_text()
     assert len(list(out.glob("*/scores.json"))) == 6
     assert "no_gaze__seed0: RuntimeError: no kernel for this" in (out / "report.html").read_text()
 
-    # Runs of before bags were noted are kept, and told.
+    # Runs of a version that did not record bags are kept, and named.
     scores = out / "gaze__seed0" / "scores.json"
     scores.write_text(
         json.dumps({key: value for key, value in json.loads(scores.read_text()).items() if key != "bags"})
     )
     ablate.main([*command, "--limit-s", "0.001"])
-    assert "1 runs do not say of which bags they are, and are kept: gaze__seed0" in capsys.readouterr().out
+    assert "1 runs do not record their bags, and are kept: gaze__seed0" in capsys.readouterr().out
 
 
 def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path, tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path,
     (tmp_path / "settings.json").write_text(json.dumps({"simulate": {"session_s": 50.0}}))
     ablation = dataclasses.replace(plan.load_ablation(config), simulate={"session_s": 20.0})
     with pytest.raises(guards.OtherRuns, match=r"session_s was 50\.0 and is 20\.0"):
-        guards.require_same_sessions(ablation, tmp_path)
+        guards.require_same_sessions(ablation, tmp_path / "settings.json")
 
 
 def test_a_simulated_session_has_the_name_of_its_bag(config: Path, tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_configurations_can_be_used(name: str) -> None:
         ablation.seeds
     )
     for run in runs:
-        runner.settings_of(runner.fit_arguments(ablation, "cpu", run))
+        assert plan.run_settings(ablation, run, "cpu").seed == run.seed
 
 
 def test_a_sweep_of_neither_kind_is_refused(config: Path) -> None:
@@ -186,7 +186,9 @@ def test_a_sweep_of_neither_kind_is_refused(config: Path) -> None:
 
 
 def test_a_killed_process_costs_what_ran_in_it_and_beside_it() -> None:
-    ended = dict(runner.as_finished(_die_if_asked, {"first": ["die"], "second": [], "third": []}, 1, float("inf")))
+    ended = dict(
+        worker_tasks.as_finished(_die_if_asked, {"first": ["die"], "second": [], "third": []}, 1, float("inf"))
+    )
     assert ended["first"].startswith("its process, or one beside it, was killed")
     assert (ended["second"], ended["third"]) == ("", "")
 

@@ -17,10 +17,10 @@ from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.model.forward import answer_losses
 from training.model.gaze_block import add_gaze_block, gaze_block_of
-from training.model.trainable import NoSuchHead
+from training.model.supervision import NoSuchHead
 from training.run.batch_sampler import chosen_rows
+from training.run.batches import NumberedBatches
 from training.run.job import Job, Parts
-from training.run.loop import _Draws
 from training.settings import BadSettings, Settings, settings_from
 
 TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
@@ -156,7 +156,7 @@ def test_priors_stand_for_gaze_where_there_is_some(small_bags: Path) -> None:
     far, near = (np.hypot(*(centres - [48, 32]).T) * sign for sign in (1, -1))
     assert centred[far.argmax()] < centred[near.argmax()]
     job = Job(data, Parts(ROWS, ROWS[:0]), np.arange(len(data.windows)), centred, of(), "cpu", None, "")
-    batch = _Draws(job)[0]
+    batch = NumberedBatches(job)[0]
     for row, target in zip(job.rows(0), batch.gaze, strict=True):
         np.testing.assert_allclose(target, centred * data.has_gaze[row])
 

@@ -19,10 +19,10 @@ from gaze_vlm_ros.session.session import NoFrames
 from gaze_vlm_ros.vlm.loading import UnknownModel
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from training import fit
-from training.model.memory import OutOfMemory
-from training.model.trainable import NoDevice
-from training.run import loop, run_folder
-from training.run.preflight import NoUsableGaze
+from training.model.device import NoDevice
+from training.model.out_of_memory import OutOfMemory
+from training.run import batches, fitting, loop, run_folder
+from training.run.data_notes import NoUsableGaze
 from training.settings import BadSettings
 
 Point = tuple[float, float]
@@ -57,7 +57,7 @@ def plain_bag(tmp_path: Path) -> Callable[..., Path]:
 @pytest.fixture
 def run(small_settings: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[str, Any]]:
     """Runs fit.py over bags; what it wrote into data.json. The checkpoint is others' business, and left out."""
-    monkeypatch.setattr(fit, "_export", lambda *_: None)
+    monkeypatch.setattr(fitting, "_export", lambda *_: None)
 
     def run(bags: list[Path], *arguments: str, name: str = "out") -> dict[str, Any]:
         common = [*small_settings, "--set", "steps=1", "--set", "device=cpu", "--out", str(tmp_path / name)]
@@ -185,14 +185,14 @@ def test_balanced_classes_are_drawn_equally_often_by_a_fit(
 ) -> None:
     bags = [write_small_bag(tmp_path / "many", 9, takes=12), write_small_bag(tmp_path / "s2", 2, takes=TAKES)]
     drawn: list[np.ndarray] = []
-    real = loop._Draws.__getitem__
+    real = batches.NumberedBatches.__getitem__
 
-    def watched(self: Any, draw: int) -> Any:
-        rows = self.rows(draw)
+    def watched(self: Any, number: int) -> Any:
+        rows = self.batch_rows(number)
         drawn.append(self.data.answer_index[rows])
-        return real(self, draw)
+        return real(self, number)
 
-    monkeypatch.setattr(loop._Draws, "__getitem__", watched)
+    monkeypatch.setattr(batches.NumberedBatches, "__getitem__", watched)
     shares = {}
     for balance in ("none", "classes"):
         drawn.clear()
@@ -231,7 +231,7 @@ def test_memory_that_runs_out_is_one_line(
 
     much = 2**62  # bytes; more than any address space
     if where == "prepare":
-        monkeypatch.setattr(fit, "prepare", lambda *_: np.empty(much, np.uint8))
+        monkeypatch.setattr(fitting, "prepare", lambda *_: np.empty(much, np.uint8))
     else:
         monkeypatch.setattr(loop, "answer_losses", lambda *_, **__: torch.empty(much, dtype=torch.uint8))
     with pytest.raises(OutOfMemory, match=r"out of memory on cpu .* try --set batch_size=4 with") as caught:

@@ -14,7 +14,7 @@ from small_bags import write_small_bag
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from training import fit
-from training.run import loop, run_folder
+from training.run import fitting, loop, optimizer, run_folder
 from training.settings import Settings, load_settings
 
 # What a user with transformers alone would write; nothing of ours is on its path.
@@ -80,7 +80,7 @@ def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
     from gaze_vlm_ros.windows.cutting import cut_windows
 
     session = load_session(small_bags / "s3")
-    windows, _ = cut_windows(0, session, load_settings(small_checkpoint / run_folder.SETTINGS))
+    windows, _ = cut_windows(0, session, load_settings(small_checkpoint / run_folder.SETTINGS_FILE))
     shown = np.stack([[session.frames.rgb(i) for i in window.frames] for window in windows[::4]])
     np.save(tmp_path / "frames.npy", shown)
     metadata = read_checkpoint_metadata(small_checkpoint)
@@ -116,7 +116,7 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
         return asked > 10  # it asks once a step
 
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "_note_signals", lambda: noted)
+        patch.setattr(loop, "note_signals", lambda: noted)
         assert fit.main([*common, "--out", str(tmp_path / "cut"), *bags]) == 130
     assert not (tmp_path / "cut" / "gaze_vlm.json").exists()
     done = len(rows(tmp_path / "cut"))
@@ -151,7 +151,7 @@ def test_lora_trains_the_language_model_and_leaves_plain_weights(
         "gradient_checkpointing=true",
     ]
     assert fit.main([*small_settings, *arguments, "--out", str(tmp_path / "lora"), *bags]) == 0
-    settings = load_settings(tmp_path / "lora" / run_folder.SETTINGS)
+    settings = load_settings(tmp_path / "lora" / run_folder.SETTINGS_FILE)
     metadata = read_checkpoint_metadata(tmp_path / "lora")
     before, _ = load_vlm(
         settings.model, texts=[metadata.question, *metadata.labels], seed=settings.seed, **settings.model_options
@@ -163,7 +163,7 @@ def test_lora_trains_the_language_model_and_leaves_plain_weights(
     assert changed
     assert all("text_model" in name and name.split(".")[-2] in settings.lora_targets for name in changed)
     # The adapters alone, as peft puts them on what was fine-tuned, are the same model.
-    merged = PeftModel.from_pretrained(before, tmp_path / "lora" / fit.ADAPTER).merge_and_unload().state_dict()
+    merged = PeftModel.from_pretrained(before, tmp_path / "lora" / fitting.ADAPTER).merge_and_unload().state_dict()
     assert all(torch.allclose(merged[name], after[name], rtol=0, atol=1e-6) for name in after)
 
 
@@ -239,7 +239,7 @@ def test_a_folder_that_holds_something_is_left_alone(
 
 def test_learning_rate_rises_and_falls() -> None:
     settings = Settings(steps=100, warmup=0.1, minimum_rate=0.05)
-    factors = [loop.rate_factor(step, settings) for step in range(101)]
+    factors = [optimizer.rate_factor(step, settings) for step in range(101)]
     assert factors[0] == pytest.approx(1 / 11)
     assert max(factors) == pytest.approx(1.0, abs=1e-3)
     assert np.argmax(factors) == 10

@@ -13,7 +13,7 @@ from small_bags import write_small_bag
 
 from training import fit
 from training.data.prepared_arrays import CannotStore
-from training.run import loop, run_folder
+from training.run import fitting, loop, run_folder
 
 FULL_AT = 20_000  # bytes of one file: less than weights, states and windows take, more than settings and notes
 
@@ -57,7 +57,7 @@ def test_a_fit_goes_on_to_the_same_weights_when_there_is_space_again(
     full_from: str, command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert fit.main([*command, "--out", str(tmp_path / "whole")]) == 0
-    save, export = loop.save_state, fit._export
+    save, export = loop.save_state, fitting._export
 
     def save_to_full_disk(out: Path, step: int, *rest: Any) -> None:
         if step < 4:
@@ -72,7 +72,7 @@ def test_a_fit_goes_on_to_the_same_weights_when_there_is_space_again(
     out = tmp_path / "out"
     with monkeypatch.context() as patch:
         if full_from == "the checkpoint":
-            patch.setattr(fit, "_export", export_to_full_disk)
+            patch.setattr(fitting, "_export", export_to_full_disk)
         else:
             patch.setattr(loop, "save_state", save_to_full_disk)
         with pytest.raises(run_folder.CannotWrite, match="free space, then the same command with --resume") as caught:
@@ -105,11 +105,11 @@ def test_figures_of_past_steps_outlive_a_full_disk_at_resuming(
     command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, metrics = tmp_path / "out", tmp_path / "out" / run_folder.METRICS
-    monkeypatch.setattr(loop, "_note_signals", lambda: lambda: True)
+    monkeypatch.setattr(loop, "note_signals", lambda: lambda: True)
     assert fit.main([*command, "--out", str(out)]) == 130
     before = metrics.read_bytes()
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    read_state = fit.read_state
+    read_state = fitting.read_state
 
     def read_from_full_disk(*given: Any) -> Any:
         resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
@@ -118,7 +118,7 @@ def test_figures_of_past_steps_outlive_a_full_disk_at_resuming(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    monkeypatch.setattr(fit, "read_state", read_from_full_disk)
+    monkeypatch.setattr(fitting, "read_state", read_from_full_disk)
     with pytest.raises(run_folder.CannotWrite, match="--resume goes on"):
         fit.main([*command, "--resume", "--out", str(out)])
     assert metrics.read_bytes() == before

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from training import fit
-from training.model.memory import OutOfMemory
-from training.run import loop, preflight, run_folder
+from training.model.out_of_memory import OutOfMemory
+from training.run import data_notes, fitting, loop, metrics_log, optimizer, preflight, run_folder
 from training.settings import Settings, save_settings
 
 FIRST_THREE = ("s0", "s1", "s2")
@@ -41,9 +41,13 @@ def run(small_bags: Path, small_settings: list[str], tmp_path: Path) -> Callable
 @pytest.mark.parametrize(
     ("values", "error", "line"),
     [
-        (["gaze_min_confidence=0.99"], preflight.NoUsableGaze, "no training window has usable gaze .* unsure"),
+        (["gaze_min_confidence=0.99"], data_notes.NoUsableGaze, "no training window has usable gaze .* unsure"),
         # A layer's attention does not depend on what follows it.
-        (["train=lora", "lora_targets=[gate_proj]", "kl_layers=[0]"], preflight.NothingIsLed, "no gradient in the"),
+        (
+            ["train=lora", "lora_targets=[gate_proj]", "kl_layers=[0]"],
+            preflight.NoRegularizerGradient,
+            "no gradient in the",
+        ),  # fmt: skip
     ],
 )
 def test_what_could_teach_nothing_ends_before_the_first_step(
@@ -58,7 +62,7 @@ def test_what_could_teach_nothing_ends_before_the_first_step(
 def test_a_model_that_cannot_be_tapped_ends_before_bags_are_converted(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    load = fit.load_vlm
+    load = fitting.load_vlm
 
     def load_deaf(*given, **options):
         model, processor = load(*given, **options)
@@ -66,8 +70,8 @@ def test_a_model_that_cannot_be_tapped_ends_before_bags_are_converted(
         model.get_decoder().forward = lambda *given, attention_tap=None, **options: decode(*given, **options)
         return model, processor
 
-    monkeypatch.setattr(fit, "load_vlm", load_deaf)
-    monkeypatch.setattr(fit, "prepare", lambda *_: pytest.fail("bags were converted"))
+    monkeypatch.setattr(fitting, "load_vlm", load_deaf)
+    monkeypatch.setattr(fitting, "prepare", lambda *_: pytest.fail("bags were converted"))
     with pytest.raises(CannotTap, match="does not hand keyword arguments on to the attention"):
         run("steps=1")
 
@@ -95,7 +99,7 @@ def test_two_batches_change_neither_weights_nor_random_numbers(
         assert all(weight.grad is None for weight in weights.values())
         return found
 
-    monkeypatch.setattr(fit, "run_preflight", watched)
+    monkeypatch.setattr(fitting, "run_preflight", watched)
     run("steps=1")
     assert seen[0].kl_gradient_share > 0
     assert seen[0].without_gradient == ()
@@ -106,7 +110,7 @@ def test_two_batches_change_neither_weights_nor_random_numbers(
 
 
 def test_a_guard_names_every_setting_that_changed(tmp_path: Path) -> None:
-    save_settings(Settings(), tmp_path / run_folder.SETTINGS)
+    save_settings(Settings(), tmp_path / run_folder.SETTINGS_FILE)
     (tmp_path / run_folder.STATE).write_bytes(b"")
     changed = Settings(learning_rate=2e-3, kl_weight=0.5, balance="classes", loader_workers=3)
     with pytest.raises(run_folder.CannotResume) as caught:
@@ -139,9 +143,9 @@ def test_the_weights_kept_are_those_of_least_held_out_loss(
 def test_bfloat16_computes_in_half_and_keeps_what_is_trained_whole(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real, seen = loop.make_optimizer, []
+    real, seen = optimizer.make_optimizer, []
     monkeypatch.setattr(
-        fit,
+        fitting,
         "make_optimizer",
         lambda weights, settings: seen.extend(weight.dtype for weight in weights.values()) or real(weights, settings),
     )
@@ -191,6 +195,6 @@ def test_tensorboard_is_asked_for_before_any_work(
 ) -> None:  # fmt: skip
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     arguments = [*small_settings, "--tensorboard", "--out", str(tmp_path / "out"), str(small_bags / "s0")]
-    with pytest.raises(loop.NoTensorBoard, match="pip install tensorboard"):
+    with pytest.raises(metrics_log.NoTensorBoard, match="pip install tensorboard"):
         fit.main(arguments)
     assert not (tmp_path / "out").exists()

@@ -23,7 +23,7 @@ from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from training.model.gaze_block import NoPlaceForBlock, require_place
 from training.model.loss import gaze_regularizer
-from training.model.trainable import NoSuchLayer, supervised_layers
+from training.model.supervision import NoSuchLayer, supervised_layers
 from training.settings import Settings
 
 NAME = "tiny:mllama"

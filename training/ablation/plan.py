@@ -1,4 +1,4 @@
-"""The configuration of an ablation and the runs that it asks for."""
+"""The configuration of an ablation, and the runs that it defines."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.settings_file import load_settings_file
+from training.settings import BadSettings, Settings, load_settings
 
 
 class BadAblation(GazeVlmError):
@@ -16,14 +19,14 @@ class BadAblation(GazeVlmError):
 
 @dataclass(frozen=True)
 class Sweep:
-    """Several values, for some of the arms: of one setting, or each of them settings with a name."""
+    """Several values for some of the arms: values of one setting, or named sets of settings."""
 
-    values: list[Any] | dict[Any, dict[str, Any]]  # of `setting`; without one, name -> settings
+    values: list[Any] | dict[Any, dict[str, Any]]  # list: values of `setting`; mapping: name -> settings
     arms: list[str]
     setting: str = ""
 
     def changes(self) -> list[tuple[Any, dict[str, Any]]]:
-        """(value, settings that make it) of each."""
+        """Return (value or name, settings that it changes) of each."""
         if isinstance(self.values, dict):
             return list(self.values.items())
         return [(value, {self.setting: value}) for value in self.values]
@@ -31,21 +34,21 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Ablation:
-    """What config/ablate_*.yaml holds."""
+    """The content of config/ablate_*.yaml."""
 
-    fit: str  # recipe, a path relative to the working folder or to this repository
-    arms: dict[str, dict[str, Any]]  # settings that make each variant from the recipe; the first is what we propose
+    fit: str  # recipe: a path relative to the working folder or to this repository
+    arms: dict[str, dict[str, Any]]  # settings that each variant changes in the recipe; the proposed variant first
     seeds: list[int]
     baseline: str  # the arm that the others are compared with, seed by seed
-    set: dict[str, Any] = field(default_factory=dict)  # settings of all arms
-    embedding_model: str = ""  # of the semantic score, a folder or hub name; empty = no such score
+    set: dict[str, Any] = field(default_factory=dict)  # settings for all arms
+    embedding_model: str = ""  # folder or hub name for the semantic score; empty = no such score
     sweeps: dict[str, Sweep] = field(default_factory=dict)
-    simulate: dict[str, Any] = field(default_factory=dict)  # the workbench's sessions, where no bags are given
+    simulate: dict[str, Any] = field(default_factory=dict)  # sessions of the simulated workbench, if no bags are given
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """One fit: an arm, the value of a sweep or none, a seed."""
+    """One fit: an arm, the value of a sweep if any, and a seed."""
 
     arm: str
     sweep: str  # "" = none
@@ -55,7 +58,7 @@ class Run:
 
     @property
     def folder(self) -> str:
-        """A name of its own, readable."""
+        """Readable name, unique in the ablation."""
         parts = [self.arm, *([f"{self.sweep}={self.value}"] if self.sweep else []), f"seed{self.seed}"]
         return "__".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in part) for part in parts)
 
@@ -77,10 +80,27 @@ def load_ablation(path: Path) -> Ablation:
 
 
 def runs_of(ablation: Ablation) -> list[Run]:
-    """All runs, the arms themselves with all their seeds first: a run that is cut short has the main table."""
+    """Return all runs, the arms without sweeps first: an ablation that is cut short then has its main table."""
     runs = [Run(arm, "", None, seed, own) for seed in ablation.seeds for arm, own in ablation.arms.items()]
     for name, sweep in ablation.sweeps.items():
         for seed in ablation.seeds:
             for value, changed in sweep.changes():
                 runs += [Run(arm, name, value, seed, ablation.arms[arm] | changed) for arm in sweep.arms]
     return runs
+
+
+def run_settings(ablation: Ablation, run: Run, device: str) -> Settings:
+    """Return the settings of the fit of one run. Raises BadAblation if they cannot be used."""
+    recipe = Path(ablation.fit)
+    if not recipe.is_file():
+        recipe = Path(__file__).resolve().parents[2] / ablation.fit
+    values = ablation.set | run.overrides | {"seed": run.seed, "device": device}
+    try:
+        return load_settings(recipe, [f"{key}={_yaml(value)}" for key, value in values.items()])
+    except BadSettings as error:
+        raise BadAblation(f"an arm cannot be trained: {error}") from None
+
+
+def _yaml(value: Any) -> str:
+    """Return `value` as YAML on one line."""
+    return yaml.safe_dump(value, default_flow_style=True, width=float("inf")).replace("\n...", "").strip()

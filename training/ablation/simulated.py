@@ -1,4 +1,4 @@
-"""Sessions of the simulated bench to train and test on."""
+"""Sessions of the simulated workbench to train and test on."""
 
 from __future__ import annotations
 
@@ -8,30 +8,32 @@ from typing import Any
 
 from tqdm import tqdm
 
+from gaze_vlm_ros.sim.bench_session import BenchSettings, write_bag
 from training.ablation.plan import Ablation, BadAblation
 from training.data.workers import worker_pool
 
-_UNFINISHED = ".part"  # folder of simulated sessions that are being written
+_UNFINISHED = ".part"  # folder for sessions while they are written
 
 
 def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
-    """Bags of the simulated workbench to train on and to test on, each of a person of its own; made where missing."""
-    from gaze_vlm_ros.sim.bench_session import BenchSettings
+    """Return (bags to train on, bags to test on) of the simulated workbench, each of another person.
 
-    wanted = ablation.simulate
-    if not wanted:
+    Missing ones are written to out/bags, `jobs` at a time. Raises BadAblation if the configuration simulates nothing.
+    """
+    simulate = ablation.simulate
+    if not simulate:
         raise BadAblation("the configuration simulates nothing: give --train and --test")
     kinds = [
-        ("train", wanted["training_sessions"], "workbench"),
-        ("held_out", wanted["held_out_sessions"], "workbench"),
-        ("misleading", wanted["misleading_sessions"], "misleading"),
+        ("train", simulate["training_sessions"], "workbench"),
+        ("held_out", simulate["held_out_sessions"], "workbench"),
+        ("misleading", simulate["misleading_sessions"], "misleading"),
     ]
     plans: list[tuple[Path, BenchSettings]] = []
     for kind, count, scene in kinds:
         for number in range(count):
-            seed, task = len(plans), wanted["tasks"][number % len(wanted["tasks"])]
+            seed, task = len(plans), simulate["tasks"][number % len(simulate["tasks"])]
             settings = BenchSettings(
-                seed=seed, person=f"person_{seed:03d}", task=task, scene=scene, duration_s=wanted["session_s"]
+                seed=seed, person=f"person_{seed:03d}", task=task, scene=scene, duration_s=simulate["session_s"]
             )
             plans.append((out / "bags" / f"{kind}_{number:03d}", settings))
     missing = [plan for plan in plans if not plan[0].is_dir()]
@@ -40,14 +42,12 @@ def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], lis
             list(tqdm(pool.map(_simulate, missing), total=len(missing), desc="simulated sessions", unit="session"))
         shutil.rmtree(out / "bags" / _UNFINISHED)
     bags = [bag for bag, _ in plans]
-    return bags[: wanted["training_sessions"]], bags[wanted["training_sessions"] :]
+    return bags[: simulate["training_sessions"]], bags[simulate["training_sessions"] :]
 
 
 def _simulate(plan: tuple[Path, Any]) -> None:
-    from gaze_vlm_ros.sim.bench_session import write_bag
-
     bag, settings = plan
-    unfinished = bag.parent / _UNFINISHED / bag.name  # under its own name, which the bag holds as the session's
+    unfinished = bag.parent / _UNFINISHED / bag.name  # the bag's own name, which it records as the session's
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.parent.mkdir(parents=True, exist_ok=True)
     write_bag(settings, unfinished)

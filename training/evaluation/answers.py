@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.vlm.ranking import Ranker
 from training.data.dataset import Dataset
-from training.model.trainable import supervised_layers
+from training.model.supervision import supervised_layers
 from training.settings import Settings
 
 
@@ -50,7 +50,7 @@ def generate_windows(
     return texts
 
 
-def ask(model: Any, processor: Any, data: Dataset, settings: Settings, device: str) -> Answers:
+def answer_windows(model: Any, processor: Any, data: Dataset, settings: Settings, device: str) -> Answers:
     """All that evaluation needs to know from the model, about all windows."""
     model.eval()
     rows = np.arange(len(data.windows))

@@ -165,12 +165,12 @@ def table(scores: Mapping[str, Any]) -> str:
     return "\n".join([*lines, f"an answer takes {scores['answer_ms']:.1f} ms (median)"])
 
 
-def plain(value: Any) -> Any:
+def json_ready(value: Any) -> Any:
     """JSON has no NaN: None stands for it."""
     if isinstance(value, Mapping):
-        return {key: plain(entry) for key, entry in value.items()}
+        return {key: json_ready(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
-        return [plain(entry) for entry in value]
+        return [json_ready(entry) for entry in value]
     if isinstance(value, np.integer):
         return int(value)
     if isinstance(value, float | np.floating):

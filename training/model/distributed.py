@@ -1,4 +1,4 @@
-"""The processes that fit one model together: one a GPU, on one machine or many. One process alone is the usual case."""
+"""Several processes that fit one model together, one per GPU, on one machine or more. Usually there is only one."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedType, InitProcessGroupKwargs
 
 from gaze_vlm_ros.errors import GazeVlmError
-from training.model.trainable import resolve_device
+from training.model.device import resolve_device
 from training.settings import Settings
 
-# While the first process converts bags, the others wait for it; by default they would give up after 10 minutes.
-_PATIENCE = timedelta(hours=12)
+# The other processes wait while the first one converts bags; torch's default would give up after 10 minutes.
+_COLLECTIVE_TIMEOUT = timedelta(hours=12)
 
 
 class CannotShare(GazeVlmError):
     """These processes cannot fit one model together."""
 
 
-def join(settings: Settings) -> tuple[Accelerator, str]:
-    """(accelerator, device). Under torchrun or `accelerate launch` one of many; the launcher's word holds.
+def join_processes(settings: Settings) -> tuple[Accelerator, str]:
+    """Join the processes that torchrun or `accelerate launch` started; return (accelerator, device).
 
-    The optimizer's precision is settings.dtype's business, so the accelerator mixes none. Raises NoDevice, CannotShare.
+    Mixed precision stays off in the accelerator: settings.dtype decides. Raises NoDevice, CannotShare.
     """
     device = resolve_device(settings.device)
     accelerator = Accelerator(
-        cpu=device == "cpu", mixed_precision="no", kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)]
+        cpu=device == "cpu",
+        mixed_precision="no",
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_COLLECTIVE_TIMEOUT)],
     )
     if accelerator.distributed_type == DistributedType.FSDP and not accelerator.is_fsdp2:
         raise CannotShare(
@@ -45,19 +47,19 @@ def join(settings: Settings) -> tuple[Accelerator, str]:
 
 
 def is_sharded(accelerator: Accelerator) -> bool:
-    """Does each process hold a part of the weights alone (FSDP)?"""
+    """Return whether each process holds only a part of the weights (FSDP)."""
     return bool(accelerator.distributed_type == DistributedType.FSDP)
 
 
-def whole(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy on the CPU; of a sharded tensor all of it, for which every process must ask."""
+def gather_to_cpu(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a copy of the full tensor on the CPU. A collective operation if the tensor is sharded."""
     gathered: Any = tensor.full_tensor() if hasattr(tensor, "full_tensor") else tensor
     copied: torch.Tensor = gathered.detach().to("cpu", copy=True)
     return copied
 
 
-def like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
-    """`value`, which is whole, on the device of `tensor` and sharded as it is."""
+def shard_like(value: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    """Return the full tensor `value` on the device of `tensor`, and sharded as it is."""
     value = value.to(tensor.device)
     if not hasattr(tensor, "full_tensor") or not value.ndim:
         return value

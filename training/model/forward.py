@@ -1,4 +1,4 @@
-"""One forward pass over windows with their answers: what the answer costs, and where the model looks meanwhile."""
+"""One forward pass over windows with their answers: the language loss, and the KL of gaze from attention."""
 
 from __future__ import annotations
 
@@ -12,15 +12,17 @@ from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from training.data.batch import IGNORED, Batch
 from training.model.gaze_block import gaze_block_of
 from training.model.loss import gaze_regularizer
-from training.model.trainable import autocast, supervised_heads, supervised_layers
+from training.model.supervision import supervised_heads, supervised_layers
+from training.model.trainable import autocast
 from training.settings import Settings
 
 
 def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Tensor, Tensor]:
-    """(language loss, KL), both scalars.
+    """Return (language loss, KL), both scalars, in nats.
 
-    Language loss: mean -log p over all tokens of the answers. KL: of gaze from the attention of the rows that predict
-    them, mean over the windows with gaze; 0 without attention, or without such a window.
+    Language loss: mean of -log p over all answer tokens. KL: see model.loss.gaze_regularizer, from the attention of
+    the rows that predict the answer; 0 without `with_attention`, or if no window has gaze. The training loss is their
+    weighted sum L_LM + λ KL (arXiv 2510.21356).
     """
     logits, log_attention, row_mask = _forward(model, batch, settings, with_attention)
     lm = F.cross_entropy(logits.flatten(0, 1).float(), batch.answer_tokens.flatten(), ignore_index=IGNORED)
@@ -34,9 +36,10 @@ def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: 
 def _forward(
     model: Any, batch: Batch, settings: Settings, with_attention: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-    """(B, A, vocabulary) logits at the positions that predict the answer, and what is led by gaze.
+    """Return logits, log attention and row mask of one pass.
 
-    That is (B, R, V) log attention, of those positions or of the gaze block, and (B, R) which rows count.
+    logits: (B, A, vocabulary) at the positions that predict the answer. log attention: (B, R, V) of those positions,
+    or of the gaze block; None without `with_attention`. row mask: (B, R) which rows count; None = all.
     """
     length = batch.inputs["input_ids"].shape[1]
     answer = batch.answer_tokens.shape[1]
@@ -44,11 +47,11 @@ def _forward(
     options: dict[str, Any] = {}
     block = gaze_block_of(model)
     if with_attention and block is None:
-        # A token is predicted by the position before it.
+        # The position before a token predicts it.
         rows = torch.arange(length - answer - 1, length - 1, device=batch.answer_tokens.device)
         tap = AttentionTap(rows.expand(batch.size, -1), batch.visual, supervised_layers(model, settings))
         options["attention_tap"] = tap
-    # Logits of all positions would be the largest tensor of the whole pass.
+    # Compute only the logits that the loss needs: those of all positions would be the largest tensor of the pass.
     with autocast(model, settings):
         output = model(**batch.inputs, logits_to_keep=answer + 1, use_cache=False, **options)
     logits = output.logits[:, -answer - 1 : -1]
@@ -62,5 +65,5 @@ def _forward(
         counts = counts & (torch.arange(answer, device=counts.device) == 0)
     if settings.kl_heads != "each":
         return logits, tap.log_attention(supervised_heads(model, settings)), counts
-    heads = tap.per_head()  # every head's rows count as rows
+    heads = tap.per_head()  # each head's rows count as rows of their own
     return logits, heads.flatten(1, 2), counts.repeat(1, heads.shape[1])

@@ -1,4 +1,4 @@
-"""Which windows are in which batch: a function of its arguments alone, so that a resumed fit goes on with the same."""
+"""Which windows are in which batch: pure functions of the batch number, so that a resumed fit sees the same batches."""
 
 from __future__ import annotations
 
@@ -11,29 +11,32 @@ from training.settings import Settings
 
 
 def chosen_rows(rows: NDArray[np.int64], settings: Settings) -> NDArray[np.int64]:
-    """settings.windows of `rows`, in their order: the first of one permutation, so that more windows hold fewer."""
+    """Return settings.windows of `rows`, in order; all of them if it is 0.
+
+    They are the first of one permutation by settings.seed, so that a larger choice contains a smaller one.
+    """
     if not settings.windows:
         return rows
     return rows[np.sort(np.random.default_rng([settings.seed, 2]).permutation(len(rows))[: settings.windows])]
 
 
-def batch_rows(draw: int, size: int, total: int, seed: int) -> NDArray[np.int64]:
-    """Which of `total` windows are in batch number `draw`: every window once before any comes again."""
-    return np.array([_order(epoch, total, seed)[place] for epoch, place in _places(draw, size, total)])
+def batch_rows(number: int, size: int, total: int, seed: int) -> NDArray[np.int64]:
+    """Return which of `total` windows are in batch `number`, (size,): each window once per epoch."""
+    return np.array([_order(epoch, total, seed)[place] for epoch, place in _places(number, size, total)])
 
 
-def batch_rows_by_class(draw: int, size: int, classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
-    """The same for windows of `classes` (N,), each class equally often: N draws are as many of one as of another.
+def batch_rows_by_class(number: int, size: int, classes: NDArray[np.int64], seed: int) -> NDArray[np.int64]:
+    """Return which windows are in batch `number`, (size,), each class equally often per epoch of N windows.
 
-    Windows of a rare class come again before all of a frequent one have come.
+    classes: (N,) class of each window. Windows of a rare class repeat before all of a frequent one were used.
     """
     key = classes.astype(np.int64).tobytes()
-    return np.array([_balanced_order(epoch, key, seed)[place] for epoch, place in _places(draw, size, len(classes))])
+    return np.array([_balanced_order(epoch, key, seed)[place] for epoch, place in _places(number, size, len(classes))])
 
 
-def _places(draw: int, size: int, total: int) -> list[tuple[int, int]]:
-    """(epoch, place in it) of each window of a batch."""
-    return [divmod(place, total) for place in range(draw * size, (draw + 1) * size)]
+def _places(number: int, size: int, total: int) -> list[tuple[int, int]]:
+    """Return (epoch, place in it) of each window of a batch."""
+    return [divmod(place, total) for place in range(number * size, (number + 1) * size)]
 
 
 @functools.lru_cache(maxsize=2)
@@ -46,7 +49,7 @@ def _balanced_order(epoch: int, classes: bytes, seed: int) -> NDArray[np.int64]:
     class_of = np.frombuffer(classes, np.int64)
     total, present = len(class_of), np.unique(class_of)
     generator = np.random.default_rng([seed, epoch])
-    # One more for some classes where the windows do not divide; which ones is drawn.
+    # If N is no multiple of the number of classes, some classes, drawn at random, get one window more.
     counts = np.full(len(present), total // len(present))
     counts[generator.permutation(len(present))[: total % len(present)]] += 1
     chosen = []

@@ -1,4 +1,4 @@
-"""Turns a trained model into a checkpoint: a plain Hugging Face folder that says what to ask it."""
+"""Export a trained model as a checkpoint: a plain Hugging Face folder with question, labels and calibration."""
 
 from __future__ import annotations
 
@@ -20,7 +20,8 @@ from training.evaluation.answers import rank_windows
 from training.evaluation.label_statistics import GRID_S, mean_time_to_start, moments, other_share, time_to_start_error
 from training.settings import Settings
 
-PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)  # that planners may ask for; more need more validation than people record
+# Target precisions of the abstain thresholds. Higher ones need more validation windows than people record.
+PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def export_checkpoint(
@@ -29,22 +30,23 @@ def export_checkpoint(
     processor: Any,
     data: Dataset,
     validation: NDArray[np.int64],
-    learnt: Sequence[Recording],
+    trained_on: Sequence[Recording],
     held_out: Sequence[Recording],
     data_hash: str,
     settings: Settings,
     device: str,
 ) -> CheckpointMetadata:
-    """Write weights, processor and, last, gaze_vlm.json into `out`: a folder without the metadata is not finished.
+    """Write weights, processor and, last, gaze_vlm.json into `out`; a folder without it is not complete.
 
-    validation: rows of the windows that probabilities are calibrated on; with none they stay uncalibrated.
-    learnt, held_out: the sessions that trained these weights, and those that chose them.
+    validation: rows of the windows to calibrate probabilities on (temperature scaling, Guo et al. 2017; abstain
+        thresholds, Geifman and El-Yaniv 2017); without any they stay uncalibrated.
+    trained_on, held_out: sessions that trained the weights, and sessions that chose them.
     """
     model.eval()
     texts = data.labels.texts
     seen, unseen = (
         moments([recording.labels for recording in recordings], texts, settings.task, settings.horizon_s)
-        for recordings in (learnt, held_out)
+        for recordings in (trained_on, held_out)
     )
     other, starts_s = other_share(unseen), mean_time_to_start(seen, len(texts))
     start_error_s = time_to_start_error(unseen, starts_s)
@@ -57,7 +59,7 @@ def export_checkpoint(
         confidences, hits = published.max(axis=1), metrics.top_k_hits(published, truth, 1)
         for precision in PRECISIONS:
             threshold, share = metrics.selective_threshold(confidences, hits, precision)
-            # Down, so that the answer at the threshold itself is let through.
+            # Round down, so that an answer exactly at the threshold passes.
             thresholds.append((precision, math.floor(threshold * 1e4) / 1e4, round(share, 4)))
     model.save_pretrained(out)
     processor.save_pretrained(out)
@@ -81,7 +83,7 @@ def export_checkpoint(
         gaze_block=settings.gaze_as == "block",
         score_kind=score_kind,
         temperature=round(temperature, 4),
-        trained_on=tuple(recording.digest for recording in (*learnt, *held_out)),
+        trained_on=tuple(recording.digest for recording in (*trained_on, *held_out)),
         other_share=None if other is None else round(other, 4),
         abstain_thresholds=tuple(thresholds),
         time_to_start_s=starts_s,
@@ -95,11 +97,11 @@ def export_checkpoint(
 
 
 def describe_gaze_use(settings: Settings) -> str:
-    """For people: what gaze did in training. It does nothing afterwards."""
+    """Return in words what gaze did in training. After training it does nothing."""
     if settings.gaze_as in ("text", "drawn"):
         return f"training only, {'in the question' if settings.gaze_as == 'text' else 'drawn into the pictures'}"
     if settings.gaze == "none" or settings.kl_weight == 0:
         return "none"
     schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
-    led = " of the gaze block" if settings.gaze_as == "block" else ""
-    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g}{led} {schedule}"
+    block = " of the gaze block" if settings.gaze_as == "block" else ""
+    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g}{block} {schedule}"

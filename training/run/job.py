@@ -1,4 +1,4 @@
-"""What a training loop is given: settings, model, data and where to write."""
+"""The inputs of a training loop."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.settings import Settings
 
 @dataclass(frozen=True)
 class Parts:
-    """Rows of the data set."""
+    """Rows of the data set in each part of the split."""
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]  # may be empty: then the last weights are kept
@@ -23,22 +23,22 @@ class Parts:
 
 @dataclass(frozen=True)
 class Job:
-    """What is fitted to what, and by whom."""
+    """Data, settings and processes of one fit."""
 
     data: Dataset
     parts: Parts
-    gaze_of: NDArray[np.int64]  # (N,) the window whose gaze each window gets
-    prior: NDArray[np.float32] | None  # (V,) what every window with gaze gets for it; None = gaze
+    gaze_of: NDArray[np.int64]  # (N,) row whose gaze each window gets
+    prior: NDArray[np.float32] | None  # (V,) target that replaces gaze in every window with gaze; None = gaze itself
     settings: Settings
     device: str
     accelerator: Accelerator
     data_hash: str
 
-    def rows(self, draw: int) -> NDArray[np.int64]:
-        """The windows of batch number `draw`, all processes counted."""
+    def batch_rows(self, number: int) -> NDArray[np.int64]:
+        """Return the rows of the windows in batch `number`, counted over all processes."""
         settings, training = self.settings, self.parts.training
         if settings.balance == "classes":
             return training[
-                batch_rows_by_class(draw, settings.batch_size, self.data.answer_index[training], settings.seed)
+                batch_rows_by_class(number, settings.batch_size, self.data.answer_index[training], settings.seed)
             ]
-        return training[batch_rows(draw, settings.batch_size, len(training), settings.seed)]
+        return training[batch_rows(number, settings.batch_size, len(training), settings.seed)]

@@ -1,4 +1,4 @@
-"""The folder of one fit: settings, data and metrics beside the checkpoint, and the state of an interrupted one."""
+"""The folder of one fit: names of its files, and checks before and while writing to it."""
 
 from __future__ import annotations
 
@@ -6,30 +6,24 @@ import contextlib
 import dataclasses
 import errno
 import json
-import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
-from accelerate import Accelerator
-from accelerate.utils import gather_object
 from safetensors import SafetensorError
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.storage.atomic import replacing, write_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
-from training.model.distributed import like, whole
-from training.settings import Settings, load_settings
+from training.settings import SETTINGS_FILE, Settings, load_settings
 
-SETTINGS, METRICS, DATA, STATE = "settings.yaml", "metrics.jsonl", "data.json", "state.pt"
-# Settings that change how fast the same result comes.
-_FREE = ("loader_workers",)
+METRICS, DATA, STATE = "metrics.jsonl", "data.json", "state.pt"
+# Settings that change only the speed of a fit, and may differ when it is resumed.
+_SPEED_SETTINGS = ("loader_workers",)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
-_NOT_WRITTEN = ("inline_container.cc", "PytorchStreamWriter", "I/O error")  # as torch and safetensors say it
+# Marks of a failed write in the messages of torch and safetensors.
+_WRITE_FAILED = ("inline_container.cc", "PytorchStreamWriter", "I/O error")
 
 
 class WillNotOverwrite(GazeVlmError):
@@ -37,22 +31,22 @@ class WillNotOverwrite(GazeVlmError):
 
 
 class CannotResume(GazeVlmError):
-    """There is no interrupted fit to go on with, or it was another one."""
+    """There is no interrupted fit to resume, or it was another one."""
 
 
 class CannotWrite(GazeVlmError):
-    """The disk does not take what is written to the output folder."""
+    """The output folder cannot be written to, or its disk is full."""
 
 
 @contextlib.contextmanager
 def report_full_disk(out: Path) -> Iterator[None]:
-    """Raises CannotWrite in place of what Python, torch or safetensors raise."""
+    """Raise CannotWrite in place of what Python, torch or safetensors raise for a full disk within the block."""
     try:
         yield
     except (OSError, RuntimeError, SafetensorError) as error:
-        # torch tells of a failed write by its consequence alone, an unexpected position in the file.
+        # torch reports a failed write only by its consequence, an unexpected position in the file.
         full = isinstance(error, OSError) and error.errno in _DISK_IS_FULL
-        if not full and not any(mark in str(error) for mark in _NOT_WRITTEN):
+        if not full and not any(mark in str(error) for mark in _WRITE_FAILED):
             raise
         why = error.strerror if isinstance(error, OSError) else "the disk did not take all of it"
         then = (
@@ -63,19 +57,11 @@ def report_full_disk(out: Path) -> Iterator[None]:
         raise CannotWrite(f"cannot write to {out} ({why}); free space, then {then}") from None
 
 
-@dataclasses.dataclass(frozen=True)
-class Best:
-    """The weights with the least validation loss so far; none before the first check, or where the last are kept."""
-
-    loss: float = math.inf
-    step: int = -1
-    weights: dict[str, torch.Tensor] | None = None
-
-
 def check_output(out: Path, settings: Settings, resume: bool) -> None:
-    """Refuse what would overwrite something or go on with another fit, before any work is done.
+    """Raise unless `out` can take this fit, before any work is done.
 
-    Raises WillNotOverwrite, CannotWrite, and CannotResume that names every setting that differs.
+    Raises WillNotOverwrite for an output folder that is not empty, CannotWrite, and CannotResume, which names every
+    setting that differs from those of the interrupted fit.
     """
     if out.exists() and not out.is_dir():
         raise WillNotOverwrite(f"{out} is a file, expected a folder or a new name; give another --out")
@@ -87,19 +73,19 @@ def check_output(out: Path, settings: Settings, resume: bool) -> None:
             )
         return
     if not (out / STATE).is_file():
-        raise CannotResume(f"no interrupted fit in {out} (it would hold {STATE}); leave --resume out to start one")
-    before, now = dataclasses.asdict(load_settings(out / SETTINGS)), dataclasses.asdict(settings)
+        raise CannotResume(f"no interrupted fit in {out} (it would hold {STATE}); leave out --resume to start one")
+    before, now = dataclasses.asdict(load_settings(out / SETTINGS_FILE)), dataclasses.asdict(settings)
     changed = [
         f"{name} was {before[name]!r} and is {now[name]!r}"
         for name in now
-        if before[name] != now[name] and name not in _FREE
+        if before[name] != now[name] and name not in _SPEED_SETTINGS
     ]
     if changed:
-        raise CannotResume(f"the settings differ: {', '.join(changed)}; resume with --config {out / SETTINGS}")
+        raise CannotResume(f"the settings differ: {', '.join(changed)}; resume with --config {out / SETTINGS_FILE}")
 
 
 def _require_writable(out: Path) -> None:
-    """Tried, because permissions do not tell of read-only disks. Leaves nothing behind."""
+    """Raise CannotWrite unless a folder can be made in `out`: permissions do not show a read-only disk."""
     place = next(parent for parent in (out, *out.parents) if parent.exists())
     try:
         with tempfile.TemporaryDirectory(dir=place):
@@ -109,6 +95,7 @@ def _require_writable(out: Path) -> None:
 
 
 def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Recording], notes: Sequence[str]) -> None:
+    """Write data.json: the sessions of each part, labels, dropped moments and notes."""
     part_of = ["training"] * len(split.training) + ["validation"] * len(split.validation)
     description = {
         "sessions": data.session_table(part_of),
@@ -118,92 +105,3 @@ def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Reco
         "notes": list(notes),
     }
     (out / DATA).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accelerator: Accelerator) -> dict[str, Any]:
-    """What save_state wrote. Raises CannotResume for other bags or another number of processes."""
-    state: dict[str, Any] = torch.load(out / STATE, weights_only=True)
-    if state["data_hash"] != data_hash:
-        raise CannotResume(f"{out} was being fitted to other bags{_difference(out, recordings)}; give those")
-    if len(state["rng"]) != accelerator.num_processes:
-        raise CannotResume(
-            f"{out} was being fitted by {len(state['rng'])} processes, and these are {accelerator.num_processes}; "
-            "start as many"
-        )
-    if accelerator.is_main_process:
-        # A fit that was killed has logged steps after its last saved state; they are about to be run again.
-        rows = (out / METRICS).read_text(encoding="utf-8").splitlines(keepends=True)
-        kept = "".join(row for row in rows if row.endswith("\n") and json.loads(row)["step"] < state["step"])
-        write_text(out / METRICS, kept)
-    return state
-
-
-def _difference(out: Path, recordings: Sequence[Recording]) -> str:
-    """Which bags are missing, and which are new."""
-    before = {s["digest"]: s["name"] for s in json.loads((out / DATA).read_text(encoding="utf-8"))["sessions"]}
-    now = {recording.digest: recording.name for recording in recordings}
-    missing = sorted(name for digest, name in before.items() if digest not in now)
-    new = sorted(name for digest, name in now.items() if digest not in before)
-    parts = [f"{what}: {', '.join(names)}" for what, names in (("missing", missing), ("new", new)) if names]
-    return f" ({'; '.join(parts)})" if parts else ""
-
-
-def save_state(
-    out: Path,
-    step: int,
-    weights: Mapping[str, torch.Tensor],
-    best: Best,
-    optimizer: Any,
-    data_hash: str,
-    accelerator: Accelerator,
-) -> None:
-    """All processes call it, the first one writes. A state that was there is replaced only by a whole one."""
-    moments = {
-        index: {key: whole(value) if isinstance(value, torch.Tensor) else value for key, value in entry.items()}
-        for index, entry in optimizer.state_dict()["state"].items()
-    }
-    state = {
-        "step": step,
-        "weights": {name: whole(weight) for name, weight in weights.items()},
-        "best": dataclasses.asdict(best),
-        "optimizer": moments,
-        "rng": gather_object([random_state()]),
-        "data_hash": data_hash,
-    }
-    if accelerator.is_main_process:
-        with replacing(out / STATE) as unfinished:
-            torch.save(state, unfinished)
-
-
-def restore(state: Mapping[str, Any], weights: Mapping[str, torch.Tensor], optimizer: Any, process: int) -> Best:
-    """Everything as it was when save_state was called; returns the best weights so far."""
-    put(weights, state["weights"])
-    ordered = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    moments = {
-        index: {
-            key: like(value, ordered[index]) if isinstance(value, torch.Tensor) and value.ndim else value
-            for key, value in entry.items()
-        }
-        for index, entry in state["optimizer"].items()
-    }
-    optimizer.load_state_dict({"state": moments, "param_groups": optimizer.state_dict()["param_groups"]})
-    set_random_state(state["rng"][process])
-    return Best(**state["best"])
-
-
-def random_state() -> list[torch.Tensor]:
-    """Of the CPU's and the GPU's generators, from which dropout draws."""
-    return [torch.get_rng_state(), *([torch.cuda.get_rng_state()] if torch.cuda.is_initialized() else [])]
-
-
-def set_random_state(state: Sequence[torch.Tensor]) -> None:
-    torch.set_rng_state(state[0])
-    if len(state) > 1:
-        torch.cuda.set_rng_state(state[1])
-
-
-@torch.no_grad()
-def put(weights: Mapping[str, torch.Tensor], values: Mapping[str, torch.Tensor]) -> None:
-    """Set the weights to `values`, which are whole."""
-    for name, weight in weights.items():
-        weight.copy_(like(values[name], weight))

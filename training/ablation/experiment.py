@@ -1,0 +1,99 @@
+"""A whole ablation: run what is not finished, and write tables and figures after each run."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+from tqdm import tqdm
+
+from gaze_vlm_ros.errors import GazeVlmError
+from training.ablation import tables
+from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
+from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, run_settings, runs_of
+from training.ablation.runner import SCORES, one_run, prepare_windows
+from training.ablation.simulated import simulated
+from training.ablation.worker_tasks import as_finished
+
+CONFIGURATION = "settings.json"  # the configuration, in the output folder
+
+
+class RunsFailed(GazeVlmError):
+    """Some runs ended in an error; the tables hold the others."""
+
+
+def run_ablation(
+    config: Path,
+    out: Path,
+    *,
+    train: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+    jobs: int = 1,
+    device: str = "auto",
+    limit_s: float = 0.0,
+    cache: Path | None = None,
+    keep_weights: bool = False,
+) -> None:
+    """Run the configuration in the YAML file `config`; write runs, tables and figures to `out`.
+
+    Finished runs in `out` are kept. train, test: bags to fit and bags to score; none = simulated sessions.
+    jobs: runs at a time. limit_s: start no run after this many seconds; 0 = no limit.
+    cache: folder of prepared windows; None = in `out`. keep_weights: keep every checkpoint.
+    Raises BadAblation and OtherRuns before the first run, and RunsFailed after the last one.
+    """
+    began = time.monotonic()
+    ablation = load_ablation(config)
+    if bool(train) != bool(test):
+        raise BadAblation("--train and --test go together: the bags to fit and those to score, of other sessions")
+    runs = runs_of(ablation)
+    settings = {run.folder: run_settings(ablation, run, device) for run in runs}  # report a bad arm before any fit
+    if not train:
+        require_same_sessions(ablation, out / CONFIGURATION)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / CONFIGURATION).write_text(json.dumps(yaml.safe_load(config.read_text()), indent=1) + "\n")
+    if not train:
+        train, test = simulated(ablation, out, jobs)
+    bags = bag_hashes(train, test, jobs)
+    finished = {run.folder for run in runs if (out / run.folder / SCORES).is_file()}
+    require_same_runs(out, {folder: settings[folder] for folder in settings if folder in finished}, bags)
+
+    waiting = {folder: own for folder, own in settings.items() if folder not in finished}
+    cache = cache or out / "windows"
+    if waiting:
+        prepare_windows(waiting.values(), [*train, *test], cache, jobs, out)
+    work = functools.partial(
+        one_run, train=list(train), test=list(test), bags=bags, cache=cache, out=out, keep=keep_weights,
+        embedding_model=ablation.embedding_model,
+    )  # fmt: skip
+    stop = began + limit_s if limit_s else float("inf")
+    failed: dict[str, str] = {}
+    _write_tables(out, ablation, runs, failed)
+    with tqdm(total=len(runs), initial=len(finished), desc="runs", unit="run") as bar:
+        for folder, error in as_finished(work, waiting, jobs, stop):
+            if error and not (out / folder / SCORES).is_file():
+                failed[folder] = error
+                tqdm.write(f"ablate.py: {folder} failed: {error}; see {out / f'{folder}.part' / 'log.txt'}", sys.stderr)
+            _write_tables(out, ablation, runs, failed)
+            bar.update()
+    left = [run.folder for run in runs if run.folder not in failed and not (out / run.folder / SCORES).is_file()]
+    print(f"{len(runs) - len(failed) - len(left)} of {len(runs)} runs are in {out / 'report.html'}")
+    if left:
+        print(f"{len(left)} are left, and the same command continues with them: {', '.join(left)}")
+    if failed:
+        raise RunsFailed(
+            f"{len(failed)} of {len(runs)} runs failed, and the tables are without them: {', '.join(failed)}; "
+            "the same command tries them again"
+        )
+
+
+def _write_tables(out: Path, ablation: Ablation, runs: Sequence[Run], failed: Mapping[str, str]) -> None:
+    """Write tables and figures of all finished runs, whichever process finished them."""
+    places = [(run, out / run.folder / SCORES) for run in runs]
+    results = [(run, json.loads(scores.read_text())) for run, scores in places if scores.is_file()]
+    absent = {run.folder: failed.get(run.folder, "not run yet") for run, scores in places if not scores.is_file()}
+    tables.write(out, ablation, results, absent)

@@ -1,0 +1,242 @@
+"""A fit from bags to a checkpoint: convert, check, train, export."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+
+from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
+from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
+from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.windows.cutting import NoWindows
+from training.data.dataset import Dataset
+from training.data.gaze_prompt import question
+from training.data.gaze_targets import prior_target, shuffled_rows
+from training.data.preparation import prepare
+from training.data.recordings import Mapper, Recording, data_hash, find_bags, load_recordings
+from training.data.split import Split, split_sessions
+from training.data.workers import bag_mapper
+from training.model.distributed import CannotShare, is_sharded, join_processes
+from training.model.gaze_block import add_gaze_block, require_place
+from training.model.out_of_memory import report_out_of_memory
+from training.model.supervision import supervised_heads, supervised_layers
+from training.model.trainable import make_trainable, plain_model, weights_dtype
+from training.run.batch_sampler import chosen_rows
+from training.run.data_notes import notes_on_data
+from training.run.export import export_checkpoint
+from training.run.job import Job, Parts
+from training.run.loop import train
+from training.run.metrics_log import require_tensorboard
+from training.run.optimizer import make_optimizer
+from training.run.preflight import require_disk, run_preflight
+from training.run.run_folder import STATE, check_output, report_full_disk, write_data
+from training.run.saved_state import read_state, set_weights
+from training.settings import SETTINGS_FILE, Settings, save_settings
+
+ADAPTER = "adapter"  # folder for only the low-rank adapters, as peft loads them
+INTERRUPTED = 130  # exit code after Ctrl-C
+
+
+@dataclass(frozen=True)
+class FitRequest:
+    """Input, output and manner of a fit; its settings come on top."""
+
+    bags: Sequence[str | Path]  # bag folders, .mcap files, folders of bags, or globs
+    out: Path  # folder to make
+    cache: Path | None = None  # folder of prepared windows; None = a temporary one
+    workers: int = 1  # processes that convert bags
+    ray_address: str | None = None  # Ray cluster that converts bags; None = this machine
+    prepare_only: bool = False  # convert the bags into `cache` and stop
+    resume: bool = False  # go on with the interrupted fit in `out`
+    tensorboard: bool = False  # write the figures for TensorBoard too
+
+
+@dataclass(frozen=True)
+class _Sources:
+    """The recordings of a fit, divided."""
+
+    recordings: Sequence[Recording]
+    split: Split
+    labels: LabelSet  # those that the training sessions have
+
+    @property
+    def training(self) -> list[Recording]:
+        return [self.recordings[index] for index in self.split.training]
+
+    @property
+    def used(self) -> list[Recording]:
+        """Training sessions, then validation sessions."""
+        return self.training + [self.recordings[index] for index in self.split.validation]
+
+
+def fit(settings: Settings, request: FitRequest) -> int:
+    """Fit a model to bags and write the checkpoint; return 0, or INTERRUPTED after Ctrl-C with the state saved.
+
+    Under torchrun or `accelerate launch`, every process calls this. Raises a GazeVlmError for whatever cannot work, as
+    early as it is known.
+    """
+    if request.prepare_only and request.cache is None:
+        raise CannotShare("--prepare-only keeps the prepared windows: give --cache, the folder for them")
+    check_output(request.out, settings, request.resume)
+    if request.tensorboard:
+        require_tensorboard()
+    accelerator, device = join_processes(settings)
+    if accelerator.num_processes > 1 and request.cache is None:
+        raise CannotShare("several processes share the prepared windows: give --cache, a folder that all of them see")
+    with report_out_of_memory(settings, device), report_full_disk(request.out):
+        return _fit(settings, request, accelerator, device)
+
+
+def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, device: str) -> int:
+    with bag_mapper(request.workers, request.ray_address) as mapper:
+        sources = _read_sources(settings, request, mapper)
+        model, processor = _load_model(settings, sources.labels, device)
+        _require_supervision(model, processor, settings)
+        with accelerator.main_process_first():  # the main process converts, the others read
+            data = prepare(
+                sources.used, sources.labels, settings, model, processor, request.cache, settings.gaze != "none",
+                mapper, sources.training,
+            )  # fmt: skip
+    if request.prepare_only:
+        print(f"{len(data.windows)} windows are prepared in {request.cache}", flush=True)
+        return 0
+    job = _make_job(settings, sources, data, accelerator, device)
+    notes = notes_on_data(data, job.parts, sources.split, sources.recordings, settings)
+
+    trained = _make_trainable(model, settings, accelerator, data.visual)
+    weights = _trained_weights(model)
+    require_disk(request.out, model, weights)
+    state = read_state(request.out, sources.used, job.data_hash, accelerator) if request.resume else None
+    say = print if accelerator.is_main_process else _say_nothing
+    say(
+        f"{len(job.parts.training)} windows to train on ({data.has_gaze[job.parts.training].mean():.0%} with gaze), "
+        f"{len(job.parts.validation)} to choose by; {len(sources.labels.texts)} answers, {data.gaze.shape[1]} visual "
+        f"tokens, {sum(weight.numel() for weight in weights.values()):,} weights",
+        flush=True,
+    )
+    for note in notes:
+        say(f"note: {note}", flush=True)
+
+    # A sharded model fits a device only once accelerate has distributed it. Any other model takes the preflight first:
+    # DistributedDataParallel must know which weights have no gradient.
+    whole_model = model
+    optimizer = make_optimizer(weights, settings)
+    if is_sharded(accelerator):
+        model, optimizer = accelerator.prepare(model, optimizer)
+        weights = _trained_weights(model)
+    first_step = state["step"] if state else 0
+    preflight = run_preflight(model, weights, job, first_step)
+    say(preflight.text(settings.steps - first_step), flush=True)
+    if not is_sharded(accelerator):
+        for name in preflight.without_gradient:
+            weights.pop(name).requires_grad_(False)
+        model, optimizer = accelerator.prepare(model, make_optimizer(weights, settings))
+    if state is None and accelerator.is_main_process:
+        request.out.mkdir(parents=True, exist_ok=True)
+        save_settings(settings, request.out / SETTINGS_FILE)
+        write_data(request.out, data, sources.split, sources.recordings, notes)
+    accelerator.wait_for_everyone()
+
+    chosen = train(model, weights, optimizer, job, request.out, state, request.tensorboard)
+    if chosen is None:
+        say("fit.py: interrupted, state saved; the same command with --resume goes on", file=sys.stderr)
+        return INTERRUPTED
+    if not accelerator.is_main_process:
+        return 0
+    if is_sharded(accelerator):
+        whole_model, processor = _load_model(settings, sources.labels, device)
+        trained = _make_trainable(whole_model, settings, accelerator, data.visual)
+    set_weights(_trained_weights(whole_model), chosen)
+    _export(request.out, trained, processor, job, sources.used, len(sources.split.training))
+    (request.out / STATE).unlink(missing_ok=True)
+    print(f"checkpoint: {request.out}", flush=True)
+    return 0
+
+
+def _read_sources(settings: Settings, request: FitRequest, mapper: Mapper) -> _Sources:
+    """Read what the bags hold, divide the sessions, and collect the labels of those to train on."""
+    recordings = load_recordings(find_bags(request.bags), settings, mapper)
+    split = split_sessions(recordings, settings)
+    labels = collect_labels(
+        row
+        for track in (recordings[index].labels for index in split.training)
+        for row in zip(track.texts, track.verbs, track.object_classes, strict=True)
+    )
+    return _Sources(recordings, split, labels)
+
+
+def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
+    model, processor = load_vlm(
+        settings.model,
+        device=device,
+        dtype=weights_dtype(settings),
+        texts=[question(settings), *labels.texts],
+        seed=settings.seed,
+        **settings.model_options,
+    )
+    enable_tap(model)
+    return model, processor
+
+
+def _require_supervision(model: Any, processor: Any, settings: Settings) -> None:
+    """Raise unless the regularizer can read the model's attention: CannotTap, NoSuchLayer, NoSuchHead, ..."""
+    require_tap(model, processor, supervised_layers(model, settings))
+    supervised_heads(model, settings)
+    if settings.gaze_as == "block":
+        require_place(model)
+
+
+def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator: Accelerator, device: str) -> Job:
+    """Choose the rows of each part, and the gaze that each window gets. Raises NoWindows."""
+    sessions = len(sources.split.training)
+    parts = Parts(
+        chosen_rows(data.rows_of(range(sessions)), settings),
+        data.rows_of(range(sessions, len(data.sessions))),
+    )
+    if not len(parts.training):
+        raise NoWindows("the training sessions give no window; see stride_s, leads_s and split in the settings")
+    gaze_of = np.arange(len(data.windows))
+    if settings.gaze == "shuffled":
+        gaze_of[parts.training] = parts.training[shuffled_rows(data.has_gaze[parts.training], settings.seed)]
+    prior = None
+    if settings.gaze in ("uniform", "centred"):
+        prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
+    return Job(data, parts, gaze_of, prior, settings, device, accelerator, data_hash(sources.used))
+
+
+def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:
+    """Mark or add the weights to train. The seed draws them alike in every process, but dropout differs."""
+    torch.manual_seed(settings.seed)
+    trained = make_trainable(model, settings)
+    if settings.gaze_as == "block":
+        add_gaze_block(model, visual)
+    if accelerator.process_index:
+        torch.manual_seed(settings.seed + 1_000_003 * accelerator.process_index)
+    return trained
+
+
+def _trained_weights(model: Any) -> dict[str, torch.nn.Parameter]:
+    return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
+
+
+def _export(out: Path, trained: Any, processor: Any, job: Job, used: Sequence[Recording], training: int) -> None:
+    """Write the checkpoint. The first `training` sessions trained the weights, the others chose them."""
+    settings = job.settings
+    if settings.train == "lora":
+        trained.save_pretrained(out / ADAPTER)
+    plain = plain_model(trained).to(getattr(torch, settings.dtype))
+    export_checkpoint(
+        out, plain, processor, job.data, job.parts.validation, used[:training], used[training:], job.data_hash,
+        settings, job.device,
+    )  # fmt: skip
+
+
+def _say_nothing(*_: object, **__: object) -> None:
+    """Print nothing: the main process prints for all."""
