@@ -1,4 +1,4 @@
-"""All settings of one fit: a flat YAML file, overridden by --set key=value, saved beside the weights."""
+"""The settings of a fit: read from a flat YAML file, overridden by --set key=value, saved beside the weights."""
 
 from __future__ import annotations
 
@@ -15,65 +15,64 @@ SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run o
 
 @dataclass(frozen=True)
 class Settings(WindowSettings):
-    """Every choice of a fit. Times in seconds; shares are 0 to 1."""
+    """Every setting of a fit, with its default. Times are in seconds; shares are from 0 to 1."""
 
     # The model
     model: str = "tiny:smolvlm"  # hub name, local folder, or tiny:<architecture>
-    model_options: dict[str, Any] = field(default_factory=dict)  # passed on to vlm.loading.load_vlm
-    device: str = "auto"  # auto = cuda where there is one
-    dtype: str = "float32"  # of activations, frozen weights and the checkpoint; bfloat16 on a GPU that has it
-    train: str = "full"  # full, or lora: adapters on the language model, merged into plain weights at export
+    model_options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of vlm.loading.load_vlm
+    device: str = "auto"  # auto (cuda if there is one), cpu, cuda or cuda:N
+    dtype: str = "float32"  # activations, frozen weights and checkpoint: float32 or bfloat16
+    train: str = "full"  # full, or lora: adapters on the language model, merged into the weights at export
     lora_rank: int = 16
     lora_alpha: float = 32.0
     lora_dropout: float = 0.05
     lora_targets: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, a third more time
+    gradient_checkpointing: bool = False  # recompute activations in the backward pass: less memory, 1/3 more time
 
-    # What is asked (task, horizon, frames and where windows are cut: WindowSettings)
+    # The question. WindowSettings holds task, horizon, frames and where windows are cut
     question: str = "What will the person do next?"
 
-    # Which sessions are for what: names, persons, tasks or scenes as glob patterns, or a share of all, drawn by seed
-    split_by: str = "session"  # what is never divided between training and the rest: session, person, task or scene
+    # The split: a list of names (glob patterns) of sessions, persons, tasks or scenes, or a share of all, by seed
+    split_by: str = "session"  # never divide one of these between parts: session, person, task or scene
     validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint and its calibration
-    test: float | tuple[str, ...] = ()  # left out of this fit altogether; for evaluate.py
+    test: float | tuple[str, ...] = ()  # not used by the fit at all; for evaluate.py
 
-    # Gaze targets (which samples count for a frame: WindowSettings)
-    gaze: str = "real"  # or a control: none (language loss alone), shuffled (another window's), uniform, centred
-    gaze_as: str = "attention"  # what gaze does in training: lead attention, or, to compare: block, text, drawn
-    gaze_samples: str = "all"  # of those that count: all, or, to compare, the newest of them alone
-    gaze_sigma: float = 0.03  # of the Gaussian around a sample, as a share of the frame's width: error and fovea
-    gaze_error: float = 0.0  # added to a window's gaze, drawn for each: standard deviation as a share of the width
-    gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that flow loses
+    # Gaze targets. WindowSettings says which samples count for a frame
+    gaze: str = "real"  # real, or a control: none (language loss only), shuffled (another window's), uniform, centred
+    gaze_as: str = "attention"  # attention: supervise it; or, to compare: block, text (in words), drawn (on pictures)
+    gaze_samples: str = "all"  # all samples that count, or, to compare, only the newest
+    gaze_sigma: float = 0.03  # of the Gaussian around a sample, share of the frame's width: tracker error and fovea
+    gaze_error: float = 0.0  # standard deviation of an error added to each window's gaze, share of the width
+    gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that it loses
 
     # The regularizer
     kl_weight: float = 1.0  # λ; useful values span about one decade, so sweep it for a new model
-    kl_schedule: str = "falling"  # falling: linearly to 0 at kl_until; constant
+    kl_schedule: str = "falling"  # falling (linearly to 0 at kl_until) or constant
     kl_until: float = 0.5  # share of all steps after which a falling λ is 0
-    kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = at once, there from the first
-    kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is led; none given = the middle third
-
-    kl_direction: str = "forward"  # KL(gaze ‖ attention): attention must be wherever gaze was; reverse: the other way
-    # mean: the average of all heads must look there; each: every head must; numbers: the average of these heads of
-    # each led layer, counted from 0
+    kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = no warm-up
+    kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is supervised; none = the middle third
+    kl_direction: str = "forward"  # forward: KL(gaze ‖ attention), attention must cover gaze; reverse: the opposite
+    # Heads to supervise: mean (the mean of all heads), each (every head by itself), or a list of heads, counted from 0,
+    # whose mean is supervised in each layer
     kl_heads: str | tuple[int, ...] = "mean"
-    kl_rows: str = "answer"  # whose attention is led: all rows that predict the answer, or the first of them
-    kl_per_frame: bool = False  # one KL for each frame, averaged, instead of one over all frames of the window
+    kl_rows: str = "answer"  # rows to supervise: answer (all rows that predict the answer) or first (only its first)
+    kl_per_frame: bool = False  # average one KL per frame, instead of one KL over all frames of the window
 
     # The optimizer
-    windows: int = 0  # train on so many of the windows, drawn by seed; 0 = all
+    windows: int = 0  # train on this many of the windows, drawn by seed; 0 = all
     steps: int = 600
-    batch_size: int = 16  # windows per forward pass, of each process
-    accumulate: int = 1  # forward passes per step; the result is that of one batch as large as all of them
-    balance: str = "none"  # none: every window equally often; classes: every answer, so rare ones come again sooner
+    batch_size: int = 16  # windows per forward pass and process
+    accumulate: int = 1  # forward passes per step; equal to one pass with all their windows
+    balance: str = "none"  # none: use each window equally often; classes: use each answer equally often
     learning_rate: float = 1e-3
-    minimum_rate: float = 0.05  # where the cosine ends, as a share of learning_rate
-    warmup: float = 0.05  # share of all steps in which the rate rises
-    weight_decay: float = 0.01  # on matrices only
-    gradient_clip: float = 1.0  # norm
+    minimum_rate: float = 0.05  # end of the cosine schedule, share of learning_rate
+    warmup: float = 0.05  # share of all steps in which the learning rate rises
+    weight_decay: float = 0.01  # only on matrices
+    gradient_clip: float = 1.0  # largest gradient norm
     seed: int = 0
     check_every: int = 50  # steps between checks on the validation sessions
-    keep: str = "best"  # best validation loss, or last
-    loader_workers: int = 0  # processes that read windows ahead of the model, each; 2 to 4 beside a GPU
+    keep: str = "best"  # weights to export: best (validation loss) or last
+    loader_workers: int = 0  # processes that read batches ahead, per process; use 2 to 4 with a GPU
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -109,7 +108,7 @@ class Settings(WindowSettings):
                 raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")
 
     def kl_weight_at(self, step: int) -> float:
-        """λ at `step` (0 is the first)."""
+        """Return λ at `step`, counted from 0."""
         if self.gaze == "none" or self.gaze_as in ("text", "drawn"):
             return 0.0
         weight = self.kl_weight * min(1.0, (step + 1) / max(1.0, self.kl_warmup * self.steps))

@@ -47,7 +47,7 @@ def run(small_bags: Path, small_settings: list[str], tmp_path: Path) -> Callable
             ["train=lora", "lora_targets=[gate_proj]", "kl_layers=[0]"],
             preflight.NoRegularizerGradient,
             "no gradient in the",
-        ),  # fmt: skip
+        ),
     ],
 )
 def test_what_could_teach_nothing_ends_before_the_first_step(

@@ -1,4 +1,4 @@
-"""Image tensors of windows that share frames: each frame is decoded and made ready for the model once."""
+"""Image tensors of windows that share frames: decode and process each frame only once."""
 
 from __future__ import annotations
 
@@ -18,21 +18,22 @@ def window_images(
     pictures_of: Callable[[Sequence[int]], tuple[list[RGB], str]],
     tensors_of: Callable[[list[RGB]], Tensors],
 ) -> Iterator[tuple[Tensors, str]]:
-    """For each window its image tensors, or none and why it cannot be used.
+    """Yield (image tensors, "") of each window, or ({}, reason) if it cannot be used.
 
-    shown: numbers of each window's frames. pictures_of: these frames, or none and what is wrong with one of them.
-    tensors_of: what a model takes of some pictures.
+    shown: frame numbers of each window. pictures_of: returns the pictures of these frames and "", or no pictures and
+    what is wrong with one of them. tensors_of: returns a model's image tensors of some pictures.
 
-    Whether the tensors of a window are those of its frames by themselves, joined, is found by comparing the first
-    window bit by bit; where they are not, each window is made as a whole. What is kept is what a later window shows.
+    Some processors treat each picture separately, some do not. The first window decides, bit by bit: if its tensors
+    equal the joined tensors of its single frames, later windows are joined from frames, else each window is processed
+    as a whole. Only tensors that a later window needs are kept.
     """
     uses_left = Counter(index for frames in shown for index in frames)
     kept: dict[int, Tensors] = {}
-    shapes: Tensors = {}  # the first window, without its memory
-    apart = False
+    shapes: Tensors = {}  # the first window's tensors on the meta device, which hold no data
+    separable = False
     for frames in shown:
         tensors: Tensors = {}
-        if apart:
+        if separable:
             problem = ""
             for index in frames:
                 if index not in kept and not problem:
@@ -48,7 +49,7 @@ def window_images(
         if not shapes and not problem:
             shapes = {name: tensor.to("meta") for name, tensor in tensors.items()}
             kept = dict(zip(frames, _parts(tensors, [tensors_of([picture]) for picture in pictures]), strict=False))
-            apart = bool(kept)
+            separable = bool(kept)
         yield tensors, problem
         for index in frames:
             uses_left[index] -= 1
@@ -61,9 +62,9 @@ def _joined(whole: Tensors, parts: Sequence[Tensors]) -> Tensors:
 
 
 def _parts(whole: Tensors, parts: list[Tensors]) -> list[Tensors]:
-    """The parts if they, joined, are the whole; none otherwise."""
+    """Return the parts if they equal the whole when joined, else an empty list."""
     try:
         joined = _joined(whole, parts)
-    except (RuntimeError, ValueError, IndexError, KeyError):  # other tensors, or other shapes, for one picture
+    except (RuntimeError, ValueError, IndexError, KeyError):  # a single picture has other tensors or shapes
         return []
     return parts if all(torch.equal(joined[name], tensor) for name, tensor in whole.items()) else []

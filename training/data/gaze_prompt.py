@@ -1,6 +1,6 @@
-"""Gaze shown to the model while it learns, in words or drawn into the pictures: what leading attention is compared to.
+"""Show gaze to the model during training, in words or drawn into the pictures, to compare with supervised attention.
 
-On the robot there is no gaze to show, so neither is shown when the model is evaluated or asked.
+The robot has no gaze to show, so evaluation and prediction never show any.
 """
 
 from __future__ import annotations
@@ -21,23 +21,24 @@ from training.data.gaze_targets import FrameGaze
 from training.settings import Settings
 
 _UNKNOWN = "00 00"
-RING_RADIUS = 0.04  # of the drawn ring, as a share of the frame's width: about a fixated object
+RING_RADIUS = 0.04  # radius of the drawn ring as a share of the frame's width: about that of a fixated object
 RING_RGB = (0, 255, 0)
 
 
 class UnequalPrompts(GazeVlmError):
-    """Numbers of the same number of digits are not the same number of tokens."""
+    """The tokenizer splits two-digit numbers into unequal numbers of tokens."""
 
 
 def question(settings: Settings) -> str:
-    """The question where gaze is not shown: all that a checkpoint of these settings is ever asked."""
+    """Return the question without gaze, which is what a checkpoint of these settings is always asked."""
     return question_with_gaze(settings, [(np.empty((0, 2)), np.empty(0))] * settings.frames, (1, 1))
 
 
 def question_with_gaze(settings: Settings, gaze: Sequence[FrameGaze], frame_size: tuple[int, int]) -> str:
-    """The question with the mean gaze on each frame in words, in percent of the frame; `00 00` where there is none.
+    """Return the question with the mean gaze on each frame, x and y in percent of the frame; `00 00` without gaze.
 
-    Always two digits, so that questions are equally long. Without gaze_as: text it is the question alone.
+    gaze: points px and weights on each frame. frame_size: (width, height) px. Numbers have two digits, so that all
+    questions have equally many tokens. Unless settings.gaze_as is "text", this is only the question.
     """
     if settings.gaze_as != "text":
         return settings.question
@@ -54,7 +55,10 @@ def _place(points: NDArray[np.float64], weights: NDArray[np.float64], frame_size
 
 
 def with_ring(picture: RGB, points: NDArray[np.float64], weights: NDArray[np.float64]) -> RGB:
-    """A copy of (H, W, 3) `picture` with a ring around the mean gaze; itself where there is none."""
+    """Return a copy of (H, W, 3) `picture` with a ring around the mean gaze; `picture` itself without gaze.
+
+    points: (n, 2) px. weights: (n,).
+    """
     if not len(points):
         return picture
     width = picture.shape[1]
@@ -67,25 +71,25 @@ def with_ring(picture: RGB, points: NDArray[np.float64], weights: NDArray[np.flo
 
 @dataclass
 class GazePrompts:
-    """The prompt's text tensors with gaze in words, of each window."""
+    """The text inputs of prompts with gaze in words. Keeps those it has made."""
 
     processor: Any
     settings: Settings
-    frame_size: tuple[int, int]
-    names: tuple[str, ...]  # of the text tensors
-    length: int  # tokens of the prompt without gaze
+    frame_size: tuple[int, int]  # (width, height) px
+    names: tuple[str, ...]  # names of the text inputs
+    length: int  # number of tokens of the prompt without gaze
     _made: dict[str, dict[str, torch.Tensor]] = field(default_factory=dict)
 
     def __call__(self, gaze: Sequence[FrameGaze]) -> dict[str, torch.Tensor]:
-        """(1, P) each. Raises UnequalPrompts."""
+        """Return the text inputs for the gaze on a window's frames, (1, P) each. Raises UnequalPrompts."""
         question = question_with_gaze(self.settings, gaze, self.frame_size)
         if question not in self._made:
             blank = [np.zeros((self.frame_size[1], self.frame_size[0], 3), np.uint8)] * self.settings.frames
             encoded = encode(self.processor, blank, question)
             if encoded.length != self.length:
                 raise UnequalPrompts(
-                    f"{question!r} is {encoded.length} tokens to {self.settings.model}, and with unknown gaze "
-                    f"{self.length}; gaze_as: text needs a tokenizer that takes two digits for equally many tokens"
+                    f"{question!r} has {encoded.length} tokens for {self.settings.model}, and with unknown gaze "
+                    f"{self.length}; gaze_as: text needs a tokenizer that gives two digits equally many tokens"
                 )
             self._made[question] = {name: encoded.inputs[name] for name in self.names if name in encoded.inputs}
         return self._made[question]

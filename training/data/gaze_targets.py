@@ -1,4 +1,4 @@
-"""From gaze samples to what the model's attention is led to: a distribution over the visual tokens of each window."""
+"""Gaze targets: from gaze samples to a distribution over the visual tokens of each window."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FrameGaze = tuple[Floats, Floats]  # points (n, 2) px on one frame, weights (n,)
 
 
 def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
-    """Usable gaze on the session's frame number `index`; no points where there is none, or no gaze at all."""
+    """Return usable gaze on frame `index` of the session: (n, 2) points px and (n,) weights, n = 0 without gaze."""
     if session.gaze is None:
         return np.empty((0, 2)), np.empty(0)
     return aggregate(
@@ -30,12 +30,15 @@ def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
 
 
 def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxes: Floats, sigma_px: float) -> Floats:
-    """(V,) share of gaze on each visual token over all frames of a window: sums to 1, or zeros without usable gaze.
+    """Return the (V,) share of gaze on each visual token of a window: sums to 1, or all zero without usable gaze.
 
-    gaze: points and weights on each of the window's frames; boxes: (V, 4) px on the token's own frame.
+    The target g of the regularizer (arXiv 2510.21356): a Gaussian mixture integrated over each token's box.
+
+    gaze: points px and weights on each of the window's frames. frame_of_token: (V,).
+    boxes: (V, 4) x0, y0, x1, y1, px on the token's own frame. sigma_px: standard deviation of each Gaussian.
     """
-    # Normalized once over the window: a frame during a saccade or a blink has few samples and a small share. For that
-    # the frames are laid side by side, far enough apart that no Gaussian reaches from one to the next.
+    # Normalize once over the window, so that a frame during a saccade or a blink, with few samples, has a small share.
+    # To do so, place the frames side by side, so far apart that no Gaussian reaches the next frame.
     apart = boxes[:, 2].max() - boxes[:, 0].min() + 100 * sigma_px
     laid_boxes = boxes + apart * frame_of_token[:, None] * np.array([1.0, 0.0, 1.0, 0.0])
     laid_points = [points + np.array([apart * frame, 0.0]) for frame, (points, _) in enumerate(gaze)]
@@ -46,10 +49,10 @@ def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxe
 def prior_target(
     kind: str, frame_of_token: NDArray[np.int64], boxes: Floats, frame_size: tuple[int, int]
 ) -> NDArray[np.float32]:
-    """(V,) what every window gets in the controls `uniform` and `centred`; sums to 1.
+    """Return the (V,) target of every window in the controls `uniform` and `centred`; sums to 1.
 
-    uniform: the same on each visual token. centred: on each frame a Gaussian around its centre, where gaze in a head
-    camera's pictures tends to be; its standard deviation is a sixth of the frame's width.
+    uniform: equal on all visual tokens. centred: a Gaussian around the centre of each frame, where gaze in the pictures
+    of a head camera tends to be; its standard deviation is a sixth of the frame's width.
     """
     if kind == "uniform":
         return np.full(len(boxes), 1 / len(boxes), np.float32)
@@ -59,9 +62,9 @@ def prior_target(
 
 
 def shuffled_rows(has_gaze: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
-    """For each window the window whose gaze it gets in the shuffled control.
+    """Return for each window the window whose gaze it gets in the shuffled control, (N,).
 
-    Windows with usable gaze exchange theirs in a random cycle, so that none keeps its own and as many have some.
+    Windows with usable gaze exchange it in a random cycle: none keeps its own, and as many have gaze as before.
     """
     rows = np.arange(len(has_gaze))
     order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(has_gaze))

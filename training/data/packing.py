@@ -1,4 +1,4 @@
-"""Keeps a tensor of model inputs in little space, and gives back the very same numbers."""
+"""Pack a tensor of model inputs into little space, without loss."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-_SMALL = 4096  # entries; below, a table would not save anything
-_MOST_VALUES = 65_536  # that 16 bits can count
+_SMALL = 4096  # entries below which a table saves nothing
+_MOST_VALUES = 65_536  # as many as a 16-bit index can count
 
 
 class Packed(NamedTuple):
-    """A tensor as arrays: its values themselves, or a table of the different ones and a small index for each entry."""
+    """A tensor as its values, or as a table of its distinct values and an index for each entry."""
 
     shape: tuple[int, ...]
-    table: NDArray[np.generic] | None  # None: `codes` are the values
+    table: NDArray[np.generic] | None  # None: `codes` holds the values themselves
     codes: NDArray[np.generic]
 
 
 def pack(tensor: torch.Tensor) -> Packed:
-    """Image processors scale and normalize 8-bit pixels, so a tensor of theirs holds few different values.
+    """Pack a tensor exactly, to an eighth to half of its size.
 
-    Exact, and an eighth to half of the size.
+    Image processors scale and normalize 8-bit pixels, so their tensors have few distinct values.
     """
     values = tensor.contiguous().numpy()
     if values.size < _SMALL or values.dtype not in (np.float32, np.int64):
         return Packed(values.shape, None, values)
-    # Floats are compared as bits, so that 0.0 and -0.0 stay apart. By hashing: sorting takes ten times as long.
+    # Compare floats as bits, to keep 0.0 and -0.0 apart. Encode by hashing: sorting takes ten times as long.
     bits = values.reshape(-1).view(np.int32 if values.dtype == np.float32 else np.int64)
     encoded = pa.array(bits).dictionary_encode()
     table = encoded.dictionary.to_numpy()
@@ -40,6 +40,6 @@ def pack(tensor: torch.Tensor) -> Packed:
 
 
 def unpack(packed: Packed) -> torch.Tensor:
-    """The tensor that was packed; its memory is its own."""
+    """Return the packed tensor, with memory of its own."""
     values = packed.codes.copy() if packed.table is None else packed.table[packed.codes]
     return torch.from_numpy(values.reshape(packed.shape))

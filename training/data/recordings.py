@@ -1,4 +1,4 @@
-"""From what stands on the command line to what training has to know of each bag."""
+"""Find the bags on a command line, and read what training has to know about each."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from gaze_vlm_ros.video.images import DamagedImage
 from gaze_vlm_ros.windows.cutting import Window, cut_windows
 from training.settings import Settings
 
-# Runs a function over items, perhaps several at a time, and yields the results in the items' order.
+# A function like `map`: may run several items at a time, yields results in their order.
 Mapper = Callable[[Callable[[Any], Any], Sequence[Any]], Iterable[Any]]
 
 
 class NoSuchBag(GazeVlmError):
-    """A path on the command line leads to no bag."""
+    """A path on the command line does not lead to a bag."""
 
 
 class MixedSizes(GazeVlmError):
-    """Sessions whose frames differ in size."""
+    """The sessions have frames of different sizes."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """What training has to know of one bag; a few hundred bytes a window. Pictures and gaze samples stay in the bag."""
+    """What training has to know about one bag, a few hundred bytes per window. Pictures and gaze stay in the bag."""
 
     path: Path
     name: str
@@ -41,20 +41,20 @@ class Recording:
     task: str
     scene: str
     digest: str  # see session_digest
-    frame_size: tuple[int, int]  # (width, height) px; (0, 0) where every frame is damaged
+    frame_size: tuple[int, int]  # (width, height) px; (0, 0) if every frame is damaged
     frames: int
     span_s: float  # from the first frame to the last
     labels: LabelTrack
-    gaze: GazeSummary | None  # None: the bag has none
+    gaze: GazeSummary | None  # None = no gaze in the bag
     windows: tuple[Window, ...]  # in time order
-    dropped: Counter[str]  # moments that made no window, by reason
+    dropped: Counter[str]  # number of moments without a window, by reason
 
 
 def find_bags(arguments: Sequence[str | Path]) -> list[Path]:
-    """Bags that the arguments name: bag folders, .mcap files, folders of bags at any depth, or globs of these.
+    """Return the bags that the arguments name, sorted, each once.
 
-    Sorted, each once. Discarded episodes are passed over unless they are named themselves.
-    Raises NoSuchBag for an argument that leads to none.
+    arguments: bag folders, .mcap files, folders of bags at any depth, or globs of these. Discarded episodes are
+    skipped unless named directly. Raises NoSuchBag for an argument that leads to no bag.
     """
     found: dict[Path, Path] = {}  # resolved -> as given
     for argument in arguments:
@@ -77,9 +77,9 @@ def _bags_under(path: Path) -> list[Path]:
 
 
 def load_recordings(bags: Sequence[Path], settings: Settings, mapper: Mapper = map) -> list[Recording]:
-    """What is in `bags`, and the windows that `settings` cut from them; one bag at a time is open.
+    """Read `bags` and cut their windows by `settings`; only one bag per process is open at a time.
 
-    Raises what load_session and require_labels raise, MixedSizes.
+    Raises MixedSizes, and what load_session and require_labels raise.
     """
     recordings = list(mapper(functools.partial(load_recording, settings=settings), bags))
     by_size = {recording.frame_size: recording for recording in reversed(recordings) if any(recording.frame_size)}
@@ -93,7 +93,7 @@ def load_recordings(bags: Sequence[Path], settings: Settings, mapper: Mapper = m
 
 
 def load_recording(bag: Path | str, settings: Settings) -> Recording:
-    """Raises what load_session and require_labels raise."""
+    """Read one bag and cut its windows. Raises what load_session and require_labels raise."""
     session = load_session(bag)
     labels = require_labels(session)
     windows, counts = cut_windows(0, session, settings)
@@ -125,15 +125,15 @@ def _size(recording: Recording) -> str:
 
 
 def data_hash(recordings: Sequence[Recording]) -> str:
-    """Names the recordings that a fit used, see `hash_of`."""
+    """Return a hash of the recordings that a fit used, see `hash_of`."""
     return hash_of(recording.digest for recording in recordings)
 
 
 def hash_of(digests: Iterable[str]) -> str:
-    """16 hex digits that name a set of recordings, of any order."""
+    """Return 16 hex digits that identify a set of digests, whatever their order."""
     return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:16]
 
 
 def bag_digest(bag: Path) -> str:
-    """See session_digest. Raises what load_session raises."""
+    """Return the session_digest of a bag. Raises what load_session raises."""
     return session_digest(load_session(bag))

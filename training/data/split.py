@@ -15,12 +15,12 @@ from training.settings import Settings
 
 
 class BadSplit(GazeVlmError):
-    """Sessions cannot be divided as asked."""
+    """Sessions cannot be divided as the settings say."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Indices of sessions. No session, and no group of `split_by`, is in two of them."""
+    """Indices of the sessions in each part. No session and no group of `split_by` is in two parts."""
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
@@ -30,9 +30,9 @@ class Split:
 def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) -> Split:
     """Divide whole groups of sessions (settings.split_by) into training, validation and test.
 
-    A list of glob patterns takes the groups that match; a share takes that share of all groups, at least one, drawn by
-    settings.seed. Raises BadSplit when a pattern matches nothing, when a group is asked for twice, or when nothing is
-    left to train on.
+    A list of glob patterns selects the groups that match; a share selects that share of all groups, at least one,
+    drawn by settings.seed. Raises BadSplit if a pattern matches nothing, a group is selected twice, or nothing is left
+    to train on.
     """
     names = {"session": "name", "person": "person", "task": "task", "scene": "scene"}
     group_of = [str(getattr(session, names[settings.split_by])) for session in sessions]

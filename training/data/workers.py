@@ -1,4 +1,4 @@
-"""Many bags at a time: in processes of this machine, or on a Ray cluster."""
+"""Work on several bags at a time, in processes of this machine or on a Ray cluster."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from training.data.recordings import Mapper
 
 
 class NoRay(GazeVlmError):
-    """Ray is not installed, or there is no cluster at the address."""
+    """Ray is not installed, or no cluster runs at the address."""
 
 
 class WorkerDied(GazeVlmError):
@@ -30,10 +30,10 @@ class WorkerDied(GazeVlmError):
 
 @contextmanager
 def bag_mapper(workers: int = 1, ray_address: str | None = None) -> Iterator[Mapper]:
-    """A function like `map` that works on several bags at a time, and yields in their order.
+    """Yield a function like `map` that works on several bags at a time, and yields results in their order.
 
-    workers: processes on this machine; 1 = none but this one. ray_address: of a Ray cluster ("auto": the one that this
-    machine belongs to; "local": one made for the moment), whose machines see bags and cache under the same paths.
+    workers: processes on this machine; 1 = only this one. ray_address: Ray cluster ("auto": the one this machine
+    belongs to; "local": a temporary one), whose machines see bags and cache under the same paths.
     Raises NoRay; the mapper raises WorkerDied and what the function raises.
     """
     if ray_address is not None:
@@ -47,8 +47,8 @@ def bag_mapper(workers: int = 1, ray_address: str | None = None) -> Iterator[Map
 
 
 def worker_pool(workers: int) -> ProcessPoolExecutor:
-    """Processes of this machine, each with one core."""
-    # Spawned: a fork may hang where torch runs threads, and loses CUDA.
+    """Return a pool of processes on this machine that use one core each."""
+    # Spawn: a forked process may hang if torch runs threads, and loses CUDA.
     context = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=context, initializer=_begin)
 
@@ -60,7 +60,7 @@ def _begin() -> None:
 
 
 def _end_with_parent() -> None:
-    """A parent that is killed cannot tell its workers to end, and a fit would go on for hours."""
+    """End this worker when its parent ends: a killed parent cannot stop it, and a fit would run on for hours."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -68,7 +68,7 @@ def _end_with_parent() -> None:
 
 
 def use_one_core() -> None:
-    """As many processes run as there are cores."""
+    """Make torch and OpenCV use one thread: there are as many processes as cores."""
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
 
@@ -78,7 +78,7 @@ def _results(results: Iterable[Any]) -> Iterator[Any]:
         yield from results
     except BrokenProcessPool:
         raise WorkerDied(
-            "a process that converts bags was killed, for lack of memory perhaps; what is done is kept: start again "
+            "a process that converts bags was killed, perhaps out of memory; converted bags are kept: start again "
             "with fewer --workers"
         ) from None
 
@@ -89,8 +89,7 @@ def _ray_mapper(address: str) -> Iterator[Mapper]:
         import ray
     except ImportError:
         raise NoRay("--ray needs the Python package ray, which is not installed; `pip install ray`") from None
-    # Workers import this checkout, which is no installed package; what their own machine says of packages holds, too.
-    # Ray fills the worker's own value in.
+    # Workers import this checkout, which is not an installed package. Ray fills in the worker's own PYTHONPATH.
     environment = {"env_vars": {"PYTHONPATH": f"{Path(__file__).resolve().parents[2]}:${{PYTHONPATH}}"}}
     try:
         ray.init(
@@ -103,7 +102,7 @@ def _ray_mapper(address: str) -> Iterator[Mapper]:
         raise NoRay(f"no Ray cluster at {address!r} ({error}); start one with `ray start --head`") from None
 
     def on_cluster(function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
-        # Put once: it carries the processor, which a thousand bags share.
+        # Upload the function once: it carries the processor, which all bags share.
         shared = ray.put(function)
         waiting = [_on_one_core(ray).remote(shared, item) for item in items]
         for reference in waiting:

@@ -1,4 +1,4 @@
-"""What a model answers about each window of a data set, asked as the predictor asks: frames and question alone."""
+"""Query a model about each window of a data set as the predictor does: with only frames and question."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from training.settings import Settings
 
 @dataclass(frozen=True)
 class Answers:
-    """Answers to N windows over a closed set of A."""
+    """Answers to N windows, over a closed set of A labels."""
 
-    log_likelihoods: NDArray[np.float64]  # (N, A) of each complete answer, nats
-    generated: list[str]  # greedy, free: any text may come
-    attention: NDArray[np.float64]  # (N, V) over the visual tokens, while giving the answer that it ranks first
-    seconds: NDArray[np.float64]  # (N,) that ranking took, one window at a time, its attention read
+    log_likelihoods: NDArray[np.float64]  # (N, A) log-likelihood of each complete answer, nats
+    generated: list[str]  # greedy free generation: any text
+    attention: NDArray[np.float64]  # (N, V) attention to the visual tokens for the answer ranked first; rows sum to 1
+    seconds: NDArray[np.float64]  # (N,) time to rank each window on its own, attention included
 
 
 def rank_windows(model: Any, data: Dataset, rows: NDArray[np.int64], device: str) -> NDArray[np.float64]:
-    """(len(rows), A) log-likelihoods of the complete answers of the label set."""
+    """Return (len(rows), A) log-likelihoods of the complete answers of the label set, nats."""
     ranker = Ranker(model, data.answer_tokens)
     ranked = [ranker.rank(data.encoded(row, device)) for row in _progress(rows)]
     return np.stack([ranking.log_likelihoods for ranking in ranked])
@@ -39,7 +39,7 @@ def rank_windows(model: Any, data: Dataset, rows: NDArray[np.int64], device: str
 def generate_windows(
     model: Any, processor: Any, data: Dataset, rows: NDArray[np.int64], device: str, batch_size: int
 ) -> list[str]:
-    """The text that the model says when it may say anything, greedily, up to twice the longest label."""
+    """Return the greedily generated text for each of `rows`, at most twice as long as the longest label."""
     texts: list[str] = []
     longest = 2 * max(map(len, data.answer_tokens))
     for start in range(0, len(rows), batch_size):
@@ -51,7 +51,7 @@ def generate_windows(
 
 
 def answer_windows(model: Any, processor: Any, data: Dataset, settings: Settings, device: str) -> Answers:
-    """All that evaluation needs to know from the model, about all windows."""
+    """Rank and generate answers to all windows, and read the attention behind them."""
     model.eval()
     rows = np.arange(len(data.windows))
     layers = supervised_layers(model, settings)
@@ -60,7 +60,7 @@ def answer_windows(model: Any, processor: Any, data: Dataset, settings: Settings
     for row in _progress(rows):
         encoded = data.encoded(row, device)
         began = time.perf_counter()
-        ranking = ranker.rank(encoded)  # gives numpy: the device is done by then
+        ranking = ranker.rank(encoded)  # returns NumPy arrays, so the device has finished
         seconds.append(time.perf_counter() - began)
         assert ranking.attention is not None
         log_likelihoods.append(ranking.log_likelihoods)

@@ -1,7 +1,7 @@
-"""What labels alone tell of any moment: how often none of the answers is right, and how long an action is still away.
+"""Statistics from labels: how often no answer of the set is right, and the mean time until each action starts.
 
-Windows are cut where `leads_s` puts them, mostly just before actions; the predictor is asked at any moment. So these
-figures come from moments on a grid of their own, between the first label of a session and its last.
+Windows are cut where `leads_s` says, mostly just before actions, but the predictor answers at any moment. So these
+figures come from a regular grid of moments between the first and the last label of each session.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.track import LabelTrack
 
-GRID_S = 0.1  # far shorter than actions last
+GRID_S = 0.1  # between moments; far shorter than actions
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Moments:
     """M moments of some sessions."""
 
     answers: NDArray[np.int64]  # (M,) index of the true answer in the label set; -1 = none of them
-    to_start_s: NDArray[np.float64]  # (M,) until that action starts; NaN where there is none, or it goes on already
+    to_start_s: NDArray[np.float64]  # (M,) time until that action starts, s; NaN if there is none, or it has started
 
 
 def moments(tracks: Sequence[LabelTrack], texts: Sequence[str], task: str, horizon_s: float) -> Moments:
-    """All moments of the grid. task and horizon_s: as in training.settings."""
+    """Return the moments of the grid. texts: the label set. task, horizon_s: as in training.settings."""
     index = {text: row for row, text in enumerate(texts)}
     answers, to_start = [np.empty(0, np.int64)], [np.empty(0)]
     for track in tracks:
         starts_ns = np.asarray(track.starts_ns, dtype=np.int64)
         if len(starts_ns) < 2:
-            continue  # nothing is between one label and itself
+            continue  # there is no time between the first and the last label
         at_ns = np.arange(starts_ns[0], starts_ns[-1], round(GRID_S * 1e9))
-        if task == "future":  # empty texts are passed over, as in labels.next_label
+        if task == "future":  # skip empty texts, as labels.next_label does
             starts_ns = starts_ns[[bool(text) for text in track.texts]]
             named = np.array([index.get(text, -1) for text in track.texts if text], dtype=np.int64)
             row = np.searchsorted(starts_ns, at_ns, side="right")
@@ -50,14 +50,14 @@ def moments(tracks: Sequence[LabelTrack], texts: Sequence[str], task: str, horiz
 
 
 def other_share(found: Moments) -> float | None:
-    """Share of moments at which none of the answers is right; None without any moment."""
+    """Return the share of moments at which no answer of the set is right; None without any moment."""
     return float((found.answers < 0).mean()) if len(found.answers) else None
 
 
 def mean_time_to_start(found: Moments, answers: int) -> tuple[float, ...]:
-    """Mean time until each of `answers` actions starts, s, over the moments at which it is the right one.
+    """Return the mean time until each action starts, s, over the moments at which it is the right answer.
 
-    An action without such a moment has the mean of all; empty where no moment has a time.
+    answers: number of labels. A label without such a moment gets the mean of all; empty if no moment has a time.
     """
     timed = np.isfinite(found.to_start_s)
     if not timed.any():
@@ -68,7 +68,7 @@ def mean_time_to_start(found: Moments, answers: int) -> tuple[float, ...]:
 
 
 def time_to_start_error(found: Moments, expected_s: Sequence[float]) -> float | None:
-    """Mean absolute error of `expected_s` for the right answers, s; None where no moment has a time."""
+    """Return the mean absolute error of `expected_s` (per label) for the right answers, s; None without a time."""
     timed = np.isfinite(found.to_start_s)
     if not timed.any() or not expected_s:
         return None

@@ -1,4 +1,4 @@
-"""Scores of a checkpoint's answers, overall and by group."""
+"""Scores of a checkpoint's answers and attention, for each kind of scene and overall."""
 
 from __future__ import annotations
 
@@ -15,14 +15,16 @@ from gaze_vlm_ros.vlm.embeddings import Embed
 from training.data.dataset import Dataset
 from training.evaluation import metrics
 from training.evaluation.answers import Answers
+from training.evaluation.attention_metrics import attention_scores
 
 
 def score(
     metadata: CheckpointMetadata, data: Dataset, answers: Answers, examples: int = 0, embed: Embed | None = None
 ) -> dict[str, Any]:
-    """All figures of an evaluation, ready for JSON: of each kind of scene, and of all together.
+    """Return all figures of an evaluation: for each kind of scene, and for all of them together.
 
-    embed: sentence embeddings for the semantic score; None = it is left out.
+    Contains NumPy values and NaN; see json_ready. examples: windows of each scene to return in full.
+    embed: sentence embeddings for the semantic score; None = no such score.
     """
     scenes = np.array([data.sessions[window.session].scene for window in data.windows])
     groups = {str(scene): np.flatnonzero(scenes == scene) for scene in dict.fromkeys(scenes.tolist())}
@@ -30,10 +32,10 @@ def score(
         groups["all"] = np.arange(len(scenes))
     probabilities = metrics.probabilities(answers.log_likelihoods, metadata.temperature)
     best = probabilities.argmax(axis=1)
-    wanted = [window.answer for window in data.windows]
-    by_text = {"rouge_l": np.array(list(map(metrics.rouge_l, answers.generated, wanted)))}
+    true_answers = [window.answer for window in data.windows]
+    by_text = {"rouge_l": np.array(list(map(metrics.rouge_l, answers.generated, true_answers)))}
     if embed:
-        by_text["semantic"] = metrics.semantic_scores(answers.generated, wanted, embed)
+        by_text["semantic"] = metrics.semantic_scores(answers.generated, true_answers, embed)
     return {
         "checkpoint": metadata.model_id,
         "base_model": metadata.base_model,
@@ -71,6 +73,7 @@ def _group_scores(
     probabilities: NDArray[np.float64],
     by_text: Mapping[str, NDArray[np.float64]],
 ) -> dict[str, Any]:
+    """Return the scores of one group of windows."""
     truth = data.answer_index[rows]
     probabilities, likelihoods = probabilities[rows], answers.log_likelihoods[rows]
     session = np.array([data.windows[row].session for row in rows])
@@ -81,7 +84,7 @@ def _group_scores(
     lead_s = np.array([(data.windows[row].answer_start_ns - data.windows[row].at_ns) / 1e9 for row in rows])
     lead_bin = np.round(lead_s * 2) / 2  # half seconds
     gaze, attention = data.gaze[rows].astype(np.float64), answers.attention[rows]
-    # A fixation covers a few tokens of each frame: one in 16, and at least one a frame.
+    # A fixation covers a few tokens of each frame: one in 16, and at least one per frame.
     top = max(len(data.windows[0].frames), data.gaze.shape[1] // 16)
 
     def interval(values: NDArray[Any]) -> dict[str, float]:
@@ -100,19 +103,19 @@ def _group_scores(
             "value": metrics.class_mean_recall(first, truth), "low": recall_low, "high": recall_high,
         },
         "exact_match": interval(exact),
-        **{name: interval(values[rows]) for name, values in by_text.items()},  # of the generated answers
+        **{name: interval(values[rows]) for name, values in by_text.items()},  # for generated answers
         "negative_log_likelihood": metrics.negative_log_likelihood(likelihoods, truth, metadata.temperature),
         "calibration_error": calibration_error(probabilities.max(axis=1), first),
-        "calibration_error_before": calibration_error(untempered, first),  # as if the temperature were 1
+        "calibration_error_before": calibration_error(untempered, first),  # with temperature 1
         "reliability": {"confidence": confidence, "accuracy": accuracy, "count": count},
         "top1_by_lead": {f"{lead:.1f} s": float(first[lead_bin == lead].mean()) for lead in np.unique(lead_bin)},
         "gaze_share": float(data.has_gaze[rows].mean()),
-        "attention": {"k": top, **metrics.attention_scores(gaze, attention, top)},
+        "attention": {"k": top, **attention_scores(gaze, attention, top)},
     }  # fmt: skip
 
 
 def _example_rows(groups: Mapping[str, NDArray[np.int64]], data: Dataset, examples: int) -> list[int]:
-    """`examples` windows of each scene, evenly spread over those that have gaze: the same for every checkpoint."""
+    """Return `examples` rows of each scene, evenly spread over those with gaze: the same for every checkpoint."""
     chosen: list[int] = []
     for name, rows in groups.items():
         usable = rows[data.has_gaze[rows]]
@@ -124,6 +127,7 @@ def _example_rows(groups: Mapping[str, NDArray[np.int64]], data: Dataset, exampl
 def _example(
     row: int, metadata: CheckpointMetadata, data: Dataset, answers: Answers, probabilities: NDArray[np.float64]
 ) -> dict[str, Any]:
+    """Return one window in full, for the report."""
     window = data.windows[row]
     session = data.sessions[window.session]
     best = int(probabilities[row].argmax())
@@ -145,7 +149,7 @@ def _example(
 
 
 def table(scores: Mapping[str, Any]) -> str:
-    """The main figures as text."""
+    """Return the main figures as a text table."""
     semantic = any("semantic" in group for group in scores["groups"].values())
     title = f"{'semantic':>10}" if semantic else ""
     lines = [
@@ -166,7 +170,7 @@ def table(scores: Mapping[str, Any]) -> str:
 
 
 def json_ready(value: Any) -> Any:
-    """JSON has no NaN: None stands for it."""
+    """Return `value` with plain Python numbers and lists, and None in place of NaN, which JSON does not have."""
     if isinstance(value, Mapping):
         return {key: json_ready(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | np.ndarray):
