@@ -43,7 +43,11 @@ EQUIVALENT = ROOT / "test" / "equivalent_mutants.yaml"
 # Core modules, and the tests of their rooms.
 CORE: dict[str, tuple[str, ...]] = {
     "gaze_vlm_ros/gaze/*.py": ("test/gaze",),
-    "gaze_vlm_ros/windows/*.py": ("test/windows", "test/training/test_windows.py", "test/training/test_data.py"),
+    "gaze_vlm_ros/windows/*.py": (
+        "test/windows",
+        "test/training/data/test_split.py",
+        "test/training/data/test_data.py",
+    ),
     "gaze_vlm_ros/session/timeline.py": ("test/session",),
     "gaze_vlm_ros/vlm/attention_tap.py": ("test/vlm",),
     "gaze_vlm_ros/vlm/token_boxes.py": ("test/vlm",),
@@ -59,9 +63,9 @@ CORE: dict[str, tuple[str, ...]] = {
     "gaze_vlm_ros/prediction/status.py": ("test/prediction",),
     "gaze_vlm_ros/prediction/smoothing.py": ("test/prediction",),
     "gaze_vlm_ros/prediction/pacing.py": ("test/prediction",),
-    "training/data/gaze_targets.py": ("test/training/test_data.py", "test/training/test_arms.py"),
-    "training/data/split.py": ("test/training/test_windows.py",),
-    "training/model/loss.py": ("test/training/test_loss.py", "test/training/test_reference_differences.py"),
+    "training/data/gaze_targets.py": ("test/training/data/test_data.py", "test/training/run/test_arms.py"),
+    "training/data/split.py": ("test/training/data/test_split.py",),
+    "training/model/loss.py": ("test/training/model",),
 }
 NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}  # operators for chosen variables
 # Checkouts are copied without what is built and what no test reads.

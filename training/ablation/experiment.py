@@ -17,7 +17,7 @@ from training.ablation import tables
 from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
 from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, run_settings, runs_of
 from training.ablation.runner import SCORES, one_run, prepare_windows
-from training.ablation.simulated import simulated
+from training.ablation.simulated import simulated_sessions
 from training.ablation.worker_tasks import as_finished
 
 CONFIGURATION = "settings.json"  # the configuration, in the output folder
@@ -57,7 +57,7 @@ def run_ablation(
     out.mkdir(parents=True, exist_ok=True)
     (out / CONFIGURATION).write_text(json.dumps(yaml.safe_load(config.read_text()), indent=1) + "\n")
     if not train:
-        train, test = simulated(ablation, out, jobs)
+        train, test = simulated_sessions(ablation, out, jobs)
     bags = bag_hashes(train, test, jobs)
     finished = {run.folder for run in runs if (out / run.folder / SCORES).is_file()}
     require_same_runs(out, {folder: settings[folder] for folder in settings if folder in finished}, bags)

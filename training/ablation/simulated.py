@@ -15,7 +15,7 @@ from training.data.workers import worker_pool
 _UNFINISHED = ".part"  # folder for sessions while they are written
 
 
-def simulated(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
+def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
     """Return (bags to train on, bags to test on) of the simulated workbench, each of another person.
 
     Missing ones are written to out/bags, `jobs` at a time. Raises BadAblation if the configuration simulates nothing.

@@ -21,7 +21,7 @@ from training.model.forward import answer_losses
 from training.run.batches import training_batches
 from training.run.interrupts import note_signals
 from training.run.job import Job
-from training.run.metrics_log import metrics_log
+from training.run.metrics_log import open_metrics_log
 from training.run.optimizer import rate_factor
 from training.run.saved_state import Best, restore, save_state
 
@@ -58,7 +58,7 @@ def train(
         total=settings.steps, initial=first, desc=f"fit, gaze {settings.gaze}", unit="step", mininterval=0.5,
         disable=not accelerator.is_main_process,
     )  # fmt: skip
-    with bar, metrics_log(out, accelerator, tensorboard, first) as log:
+    with bar, open_metrics_log(out, accelerator, tensorboard, first) as log:
         for step in range(first, settings.steps):
             model.train()
             started = time.perf_counter()

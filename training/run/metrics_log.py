@@ -19,7 +19,7 @@ class NoTensorBoard(GazeVlmError):
 
 
 @contextlib.contextmanager
-def metrics_log(
+def open_metrics_log(
     out: Path, accelerator: Accelerator, tensorboard: bool, first_step: int
 ) -> Iterator[Callable[[Mapping[str, float]], None]]:
     """Yield a function that logs the figures of a step. Only the main process writes.

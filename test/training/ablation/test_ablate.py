@@ -22,7 +22,7 @@ from training.ablation import experiment, guards, plan, runner, simulated, worke
 from training.ablation.statistics import mean_over_seeds
 from training.settings import Settings, load_settings, save_settings
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -147,7 +147,7 @@ def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path,
 def test_a_simulated_session_has_the_name_of_its_bag(config: Path, tmp_path: Path) -> None:
     simulate = {"training_sessions": 1, "held_out_sessions": 0, "misleading_sessions": 0, "session_s": 2.0}
     ablation = dataclasses.replace(plan.load_ablation(config), simulate={**simulate, "tasks": ["tidy"]})
-    train, test = simulated.simulated(ablation, tmp_path, 1)
+    train, test = simulated.simulated_sessions(ablation, tmp_path, 1)
     assert (load_session(train[0]).name, test) == ("train_000", [])
     assert {path.name for path in train[0].iterdir()} == {"metadata.yaml", "train_000_0.mcap"}
     assert list((tmp_path / "bags").iterdir()) == train
