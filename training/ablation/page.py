@@ -1,9 +1,9 @@
 # ruff: noqa: E501
-"""The HTML page of an ablation."""
+"""Template of an ablation's HTML page."""
 
 import jinja2
 
-# Measures that some evaluations have: name and title.
+# Measures that only some evaluations have: name and title.
 OPTIONAL = (("rouge_l", "ROUGE-L"), ("semantic", "semantic"))
 
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
@@ -14,8 +14,8 @@ table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .2rem .
 td.n { text-align: right; } th { text-align: left; } td { white-space: nowrap; } img { max-width: 100%; } .note { color: #555; }
 </style></head><body><h1>Ablation</h1>
 <p class="note">Sessions that no fit has seen. Answers are ranked over the closed set, "exact" is free generation; nothing is
-teacher-forced, and gaze is never shown. Mean over seeds with the 95 % interval of Student's t; the difference is that of top-1
-to {{ baseline }} with the same seed, and with the same value of the sweep if it was swept.</p>
+teacher-forced, and no model sees gaze. Mean over seeds with the 95 % interval of Student's t; the difference is in top-1, to
+{{ baseline }} with the same seed, and with the same value of the sweep if the sweep contains it.</p>
 <table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
 {% for name, title in optional %}<th>{{ title }}</th>{% endfor %}
 <th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th><th>answer, ms</th></tr>

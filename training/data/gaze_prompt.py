@@ -30,7 +30,7 @@ class UnequalPrompts(GazeVlmError):
 
 
 def question(settings: Settings) -> str:
-    """Return the question without gaze, which is what a checkpoint of these settings is always asked."""
+    """Return the question without gaze, the one that a checkpoint of these settings always gets."""
     return question_with_gaze(settings, [(np.empty((0, 2)), np.empty(0))] * settings.frames, (1, 1))
 
 

@@ -39,19 +39,19 @@ def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) 
     groups = sorted(set(group_of))
     drawn = list(np.random.default_rng(settings.seed).permutation(groups))
     taken: dict[str, str] = {}
-    for part, wanted in (("test", settings.test), ("validation", settings.validation)):
-        if isinstance(wanted, float):
-            count = max(1, round(wanted * len(groups))) if wanted else 0
+    for part, selection in (("test", settings.test), ("validation", settings.validation)):
+        if isinstance(selection, float):
+            count = max(1, round(selection * len(groups))) if selection else 0
             chosen = [group for group in drawn if group not in taken][:count]
         else:
-            chosen = [group for group in groups if any(fnmatch.fnmatchcase(group, pattern) for pattern in wanted)]
-            for pattern in wanted:
+            chosen = [group for group in groups if any(fnmatch.fnmatchcase(group, pattern) for pattern in selection)]
+            for pattern in selection:
                 if not fnmatch.filter(groups, pattern):
                     known = ", ".join(groups)
-                    raise BadSplit(f"{part} asks for {settings.split_by} {pattern!r}, and there are only: {known}")
+                    raise BadSplit(f"{part} names {settings.split_by} {pattern!r}, and there are only: {known}")
         for group in chosen:
             if group in taken:
-                raise BadSplit(f"{settings.split_by} {group!r} is asked for by {taken[group]} and {part}; name it once")
+                raise BadSplit(f"{settings.split_by} {group!r} is in both {taken[group]} and {part}; name it once")
             taken[group] = part
     parts = {
         part: tuple(i for i, group in enumerate(group_of) if taken.get(group, "training") == part)

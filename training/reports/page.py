@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""The report's HTML."""
+"""Template of the report's HTML page."""
 
 import jinja2
 
@@ -44,7 +44,7 @@ answer; "generated, exact" is free greedy generation that must give the same tex
 {% for key in ("top_k_overlap", "kl", "nss", "auc") %}<td class="n">{{ "–" if a[key] is none else "%.3f"|format(a[key]) }}</td>{% endfor %}
 <td class="n">{{ "%.0f %%"|format(100 * run.evaluation.groups[group].gaze_share) }}</td></tr>
 {% endfor %}{% endfor %}</table>
-<p class="note">Gaze of held-out sessions is used here for scoring alone; the model is never shown any.</p>
+<p class="note">Gaze of held-out sessions serves only to score attention; the model never sees it.</p>
 {% for text, image in strips %}
 <figure><img alt="attention over the frames of one window" src="{{ image }}"><figcaption>{{ text }}</figcaption></figure>
 {% endfor %}

@@ -1,4 +1,4 @@
-"""Read the batches of a fit, ahead of the model if asked to."""
+"""Read the batches of a fit, optionally ahead of the model."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ def test_two_recordings_with_one_name_are_one_group() -> None:
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({"validation": ("s9",)}, "validation asks for session 's9', and there are only: s0, s1"),
-        ({"validation": ("s0",), "test": ("s*",)}, "session 's0' is asked for by test and validation"),
+        ({"validation": ("s9",)}, "validation names session 's9', and there are only: s0, s1"),
+        ({"validation": ("s0",), "test": ("s*",)}, "session 's0' is in both test and validation"),
         ({"validation": 0.5, "test": 0.5}, "no session is left to train on: 2 in all, 2 of them"),
     ],
 )
