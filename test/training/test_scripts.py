@@ -1,0 +1,56 @@
+"""The scripts only parse and print: every option arrives at the function that does the work."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from training import ablate, evaluate, fit
+from training.run.fitting import FitRequest
+
+
+def test_fit_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(fit, "fit", lambda settings, request: given.extend((settings, request)) or 130)
+    command = "--out o --set steps=7 --gaze none --resume --cache c --prepare-only --workers 3 --ray --tensorboard a b"
+    assert fit.main(command.split()) == 130
+    settings, request = given
+    assert (settings.steps, settings.gaze) == (7, "none")
+    assert request == FitRequest(["a", "b"], Path("o"), Path("c"), 3, "auto", True, True, True)
+    fit.main(["--out", "o", "a"])
+    assert given[3] == FitRequest(["a"], Path("o"))
+
+
+def test_evaluate_hands_on_every_option_and_overwrites_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given: dict[str, Any] = {}
+
+    def evaluate_checkpoint(*positional: Any, **named: Any) -> dict[str, Any]:
+        given.update(named, positional=positional)
+        return {"value": float("nan")}
+
+    monkeypatch.setattr(evaluate, "evaluate_checkpoint", evaluate_checkpoint)
+    monkeypatch.setattr(evaluate, "table", lambda scores: "the table")
+    out = tmp_path / "new" / "scores.json"
+    options = f"--json {out} --examples 5 --cache c --embedding-model e --device cpu"
+    assert evaluate.main(["run", "a", "b", *options.split()]) == 0
+    assert given == {
+        "positional": (Path("run"), ["a", "b"]), "device": "cpu", "cache": Path("c"), "examples": 5,
+        "embedding_model": "e",
+    }  # fmt: skip
+    assert out.read_text() == '{\n "value": null\n}\n'
+    assert capsys.readouterr().out == "the table\n"
+    with pytest.raises(evaluate.WillNotOverwrite, match="exists already; give another --json"):
+        evaluate.main(["run", "a", "--json", str(out)])
+
+
+def test_ablate_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(ablate, "run_ablation", lambda *positional, **named: given.update(named, positional=positional))
+    options = "--train a b --test c --jobs 3 --device cpu --limit-s 9 --cache d --keep-weights"
+    assert ablate.main(["--config", "x.yaml", "--out", "o", *options.split()]) == 0
+    assert given == {
+        "positional": (Path("x.yaml"), Path("o")), "train": [Path("a"), Path("b")], "test": [Path("c")], "jobs": 3,
+        "device": "cpu", "limit_s": 9.0, "cache": Path("d"), "keep_weights": True,
+    }  # fmt: skip
