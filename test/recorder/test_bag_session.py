@@ -62,7 +62,7 @@ def test_one_bag_from_beginning_to_end(tmp_path: Path) -> None:
     with open_bag(tmp_path / "bag") as bag:
         assert bag.totals["/words"].written == 3
         assert bag.totals["/label"].written == 1
-        assert list(bag.read("/words").log_times_ns) == [1001, 1002, 1003]
+        assert list(bag.read("/words").arrivals_ns) == [1001, 1002, 1003]
         assert (bag.metadata["session"], bag.metadata["task"]) == ("bag", "sort")
 
 
