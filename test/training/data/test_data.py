@@ -49,7 +49,7 @@ def test_windows_with_damaged_or_odd_frames_are_left_out_and_counted(
 
     monkeypatch.setattr(small_bags, "encode_jpeg", sometimes_damaged)
     bag = write_small_bag(tmp_path / "odd", 0, takes=6)
-    for _ in range(2):  # prepared anew, then from the cache
+    for _ in range(2):  # converted, then read from the cache
         data = prepared(bag, tiny, tmp_path / "cache")
         # The damaged picture is in both windows before the second take, the odd one in both before the fourth.
         assert data.dropped["with a damaged frame"] == 2
