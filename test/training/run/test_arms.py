@@ -56,7 +56,7 @@ def test_gaze_in_words_is_in_the_prompts_of_training_alone(small_bags: Path) -> 
     processor = data.gaze_prompts.processor
     points = [(np.array([[48.0, 16.0]]), np.ones(1)), (np.empty((0, 2)), np.empty(0))]
     assert question_with_gaze(settings, points, (96, 64)) == "What will the person do next? Gaze: 50 25, 00 00."
-    text = processor.tokenizer.decode(data.question_with_gaze(points)["input_ids"][0])
+    text = processor.tokenizer.decode(data.gaze_prompts(points)["input_ids"][0])
     assert "Gaze: 50 25, 00 00." in text
     assert "Gaze: 00 00, 00 00." in processor.tokenizer.decode(hidden.inputs["input_ids"][0])
 
