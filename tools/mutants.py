@@ -96,13 +96,16 @@ class Outcome:
 
 
 def core_modules(only: str) -> dict[str, tuple[str, ...]]:
-    """Each module of `CORE` whose path begins with `only`, with the tests of its room that are there."""
+    """Each module of `CORE` whose path begins with `only`, with the tests of its room."""
     found = {}
     for pattern, tests in CORE.items():
         for path in sorted(ROOT.glob(pattern)):
             module = str(path.relative_to(ROOT))
             if path.name != "__init__.py" and module.startswith(only):
-                found[module] = tuple(test for test in tests if (ROOT / test).exists())
+                found[module] = tests
+    for test in {test for tests in found.values() for test in tests}:
+        if not (ROOT / test).exists():
+            sys.exit(f"mutants: {test} of CORE is not there; name the room's tests")
     return found
 
 
