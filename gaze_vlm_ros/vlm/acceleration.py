@@ -1,4 +1,4 @@
-"""Ways to make a loaded model cheaper for inference, at a price: weights in 8 bits, a compiled vision tower."""
+"""Make a loaded model cheaper for inference, at a price: 8-bit weights, a compiled vision tower."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ QUANTIZATIONS = ("none", "int8")
 
 
 class CannotAccelerate(GazeVlmError):
-    """What it takes is not installed, or the model has nothing that it applies to."""
+    """A required package or compiler is not installed, or the model has nothing to accelerate."""
 
 
 def quantize(model: Any, how: str) -> None:
-    """Keep the weights of linear layers as int8, with a scale for each row; activations stay as they are.
+    """Store the weights of linear layers as int8 with one scale per row; activations keep their precision.
 
-    Half of bfloat16's memory for them. Answers move a little: benchmark/prediction.py prints by how much.
+    This halves their memory compared with bfloat16. Probabilities change slightly; benchmark/prediction.py prints how
+    much.
     how: one of QUANTIZATIONS. Raises CannotAccelerate.
     """
     if how not in QUANTIZATIONS:
@@ -37,12 +38,12 @@ def quantize(model: Any, how: str) -> None:
 
 
 def compile_vision(model: Any) -> None:
-    """Let torch.compile work on the layers of the vision tower, at their first call, which then takes long.
+    """Compile the layers of the vision tower with torch.compile, at their first call, which then takes long.
 
-    Not the decoder: its cache has another length at each call, and its attention is read as it runs.
+    The decoder is not compiled: its cache changes length with each call, and its attention is read while it runs.
     Raises CannotAccelerate.
     """
-    # What torch's inductor calls where there is no GPU.
+    # Without a GPU torch's inductor calls a C++ compiler.
     if next(model.parameters()).device.type == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
         raise CannotAccelerate("compile needs a C++ compiler, and there is no g++: install it, or set compile to false")
     towers = [module for name, module in model.named_modules() if name.split(".")[-1].startswith("vis")]
@@ -54,7 +55,7 @@ def compile_vision(model: Any) -> None:
 
 
 def _stacks(module: torch.nn.Module) -> list[torch.nn.ModuleList]:
-    """Lists of layers, not those inside of layers."""
+    """Return the outermost lists of layers."""
     found: list[torch.nn.ModuleList] = []
     for child in module.children():
         if isinstance(child, torch.nn.ModuleList):

@@ -1,4 +1,4 @@
-"""The prefix tree of a closed set of answers: what several answers begin with is computed once. Pure numpy."""
+"""The prefix tree of a closed set of answers: a common beginning of answers is computed once. Pure numpy."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ PROMPT = -1  # the parent of the first tokens
 
 @dataclass(frozen=True)
 class AnswerTree:
-    """N nodes, each a token that another one follows; the last token of an answer is only predicted, never read.
+    """N nodes, one per token that is followed by another; an answer's last token is predicted but never read.
 
-    An edge is a token predicted at a node: a step of one or more of the A answers.
+    An edge is a token predicted at a node, and a step of one or more of the A answers.
     """
 
     tokens: Ints  # (N,) parents before children
@@ -28,7 +28,7 @@ class AnswerTree:
 
     @classmethod
     def of(cls, answers: Sequence[Sequence[int]]) -> AnswerTree:
-        """The tree of answers (token ids, one or more each); the same answer may come twice."""
+        """Build the tree of answers (token ids, one or more each); an answer may occur twice."""
         nodes: dict[tuple[int, ...], int] = {(): PROMPT}
         edges: dict[tuple[int, int], int] = {}
         parents: list[int] = []
@@ -53,7 +53,7 @@ class AnswerTree:
         )
 
     def sees(self) -> NDArray[np.bool_]:
-        """(N, N) which nodes a node looks at: its ancestors and itself."""
+        """Return (N, N): which nodes a node sees, its ancestors and itself."""
         seen = np.eye(len(self.tokens), dtype=bool)
         for node, parent in enumerate(self.parents):
             if parent != PROMPT:
@@ -61,14 +61,14 @@ class AnswerTree:
         return seen
 
     def sums(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
-        """(A, ...) sum of the values (E, ...) of the edges of each answer."""
+        """Return (A, ...) sums of the edge values (E, ...) along each answer."""
         return np.stack([edges[list(path)].sum(axis=0) for path in self.paths])
 
 
 def split_answers(answers: Sequence[Sequence[int]], most_nodes: int) -> Iterator[list[int]]:
-    """Indices of answers, in groups whose trees have at most `most_nodes` nodes, or that hold a single answer.
+    """Yield groups of answer indices whose trees have at most `most_nodes` nodes, or that hold a single answer.
 
-    Answers that begin alike stay together as far as they can.
+    Answers with a common beginning stay together where possible.
     """
     group: list[int] = []
     prefixes: set[tuple[int, ...]] = set()

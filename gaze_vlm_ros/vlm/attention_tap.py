@@ -1,8 +1,8 @@
-"""Reads where a decoder's chosen rows look among the visual tokens, while the model goes on using SDPA or Flash.
+"""Read the attention from chosen rows of a decoder to the visual tokens, while the model keeps using SDPA or Flash.
 
-A custom attention function of transformers' AttentionInterface calls the model's own implementation, and beside it
-forms the logits of (rows x visual tokens) alone. `output_attentions=True` would force eager attention everywhere.
-Where a model has eager attention alone (Gemma 2 caps its logits, which SDPA cannot) it goes on using that.
+A custom attention function of transformers' AttentionInterface calls the model's own implementation, and also forms
+only the logits of (rows x visual tokens). `output_attentions=True` would force eager attention everywhere. A model that
+only has eager attention (Gemma 2 caps its logits, which SDPA cannot) keeps using it.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import looking_layers
 from gaze_vlm_ros.vlm.observation import encode
 
-KEYWORD = "attention_tap"  # by which a tap travels through the model's forward; checkpointed layers get it too
+KEYWORD = "attention_tap"  # keyword argument of forward that carries a tap; checkpointed layers get it too
 _PREFIX = "tapped_"
 _EAGER = "eager"
 
 
 class CannotTap(GazeVlmError):
-    """The model's attention does not pass through transformers' AttentionInterface, or not with our keyword."""
+    """The model's attention bypasses transformers' AttentionInterface, or does not pass our keyword on."""
 
 
 @dataclass
 class AttentionTap:
     """What to read in one forward pass, and what was read.
 
-    rows: (B, R) positions, among the tokens of this pass, whose attention is wanted: those that predict the answer.
+    rows: (B, R) positions, among the tokens of this pass, whose attention is read: those that predict the answer.
     visual: (B, V) or (V,) positions of the visual tokens among the keys: counted from the first token, cached ones
-        included, or from the first key of the layers that attend to pictures alone.
+        included, or from the first key of the layers that attend only to pictures.
     layers: decoder layers to read.
     """
 
@@ -50,17 +50,16 @@ class AttentionTap:
     def record(
         self, layer: int, query: Tensor, key: Tensor, scaling: float | None, mask: Tensor | None, softcap: float | None
     ) -> None:
-        """Keep what rows of query (B, H, S, D) and visual tokens of key (B, H', S, D) are.
+        """Keep the rows of query (B, H, S, D) and the visual tokens of key (B, H', S, D).
 
-        No more than that is done per layer: the rest is done for all layers at once, since on a GPU it is the number of
-        operations that costs, not their size.
+        The rest is done for all layers at once, since on a GPU the number of operations costs, not their size.
         """
         batch, heads, _, width = query.shape
         visual = self.visual.expand(batch, -1) if self.visual.ndim == 1 else self.visual
         rows = _gather(query, self.rows).unflatten(1, (key.shape[1], heads // key.shape[1]))
         keys = _gather(key, visual)
-        # Activation checkpointing runs the layer again during backward, and must find the same operations; what it
-        # makes then belongs to no loss.
+        # Activation checkpointing runs the layer again during backward and must find the same operations, but the
+        # result of that second run belongs to no loss.
         if self._attention is not None or layer in self._read:
             return
         cached = key.shape[2] - query.shape[2]
@@ -71,7 +70,7 @@ class AttentionTap:
 
     @property
     def by_layer(self) -> dict[int, Tensor]:
-        """(B, H, R, V) log softmax over the visual tokens, of each layer that was read.
+        """(B, H, R, V) log softmax over the visual tokens, for each layer that was read.
 
         Leaving all other keys out of the softmax conditions on "attention falls on a visual token". Float32, as in the
         eager implementations. A row sees only what the model's mask lets it see.
@@ -96,28 +95,28 @@ class AttentionTap:
         return self._attention
 
     def per_head(self, heads: tuple[int, ...] | None = None) -> Tensor:
-        """(B, L * H, R, V) log attention of each head of each layer, in the order of `layers`.
+        """Return (B, L * H, R, V) log attention of each head of each layer, in the order of `layers`.
 
-        heads: of each layer, these alone; None = all.
+        heads: use only these heads of each layer; None = all. Raises CannotTap where a layer was not read.
         """
         by_layer = self.by_layer
         if missing := [layer for layer in self.layers if layer not in by_layer]:
             raise CannotTap(
                 f"decoder layers {missing} gave no attention: the model has no such layers, is not prepared "
-                "(enable_tap), or does not hand keyword arguments on to its attention and cannot be led by gaze"
+                "(enable_tap), or does not pass keyword arguments on to its attention, so gaze cannot supervise it"
             )
         chosen = slice(None) if heads is None else list(heads)
         return torch.cat([by_layer[layer][:, chosen].to(self.rows.device) for layer in self.layers], dim=1)
 
     def log_attention(self, heads: tuple[int, ...] | None = None) -> Tensor:
-        """(B, R, V) log of the attention averaged over the heads (see per_head) of all layers; each row sums to one."""
+        """Return (B, R, V) log of the attention averaged over heads (see per_head) and layers; rows sum to one."""
         per_head = self.per_head(heads)
         return torch.logsumexp(per_head, dim=1) - math.log(per_head.shape[1])
 
 
 @dataclass(frozen=True)
 class _Read:
-    """Of one layer, with rotary embedding applied."""
+    """Queries and keys of one layer, with rotary embedding applied."""
 
     rows: Tensor  # (B, H', H / H', R, D) queries
     keys: Tensor  # (B, H', V, D)
@@ -127,7 +126,7 @@ class _Read:
 
 
 def enable_tap(model: Any) -> None:
-    """Let `model` take an AttentionTap as the keyword argument `attention_tap` of forward. Its outputs do not change.
+    """Make `model` accept an AttentionTap as the keyword argument `attention_tap` of forward; outputs do not change.
 
     Raises CannotTap.
     """
@@ -145,7 +144,7 @@ def enable_tap(model: Any) -> None:
 
 
 def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
-    """Prepare `model` and read `layers` once, on a grey picture: what cannot be tapped shows before work depends on it.
+    """Prepare `model` and read `layers` once on a grey picture, so that an unsuitable model fails early.
 
     Raises CannotTap.
     """
@@ -159,12 +158,12 @@ def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
         with torch.no_grad():
             model(**inputs, use_cache=False, **{KEYWORD: tap})
     except TypeError as error:
-        raise CannotTap(f"{type(model).__name__} takes no keyword for its attention ({error})") from None
+        raise CannotTap(f"{type(model).__name__} accepts no keyword for its attention ({error})") from None
     heard = sorted(tap.by_layer)
     if not heard:
         raise CannotTap(
-            f"{type(model).__name__} does not hand keyword arguments on to the attention of its decoder; its attention "
-            "cannot be read, nor led by gaze"
+            f"{type(model).__name__} does not pass keyword arguments on to the attention of its decoder; its attention "
+            "can be neither read nor supervised by gaze"
         )
     if silent := [layer for layer in layers if layer not in heard]:
         raise CannotTap(
@@ -174,7 +173,7 @@ def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
 
 
 def middle_layers(model: Any) -> tuple[int, ...]:
-    """The middle third of the decoder's layers that may look at visual tokens, at least one layer."""
+    """Return the middle third of the decoder layers that may attend to visual tokens, at least one layer."""
     layers = looking_layers(model)
     third = len(layers) // 3
     return layers[third : max(len(layers) - third, third + 1)]
@@ -207,7 +206,7 @@ def _register(base: str, name: str) -> None:
 
 
 def _eager_of(module: torch.nn.Module) -> Callable[..., Any]:
-    """Each model file of transformers has its own eager attention, by this name. Raises CannotTap."""
+    """Return the eager attention of the module's own model file in transformers. Raises CannotTap."""
     for kind in type(module).__mro__:
         if attention := getattr(sys.modules[kind.__module__], "eager_attention_forward", None):
             return attention
@@ -226,13 +225,13 @@ def _set_text_attention(model: Any, name: str) -> None:
 
 
 def _gather(states: Tensor, positions: Tensor) -> Tensor:
-    """(B, H, N, D) of states (B, H, S, D) at positions (B, N)."""
+    """Return (B, H, N, D): states (B, H, S, D) at positions (B, N)."""
     batch, heads, _, width = states.shape
     return states.gather(2, positions[:, None, :, None].expand(batch, heads, -1, width))
 
 
 def _hidden(mask: Tensor | None, rows: Tensor, visual: Tensor, cached: int) -> Tensor:
-    """(B, R, V) which visual tokens a row may not see. cached: tokens before the first of this pass."""
+    """Return (B, R, V): which visual tokens a row may not see. cached: tokens before the first one of this pass."""
     later = visual[:, None, :] > rows[:, :, None] + cached
     if mask is None:
         return later  # Flash, or SDPA's own causal flag

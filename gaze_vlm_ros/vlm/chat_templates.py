@@ -1,11 +1,11 @@
-"""Chat templates for models that were trained on one form of question and come without a template."""
+"""Chat templates for models that come without one and were trained on a single form of question."""
 
 from __future__ import annotations
 
 from typing import Any
 
 # PaliGemma (arXiv 2407.07726, section 3.1): images, question, line break, answer. Its processor writes the token that
-# begins a text behind the images, and the line break.
+# begins a text after the images, and the line break.
 PALIGEMMA = (
     "{% for message in messages %}"
     "{% for part in message['content'] %}{{ '<image>' if part['type'] == 'image' else part['text'] }}{% endfor %}"
@@ -16,6 +16,6 @@ _BY_PROCESSOR = {"PaliGemmaProcessor": PALIGEMMA}
 
 
 def give_template(processor: Any) -> None:
-    """Give `processor` the template of its model, if it has none and that is known."""
+    """Set the known template of the processor's model, where the processor has none."""
     if not getattr(processor, "chat_template", None):
         processor.chat_template = _BY_PROCESSOR.get(type(processor).__name__)

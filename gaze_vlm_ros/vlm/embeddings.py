@@ -1,6 +1,6 @@
-"""Sentence embeddings of any transformers text encoder: the mean of its last layer over the tokens, of length one.
+"""Sentence embeddings of any transformers text encoder: the mean of its last layer over tokens, normalized to length 1.
 
-As sentence-transformers' all-MiniLM-L6-v2 does it: https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
+The same as sentence-transformers' all-MiniLM-L6-v2: https://huggingface.co/sentence-transformers/all-MiniLM-L6-v2.
 """
 
 from __future__ import annotations

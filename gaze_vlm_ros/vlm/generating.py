@@ -1,4 +1,4 @@
-"""Gives an open answer: the token that is most likely, one after another, and how likely all of them were."""
+"""Generate an open answer greedily, with its likelihood and attention."""
 
 from __future__ import annotations
 
@@ -16,19 +16,22 @@ from gaze_vlm_ros.vlm.ranking import carried_on, tap_for
 
 @dataclass(frozen=True)
 class Generated:
-    """One answer."""
+    """One generated answer."""
 
-    tokens: list[int]  # its end token included
-    log_likelihood: float  # nats, of all of them, as ranking would score this answer
+    tokens: list[int]  # including the end token
+    log_likelihood: float  # nats, of all tokens, as ranking would score this answer
     ended: bool  # False = cut off at the most tokens allowed
-    attention: NDArray[np.float64] | None  # (V,) over the visual tokens while giving it; sums to one
+    attention: NDArray[np.float64] | None  # (V,) mean over the answer's tokens, over the visual tokens; sums to one
 
 
 @torch.inference_mode()
 def generate_after(
     model: Any, prompt: Prompt, ends: Collection[int], most_tokens: int, layers: tuple[int, ...] | None = None
 ) -> Generated:
-    """Greedy decoding behind a prompt that was read with the same layers, up to a token of `ends`."""
+    """Decode greedily after a prompt that was read with the same layers, up to a token of `ends`.
+
+    most_tokens: longest answer, in tokens. layers: decoder layers whose attention is read; None = no attention.
+    """
     device = prompt.log_probabilities.device
     last = torch.tensor([prompt.length - 1], device=device)[None] if prompt.positions is None else prompt.positions
     cache, log_probabilities = copied(prompt.cache), prompt.log_probabilities

@@ -1,9 +1,9 @@
 """transformers' processors, the same with and without torchvision.
 
-Image processing has a PIL variant that needs no torchvision, and gives other pixels than the torchvision one: the
-PIL variant is used everywhere, so that a model sees on the robot what it saw in training. Video processing has none,
-and a processor that wants a video processor cannot be made without it. Frames go in as images here, so the video part
-is left out.
+Image processing has a PIL variant that needs no torchvision and gives other pixels than the torchvision variant. The
+PIL variant is used everywhere, so that a model sees the same on the robot as in training. Video processing has no such
+variant, and a processor with a video processor cannot be created without torchvision. Frames are passed as images
+here, so the video part is left out.
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from typing import Any
 
 
 def images_only(processor_class: Any) -> Any:
-    """The same processor, by the same name in its saved files, without its video part.
+    """Return the processor class without its video part, under the same name in saved files.
 
-    That part's settings are kept and saved, so that plain transformers loads the folder where torchvision works.
+    The settings of the video part are kept and saved, so that plain transformers loads the folder where torchvision
+    works.
     """
 
     class ImagesOnly(processor_class):

@@ -1,4 +1,4 @@
-"""What a model takes of several frames, from what it takes of each."""
+"""Join the model inputs of single frames into those of several frames."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def join_like(whole: Any, parts: Sequence[Any]) -> Any:
-    """What `parts`, each of one frame, are together: of the structure of `whole`, which is of all frames at once."""
+    """Join `parts`, one per frame, into the structure of `whole`, which stands for all frames at once."""
     if isinstance(whole, Tensor):
         if len(parts) == 1:
             return parts[0]
@@ -20,7 +20,7 @@ def join_like(whole: Any, parts: Sequence[Any]) -> Any:
         joined = {key: join_like(value, [part[key] for part in parts]) for key, value in whole.items()}
         return type(whole)(**joined) if type(whole) is not dict else joined
     if isinstance(whole, list | tuple):
-        if len(whole) == sum(map(len, parts)):  # one entry a frame, or a picture
+        if len(whole) == sum(map(len, parts)):  # one entry per frame or picture
             return type(whole)(entry for part in parts for entry in part)
         return type(whole)(join_like(entry, [part[n] for part in parts]) for n, entry in enumerate(whole))
     return whole

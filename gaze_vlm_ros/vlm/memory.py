@@ -6,11 +6,11 @@ import gc
 
 import torch
 
-_CPU_MARKS = ("not enough memory", "can't allocate memory", "out of memory")  # of torch's RuntimeError
+_CPU_MARKS = ("not enough memory", "can't allocate memory", "out of memory")  # in the texts of torch's RuntimeError
 
 
 def out_of_memory_reason(error: BaseException) -> str:
-    """What the allocator said, in one line; empty where `error` is of another kind."""
+    """Return the allocator's message in one line; empty where `error` is of another kind."""
     if isinstance(error, torch.OutOfMemoryError):
         return str(error).split(". ")[0]
     if isinstance(error, MemoryError):

@@ -1,4 +1,4 @@
-"""From frames and a question to model inputs: the one path that trainer and predictor share."""
+"""Encode frames and a question as model inputs: the single path that trainer and predictor share."""
 
 from __future__ import annotations
 
@@ -15,46 +15,46 @@ from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_la
 
 
 class NoVisualTokens(GazeVlmError):
-    """The prompt holds no token that stands for an image."""
+    """The prompt holds no image token."""
 
 
 @dataclass(frozen=True)
 class Encoded:
     """One question about one observation, ready for the model."""
 
-    inputs: dict[str, torch.Tensor]  # as the model takes them, batch of one; ends where the answer begins
+    inputs: dict[str, torch.Tensor]  # batch of one; ends where the answer begins
     visual: torch.Tensor  # (V,) positions of the visual tokens, int64: in input_ids, or among keys, see cross_attention
 
     @property
     def length(self) -> int:
-        """Tokens of the prompt; the answer's first token is predicted by row length - 1."""
+        """Number of prompt tokens; row length - 1 predicts the answer's first token."""
         return self.inputs["input_ids"].shape[1]
 
 
 def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -> Encoded:
-    """Inputs for `question` about `frames` ((H, W, 3) uint8 RGB, oldest first), in the model's own chat template.
+    """Return inputs for `question` about `frames` ((H, W, 3) uint8 RGB, oldest first) in the model's chat template.
 
     Raises NoVisualTokens.
     """
     if not frames:
-        raise NoVisualTokens("no frames to ask about; give at least one")
+        raise NoVisualTokens("the question has no frames; give at least one")
     turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
     prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
-    images = [np.array(frame, order="C") for frame in frames]  # copies, which torch may hold without a warning
-    # Where the template writes the first token, the tokenizer must not write it a second time.
+    images = [np.array(frame, order="C") for frame in frames]  # copies: torch warns about read-only arrays
+    # Where the template writes the first token, the tokenizer must not add another.
     first = processor.tokenizer.bos_token
     options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
     inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt", **options))
-    inputs.pop("labels", None)  # PaliGemma's processor thinks of training
+    inputs.pop("labels", None)  # PaliGemma's processor adds them for training
     if keys := getattr(processor, KEYS_PER_FRAME, 0):
         return Encoded(inputs, torch.arange(keys * len(frames)))
     return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
 
 
 def count_keys(model: Any, processor: Any) -> None:
-    """Tell `processor` how many keys a frame gives, if `model` attends to pictures in layers of their own.
+    """Set on `processor` the number of keys per frame, where `model` attends to pictures in separate layers.
 
-    To be called once for every pair that is loaded.
+    Call it once for each loaded pair.
     """
     if not crossing_layers(model):
         return
@@ -75,8 +75,8 @@ def count_keys(model: Any, processor: Any) -> None:
 
 
 def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
-    """(V,) positions of the visual tokens in one prompt's (S,) token ids."""
-    # Gemma 3's processor calls by this name the token that stands for an image before it becomes many.
+    """Return (V,) positions of the visual tokens in one prompt's (S,) token ids. Raises NoVisualTokens."""
+    # Gemma 3's processor uses image_token_id for the placeholder that it expands into many tokens.
     token_id = getattr(processor.tokenizer, "image_token_id", None) or processor.image_token_id
     positions = torch.nonzero(input_ids == token_id).flatten()
     if not len(positions):
@@ -85,14 +85,14 @@ def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
 
 
 def answer_tokens(processor: Any, answer: str) -> list[int]:
-    """Token ids of `answer` as the model would write it behind the prompt, its end-of-turn token included."""
+    """Return the token ids of `answer` as the model would write it after the prompt, with its end-of-turn token."""
     turn = {"role": "user", "content": [{"type": "text", "text": "?"}]}
     reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
     prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
     whole = processor.apply_chat_template([turn, reply], tokenize=False)
     tokenizer = processor.tokenizer
-    # A template may close the turn with a line break behind the end token, which nobody needs to predict; one that
-    # writes the prompt anew when there is a reply leaves only the answer itself to go by.
+    # A template may close the turn with a line break after the end token, which need not be predicted. Where a template
+    # writes the prompt differently once there is a reply, only the answer itself can be used.
     written = whole[len(prompt) :] if whole.startswith(prompt) else answer + tokenizer.eos_token
     ids = list(tokenizer(written, add_special_tokens=False)["input_ids"])
     ends = [position for position, token in enumerate(ids) if token in end_tokens(tokenizer)]
@@ -100,7 +100,7 @@ def answer_tokens(processor: Any, answer: str) -> list[int]:
 
 
 def end_tokens(tokenizer: Any) -> set[int]:
-    """Tokens that end an assistant's turn: the tokenizer's own, and the names that chat templates give it."""
+    """Return the tokens that end an assistant's turn: the tokenizer's own, and those that chat templates use."""
     names = ("<end_of_utterance>", "<|im_end|>", "<end_of_turn>", "<|eot_id|>", "</s>")
     known = tokenizer.get_vocab()
     return {tokenizer.eos_token_id, *(known[name] for name in names if name in known)}

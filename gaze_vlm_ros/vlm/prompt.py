@@ -1,4 +1,4 @@
-"""Reads a prompt into a model's keys and values: all of it, or what is new behind what was read before."""
+"""Read a prompt into a model's keys and values: all of it, or only what follows a prefix that was read before."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.observation import Encoded
 
-# Two ways to compute the same log-probability differ by rounding alone, nats; beyond it the quicker is not trusted.
+# Largest difference, in nats, that rounding causes between two ways to compute the same log-probability. Beyond it the
+# quicker way is not trusted.
 _ROUNDING = {torch.float64: 1e-6, torch.float32: 2e-3}
 _ROUNDING_16_BIT = 0.3
 
 
 def rounding_nats(model: Any) -> float:
-    """By how much log-probabilities of `model` may differ between two ways to compute them."""
+    """Return the largest difference, in nats, that rounding causes between two ways to compute log-probabilities."""
     return _ROUNDING.get(next(model.parameters()).dtype, _ROUNDING_16_BIT)
 
 
 @dataclass(frozen=True)
 class Prefix:
-    """The beginning of a prompt, read already."""
+    """The beginning of a prompt that the model has read."""
 
     cache: Any  # keys and values of its tokens; never changed
     length: int  # tokens
@@ -39,16 +40,16 @@ class Prompt:
 
     cache: Any  # keys and values of its tokens; never changed: continue on `copied(cache)`
     length: int  # tokens
-    log_probabilities: Tensor  # (vocabulary,) float64, of the token that comes next
-    positions: Tensor | None  # (..., 1) what the model takes for the last token's position; None = its number
+    log_probabilities: Tensor  # (vocabulary,) float64, of the next token
+    positions: Tensor | None  # (..., 1) position of the last token, as the model counts; None = its index
     visual: Tensor  # (V,) positions of the visual tokens
-    carried: Mapping[str, Tensor]  # inputs with a row per token that later tokens need too: (1, 1, ...) of the last
-    attention: Tensor | None  # (V,) of the last token; None = not asked for
-    reach: Tensor | None  # (length,) the last token that a token or one before it sees; None = none sees later ones
+    carried: Mapping[str, Tensor]  # (1, 1, ...) last row of inputs with a row per token, for later tokens
+    attention: Tensor | None  # (V,) of the last token; None = not read
+    reach: Tensor | None  # (length,) last token seen by a token or one before it; None = causal
 
 
 class NotReusable(Exception):
-    """The cache of this model cannot be cut at a token."""
+    """The cache of this model cannot be cut at a token; the text says why."""
 
 
 @torch.inference_mode()
@@ -59,11 +60,11 @@ def read_prompt(
     features: Any = None,
     prefix: Prefix | None = None,
 ) -> Prompt:
-    """One forward pass over the prompt.
+    """Run one forward pass over the prompt. Raises CannotTap.
 
-    layers: decoder layers to read the attention of; None = do not. Raises CannotTap.
-    features: what the model's get_image_features is to return, in place of running the vision tower.
-    prefix: of the same prompt; only what is behind it is read.
+    layers: decoder layers whose attention is read; None = no attention.
+    features: result of the model's get_image_features, used in place of running the vision tower.
+    prefix: beginning of the same prompt; only the tokens after it are read.
     """
     device = next(model.parameters()).device
     inputs = {name: tensor.to(device) for name, tensor in encoded.inputs.items()}
@@ -84,7 +85,7 @@ def read_prompt(
         positions.append(found[..., -1:] if isinstance(found, Tensor) else None)
         reach.append(_reach(keywords.get("attention_mask"), length))
         if prefix:
-            keywords = {key: _behind(value, first, length, visual) for key, value in keywords.items()}
+            keywords = {key: _tail(value, first, length, visual) for key, value in keywords.items()}
             keywords["past_key_values"] = copied(prefix.cache)
             keywords.pop("cache_position", None)
         return forward(*arguments, **keywords)
@@ -106,7 +107,7 @@ def read_prompt(
 
 
 def prefix_of(prompt: Prompt, length: int) -> Prefix:
-    """The first `length` tokens of a prompt. Raises NotReusable."""
+    """Return the first `length` tokens of a prompt. Raises NotReusable."""
     if prompt.reach is not None and int(prompt.reach[length - 1]) >= length:
         raise NotReusable("its tokens see later ones")
     cache = copied(prompt.cache)
@@ -124,9 +125,9 @@ def prefix_of(prompt: Prompt, length: int) -> Prefix:
 
 
 def copied(cache: Any) -> Any:
-    """A cache to continue on, while the other stays as it is."""
+    """Return a copy of a cache to continue on; the original does not change."""
     copy_of = copy.copy(cache)
-    # These two grow by torch.cat, so that tensors can be shared; others may write into theirs.
+    # These two kinds grow by torch.cat, so their tensors can be shared; others may write in place.
     plain = (DynamicLayer, DynamicSlidingWindowLayer)
     copy_of.layers = [copy.copy(layer) if type(layer) in plain else copy.deepcopy(layer) for layer in copy_of.layers]
     return copy_of
@@ -134,7 +135,7 @@ def copied(cache: Any) -> Any:
 
 @contextmanager
 def replaced(owner: Any, name: str, replacement: Callable[..., Any]) -> Iterator[None]:
-    """Within, `owner.name(...)` is `replacement(the original, ...)`. May be nested."""
+    """Replace the method `owner.name(...)` by `replacement(original, ...)` within the context. May be nested."""
     original, before = getattr(owner, name), owner.__dict__.get(name)
     owner.__dict__[name] = lambda *arguments, **keywords: replacement(original, *arguments, **keywords)
     try:
@@ -148,7 +149,7 @@ def replaced(owner: Any, name: str, replacement: Callable[..., Any]) -> Iterator
 
 @contextmanager
 def image_features(model: Any, features: Any) -> Iterator[None]:
-    """Within, the model's vision tower is not run and `features` are taken for what it gives; None = it is run."""
+    """Use `features` in place of running the model's vision tower within the context; None = run the tower."""
     if features is None:
         yield
         return
@@ -157,34 +158,34 @@ def image_features(model: Any, features: Any) -> Iterator[None]:
 
 
 def vision_owner(model: Any) -> Any:
-    """The part of `model` whose get_image_features its forward calls; None where there is no such method."""
+    """Return the part of `model` whose get_image_features its forward calls; None where there is no such method."""
     owners = [module for module in model.modules() if hasattr(module, "get_image_features")]
     return owners[-1] if owners else None  # the innermost
 
 
 def _reach(mask: Any, length: int) -> Tensor | None:
-    """See Prompt.reach. mask: what the decoder is given, or a mapping of one for each kind of layer."""
+    """Return Prompt.reach. mask: the decoder's attention mask, or a mapping with one for each kind of layer."""
     masks = [
         one
         for one in (mask.values() if isinstance(mask, Mapping) else [mask])
         if isinstance(one, Tensor) and one.shape[-2:] == (length, length)
     ]
     if not masks:
-        return None  # the decoder makes its own, which is causal
+        return None  # the decoder builds its own causal mask
     seen = [(one if one.dtype == torch.bool else one >= 0).flatten(0, -3).any(dim=0) for one in masks]
     last = (torch.stack(seen).any(dim=0) * torch.arange(length, device=seen[0].device)).amax(dim=-1)
     return last.cummax(dim=0).values
 
 
-def _behind(value: Any, first: int, length: int, visual: Tensor) -> Any:
-    """Of what a decoder is given for `length` tokens, what belongs to those from `first` on.
+def _tail(value: Any, first: int, length: int, visual: Tensor) -> Any:
+    """Cut a decoder input for `length` tokens down to the tokens from `first` on.
 
-    Recognized by size: one entry a token, one a visual token, or a mask of (..., tokens, tokens).
+    Axes are recognized by size: one entry per token, one per visual token, or a mask of (..., tokens, tokens).
     """
     if isinstance(value, Mapping):
-        return {key: _behind(entry, first, length, visual) for key, entry in value.items()}
+        return {key: _tail(entry, first, length, visual) for key, entry in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(_behind(entry, first, length, visual) for entry in value)
+        return type(value)(_tail(entry, first, length, visual) for entry in value)
     if not isinstance(value, Tensor):
         return value
     if value.ndim >= 3 and value.shape[-2:] == (length, length):
@@ -192,10 +193,10 @@ def _behind(value: Any, first: int, length: int, visual: Tensor) -> Any:
     if length in value.shape:
         axis = value.shape.index(length)
         if value.ndim == 2 and not value.is_floating_point() and axis == 1 and bool((value == 1).all()):
-            return None  # a mask that hides nothing, of all tokens, cached ones included
+            return None  # a mask over all tokens, cached ones included, that hides nothing
         return value.narrow(axis, first, length - first)
     if len(visual) in value.shape:
         axis = value.shape.index(len(visual))
-        behind = int((visual >= first).sum())
-        return value.narrow(axis, len(visual) - behind, behind)
+        count = int((visual >= first).sum())
+        return value.narrow(axis, len(visual) - count, count)
     return value

@@ -1,7 +1,7 @@
-"""Reads observation after observation of a video: what the last one had in common with this one is not computed again.
+"""Read the overlapping windows of a video without computing their common part again.
 
-The vision tower runs once on each frame, however many windows show it. Keys and values of the prompt are kept up to the
-first frame that differs. Whether a model can be read so is found by comparing the first window with one pass over it.
+The vision tower runs once on each frame, however many windows show it. Keys and values of the prompt are reused up to
+the first frame that differs. A comparison with a full pass on the first window decides whether this works for a model.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Frame:
-    inputs: dict[str, Tensor]  # of a question about this frame alone
-    features: Any  # what get_image_features gives of it
+    inputs: dict[str, Tensor]  # of a question about only this frame
+    features: Any  # result of get_image_features for it
 
 
 class _Got(Exception):
-    """Ends a forward pass once the vision tower has run."""
+    """Raised to end a forward pass once the vision tower has run."""
 
 
 @dataclass
 class Stream:
-    """One question, asked about window after window of the same video. Called from one thread.
+    """One question about successive windows of the same video. Call it from one thread.
 
-    layers: decoder layers whose attention is wanted; None = none.
+    layers: decoder layers whose attention is read; None = no attention.
     """
 
     model: Any
     processor: Any
     question: str
     layers: tuple[int, ...] | None = None
-    stages: dict[str, float] = field(default_factory=dict)  # s that the last window took: preprocess, vision, language
-    _kept: dict[int, _Frame] = field(default_factory=dict)  # by name, of the last window's span
-    _whole: Encoded | None = None  # a window of this size, its texts and shapes
+    stages: dict[str, float] = field(default_factory=dict)  # s spent on the last window: preprocess, vision, language
+    _kept: dict[int, _Frame] = field(default_factory=dict)  # frames within the last window's span, by name
+    _whole: Encoded | None = None  # inputs of a window of this size, for texts and shapes
     _whole_features: Any = None
     _shape: tuple[int, ...] = ()  # frames, height, width
     _frame_starts: tuple[int, ...] = ()  # position in the prompt of each frame's first visual token
     _last: tuple[tuple[int, ...], Prompt] | None = None  # names and prompt of the last window
-    _streams: bool = False  # as was found with the first window of this size
-    _reuses: bool = True  # keys and values
+    _streams: bool = False  # found out with the first window of this size
+    _reuses: bool = True  # whether keys and values can be cut and reused
 
     @torch.inference_mode()
     def read(self, frames: Sequence[NDArray[np.uint8]], names: Sequence[int]) -> Prompt:
-        """The prompt of a window: (H, W, 3) frames, oldest first, each known by its name.
+        """Read the prompt of a window of (H, W, 3) frames, oldest first, each identified by its name.
 
-        names: ascending, as stamps are; the same name is the same frame. Raises CannotTap.
+        names: ascending, such as stamps; the same name means the same frame. Raises CannotTap.
         """
         began = time.perf_counter()
         self.stages = {}
@@ -76,7 +76,7 @@ class Stream:
         return prompt
 
     def _begin(self, frames: Sequence[NDArray[np.uint8]], names: tuple[int, ...], shape: tuple[int, ...]) -> Prompt:
-        """The first window of its size: read whole, and then streamed, to compare."""
+        """Read the first window of its size in full, then streamed, and compare both."""
         self._kept, self._last, self._shape = {}, None, shape
         began = time.perf_counter()
         encoded = encode(self.processor, frames, self.question)
@@ -92,7 +92,7 @@ class Stream:
         except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, NotReusable) as error:
             problem = " ".join(f"{type(error).__name__}: {error}".split())[:200]
         if problem:
-            _log.warning("%s reads each window anew, which takes longer (%s)", type(self.model).__name__, problem)
+            _log.warning("%s reads each window in full, which takes longer (%s)", type(self.model).__name__, problem)
             self._kept = {}
         self._streams = not problem
         return whole
@@ -107,7 +107,7 @@ class Stream:
         encoded_by = time.perf_counter()
         for name, encoded in new.items():
             self._kept[name] = _Frame(encoded.inputs, _features(self.model, encoded))
-        # Windows that follow each other show other frames of the same span by turns, so all of it is kept.
+        # Successive windows show different frames of the same span by turns, so all frames of the span are kept.
         self._kept = {name: frame for name, frame in self._kept.items() if name >= names[0]}
         parts = [self._kept[name] for name in names]
         text = self._whole.inputs["input_ids"].shape
@@ -124,7 +124,7 @@ class Stream:
         return self._language(lambda: read_prompt(self.model, whole, self.layers, features, prefix), seen)
 
     def _prefix(self, names: tuple[int, ...]) -> Any:
-        """What was read of the last window up to the first frame that this one does not have in the same place."""
+        """Return the last window's prompt up to the first frame that this window does not have in the same place."""
         if not self._reuses or self._last is None:
             return None
         before, prompt = self._last
@@ -143,7 +143,7 @@ class Stream:
 
 
 def _features(model: Any, encoded: Encoded) -> Any:
-    """What the model's own forward asks of its vision tower about these inputs; the language model is not run."""
+    """Return the vision tower's result as the model's own forward requests it; the language model is not run."""
     device = next(model.parameters()).device
 
     def run(original: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
@@ -161,7 +161,7 @@ def _features(model: Any, encoded: Encoded) -> Any:
 
 
 def _wait_for(model: Any) -> None:
-    """A GPU works on its own; what is timed must have ended."""
+    """Wait until a GPU has finished: it works asynchronously, and times are measured."""
     device = next(model.parameters()).device
     if device.type == "cuda":
         torch.cuda.synchronize(device)

@@ -1,4 +1,4 @@
-"""How each tiny model is put together: the configuration of a real architecture with small numbers in it."""
+"""Build each tiny model: the configuration of a real architecture with small sizes."""
 
 from __future__ import annotations
 
@@ -60,10 +60,10 @@ def _smolvlm(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
         pad_token_id=tokenizer.pad_token_id,
     )
     image_processor = Idefics3ImageProcessorPil(
-        # Reduced in two steps, as the real one does; twice the final side keeps thin things visible.
+        # Resized in two steps like the real one; twice the final side keeps thin objects visible.
         size={"longest_edge": max(2, _side(sizes)) * sizes.image_size},
         max_image_size={"longest_edge": sizes.image_size},
-        # One tile a frame by default: several frames matter more here than fine detail.
+        # One tile per frame by default: several frames matter more here than fine detail.
         do_image_splitting=sizes.tiles > 1,
     )
     processor = Idefics3Processor(
@@ -88,7 +88,7 @@ def _qwen_processor(processor_class: Any, video_type: str, tokenizer: Any, sizes
         patch_size=sizes.patch_size,
         merge_size=sizes.merge,
         temporal_patch_size=2,
-        # The aspect ratio is kept; about as many pixels as the square of the other architectures.
+        # Keeps the aspect ratio, with about as many pixels as the square of the other architectures.
         size={"shortest_edge": pixels // 4, "longest_edge": pixels},
     )
     template = CHAT_TEMPLATE.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>")
@@ -117,7 +117,7 @@ def _qwen_ids(tokenizer: Any) -> dict[str, int]:
 
 
 def _mrope(sizes: TinySizes) -> dict[str, Any]:
-    """Shares of time, height and width in the rotary embedding, as in the real checkpoints (1 : 1.5 : 1.5)."""
+    """Return the shares of time, height and width in the rotary embedding, 1 : 1.5 : 1.5 as in real checkpoints."""
     half = sizes.hidden // sizes.heads // 2
     time = half // 4
     height = (half - time) // 2
@@ -163,7 +163,7 @@ def _qwen3_vl(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
 
 
 def _side(sizes: TinySizes) -> int:
-    """Tiles along a side of the largest square of them."""
+    """Return the number of tiles along a side of the largest square of tiles."""
     return int(sizes.tiles**0.5)
 
 
@@ -196,7 +196,7 @@ def _internvl3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
         image_token_id=tokenizer.context_image_token_id,
         tie_word_embeddings=False,
     )
-    # Its processor always wants to cut; with one tile at most it does not.
+    # Its processor always cuts frames into tiles, unless at most one tile is allowed.
     image_processor = GotOcr2ImageProcessorPil(size=_square(sizes), crop_to_patches=True, max_patches=sizes.tiles)
     template = CHAT_TEMPLATE.replace("IMAGE", "<IMG_CONTEXT>")
     processor = images_only(InternVLProcessor)(
@@ -207,7 +207,7 @@ def _internvl3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
 
 
 def _llava_onevision(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
-    """LLaVA-OneVision: SigLIP, two linear layers, Qwen2. It cuts a single frame into tiles, and several never."""
+    """LLaVA-OneVision: SigLIP, two linear layers, Qwen2. It cuts only single frames into tiles."""
     from transformers import (
         LlavaOnevisionConfig,
         LlavaOnevisionForConditionalGeneration,
@@ -216,7 +216,8 @@ def _llava_onevision(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
     tokenizer = train_tokenizer(texts, "<image>", ["<video>"], sizes.vocabulary)
-    patch_size = sizes.patch_size * sizes.merge  # nothing is merged: as many tokens as the other architectures
+    # Patches are not merged: larger ones give as many tokens as in the other architectures.
+    patch_size = sizes.patch_size * sizes.merge
     per_side = range(1, _side(sizes) + 1)
     resolutions = [[row * sizes.image_size, column * sizes.image_size] for row in per_side for column in per_side]
     config = LlavaOnevisionConfig(
@@ -239,7 +240,7 @@ def _llava_onevision(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
 
 
 def _llava(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
-    """LLaVA 1.5: CLIP without its last layer, two linear layers, Llama. It sees the square in the frame's middle."""
+    """LLaVA 1.5: CLIP without its last layer, two linear layers, Llama. It sees the central square of the frame."""
     from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
@@ -249,7 +250,7 @@ def _llava(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
         vision_config={
             **_vision_sizes(sizes, patch_size),
             "model_type": "clip_vision_model",
-            "num_hidden_layers": sizes.vision_layers + 1,  # the last is not used
+            "num_hidden_layers": sizes.vision_layers + 1,  # the last one is not used
         },
         text_config={"model_type": "llama", **_text_sizes(sizes, tokenizer)},
         image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
@@ -267,7 +268,7 @@ def _llava(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
 
 
 def _gemma3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
-    """Gemma 3: SigLIP, average pooling, layers with and without a sliding window. It cuts no tiles by itself."""
+    """Gemma 3: SigLIP, average pooling, layers with and without a sliding window. It cuts no tiles by default."""
     from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3Processor
     from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 
@@ -293,21 +294,22 @@ def _gemma3(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     template = CHAT_TEMPLATE.replace("IMAGE", "<start_of_image>")
     processor = Gemma3Processor(image_processor, tokenizer, chat_template=template, image_seq_length=tokens)
     model = Gemma3ForConditionalGeneration(config)
-    # transformers makes it zero: a model that does not see.
+    # transformers initializes it to zero, which makes the model blind.
     torch.nn.init.normal_(model.model.multi_modal_projector.mm_input_projection_weight, std=sizes.hidden**-0.5)
     return _finish(model, tokenizer), processor
 
 
 def _paligemma2(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
-    """PaliGemma 2: SigLIP, a linear layer, Gemma 2, whose question sees itself both ways. It cuts no tiles."""
+    """PaliGemma 2: SigLIP, a linear layer, Gemma 2 with bidirectional attention over the question. No tiles."""
     from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration, PaliGemmaProcessor
     from transformers.models.siglip.image_processing_pil_siglip import SiglipImageProcessorPil
 
     tokenizer = train_tokenizer(texts, "<image>", [], sizes.vocabulary, {"image_token": "<image>"})
-    patch_size = sizes.patch_size * sizes.merge  # nothing is merged: as many tokens as the other architectures
+    # Patches are not merged: larger ones give as many tokens as in the other architectures.
+    patch_size = sizes.patch_size * sizes.merge
     image_processor = SiglipImageProcessorPil(size=_square(sizes))
     image_processor.image_seq_length = (sizes.image_size // patch_size) ** 2
-    processor = PaliGemmaProcessor(image_processor, tokenizer, chat_template=PALIGEMMA)  # it adds tokens of its own
+    processor = PaliGemmaProcessor(image_processor, tokenizer, chat_template=PALIGEMMA)  # adds special tokens
     width = sizes.hidden // sizes.heads
     config = PaliGemmaConfig(
         vision_config=_siglip(sizes, patch_size),
@@ -326,7 +328,7 @@ def _paligemma2(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
 
 
 def _mllama(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
-    """Llama 3.2 Vision: every second layer of its decoder attends to pictures alone, through a gate, as in Flamingo."""
+    """Llama 3.2 Vision: every second decoder layer attends only to pictures, through a gate, as in Flamingo."""
     from transformers import MllamaConfig, MllamaForConditionalGeneration, MllamaProcessor
     from transformers.models.mllama.image_processing_pil_mllama import MllamaImageProcessorPil
 
@@ -340,7 +342,7 @@ def _mllama(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
             "num_global_layers": 1,
             "attention_heads": sizes.heads,
             "image_size": sizes.image_size,
-            "patch_size": sizes.patch_size * sizes.merge,  # nothing is merged
+            "patch_size": sizes.patch_size * sizes.merge,  # patches are not merged
             "vision_output_dim": 2 * sizes.hidden,
             "intermediate_layers_indices": [0],
             "max_num_tiles": sizes.tiles,
@@ -357,7 +359,7 @@ def _mllama(texts: Sequence[str], sizes: TinySizes) -> tuple[Any, Any]:
     model = MllamaForConditionalGeneration(config)
     for name, weight in model.named_parameters():
         if "cross_attn" in name and name.endswith("gate"):
-            torch.nn.init.ones_(weight)  # transformers makes it zero: a model that does not see
+            torch.nn.init.ones_(weight)  # transformers initializes it to zero, which makes the model blind
     return _finish(model, tokenizer), MllamaProcessor(image_processor, tokenizer, chat_template=template)
 
 

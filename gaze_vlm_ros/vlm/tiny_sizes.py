@@ -8,7 +8,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 
 
 class UnknownTinyModel(GazeVlmError):
-    """No such architecture is built here."""
+    """No tiny model has this name or these sizes."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class TinySizes:
     hidden: int = 96  # of both towers
     heads: int = 4
     key_value_heads: int = 2  # fewer than heads: grouped-query attention, as in the real models
-    tiles: int = 1  # a frame is cut into up to so many, beside an overview, where the processor can; 1 = not cut
-    vocabulary: int = 512  # at most; byte-level BPE needs 256 for the bytes alone
+    tiles: int = 1  # most tiles per frame, besides an overview, where the processor cuts frames; 1 = not cut
+    vocabulary: int = 512  # most tokens; byte-level BPE needs 256 for the bytes
 
     def __post_init__(self) -> None:
         for size, part in (("image_size", self.patch_size * self.merge), ("hidden", 4 * self.heads)):

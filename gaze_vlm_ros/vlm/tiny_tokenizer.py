@@ -1,4 +1,4 @@
-"""Tokenizer and chat template of tiny models: byte-level BPE, trained on the texts at hand."""
+"""Tokenizer and chat template of tiny models: byte-level BPE, trained on the given texts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
 END_OF_TURN = "<end_of_utterance>"
-# One turn a line, images first: as the chat templates of the real checkpoints, without their system prompts.
+# One turn per line, images first, like the chat templates of real checkpoints but without system prompts.
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] | capitalize }}:"
     "{% for part in message['content'] %}"
@@ -26,11 +26,14 @@ def train_tokenizer(
     vocabulary: int,
     named: Mapping[str, str] | None = None,
 ) -> Any:
-    """named: special tokens that a processor asks its tokenizer for by attribute, e.g. {"boi_token": "<start>"}."""
+    """Train and return a tokenizer with at most `vocabulary` tokens.
+
+    named: special tokens that a processor reads from its tokenizer by attribute, e.g. {"boi_token": "<start>"}.
+    """
     named = dict(named or {})
     special = list(dict.fromkeys([image_token, *special, *named.values()]))
     core = Tokenizer(models.BPE())
-    # Digits one by one, as SmolLM's and Qwen's tokenizers: numbers of two digits are all equally long.
+    # Digits are single tokens, as in SmolLM's and Qwen's tokenizers, so numbers of two digits are equally long.
     digits = pre_tokenizers.Digits(individual_digits=True)
     core.pre_tokenizer = pre_tokenizers.Sequence([digits, pre_tokenizers.ByteLevel(add_prefix_space=False)])
     core.decoder = decoders.ByteLevel()
@@ -41,7 +44,7 @@ def train_tokenizer(
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    # With and without the space that stands before a word inside a sentence.
+    # With and without the space before a word inside a sentence.
     core.train_from_iterator([*texts, *(" " + text for text in texts), "User:", "Assistant:"], trainer)
     return PreTrainedTokenizerFast(
         tokenizer_object=core,

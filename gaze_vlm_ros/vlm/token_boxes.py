@@ -199,7 +199,7 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
         if crossing_layers(model):
             embeddings = keywords[STATES].flatten(0, -2)[None]
         if embeddings is None:
-            raise CannotLocate(f"{type(model).__name__} does not hand embeddings to its language model")
+            raise CannotLocate(f"{type(model).__name__} does not pass embeddings to its language model")
         captured.append(embeddings)
         raise _Reached
 

@@ -374,14 +374,14 @@ def test_one_pass_shows_what_cannot_be_tapped(tiny_name):
     model, processor = build_tiny(tiny_name, QUESTIONS, hidden=32, image_size=32)
     name, decoder, whole = type(model).__name__, model.get_decoder(), model.get_decoder().forward
     decoder.forward = lambda *given, attention_tap=None, **options: whole(*given, **options)
-    with pytest.raises(CannotTap, match=f"{name} does not hand keyword arguments on to the attention of its decoder"):
+    with pytest.raises(CannotTap, match=f"{name} does not pass keyword arguments on to the attention of its decoder"):
         require_tap(model, processor, (1, 2))
 
     def refuse(**options: Any) -> Any:
         raise TypeError(f"forward() got an unexpected keyword argument {min(options)!r}")
 
     decoder.forward = refuse
-    with pytest.raises(CannotTap, match=f"{name} takes no keyword for its attention .forward.* 'attention_"):
+    with pytest.raises(CannotTap, match=f"{name} accepts no keyword for its attention .forward.* 'attention_"):
         require_tap(model, processor, (1, 2))
 
     decoder.forward = whole

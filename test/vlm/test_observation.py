@@ -45,7 +45,7 @@ def test_visual_positions_are_those_of_the_image_token(tiny, pictures):
 
 
 def test_no_frames_is_one_clear_line(tiny):
-    with pytest.raises(NoVisualTokens, match="no frames to ask about; give at least one"):
+    with pytest.raises(NoVisualTokens, match="the question has no frames; give at least one"):
         encode(tiny[1], [], QUESTION)
 
 

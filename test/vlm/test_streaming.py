@@ -75,7 +75,7 @@ def test_a_model_that_cannot_be_read_so_is_read_whole_and_it_is_said(caplog: pyt
         stream = Stream(model, processor, QUESTION)
         for window in WINDOWS[:2]:
             stream.read([video()[n] for n in window], window)
-    assert sum("reads each window anew, which takes longer" in text for text in caplog.messages) == 1
+    assert sum("reads each window in full, which takes longer" in text for text in caplog.messages) == 1
 
 
 def test_stamps_that_come_again_after_a_clock_was_set_back_are_other_frames() -> None:

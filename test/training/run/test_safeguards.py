@@ -72,7 +72,7 @@ def test_a_model_that_cannot_be_tapped_ends_before_bags_are_converted(
 
     monkeypatch.setattr(fitting, "load_vlm", load_deaf)
     monkeypatch.setattr(fitting, "prepare", lambda *_: pytest.fail("bags were converted"))
-    with pytest.raises(CannotTap, match="does not hand keyword arguments on to the attention"):
+    with pytest.raises(CannotTap, match="does not pass keyword arguments on to the attention"):
         run("steps=1")
 
 
