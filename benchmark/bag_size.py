@@ -1,11 +1,11 @@
-"""What a camera costs in a bag, on disk and in reading: raw, JPEG, H.264 and H.265 of the same pictures, in one run.
+"""Measure what a camera costs in a bag, on disk and to read: the same pictures raw, as JPEG, H.264 and H.265.
 
 python benchmark/bag_size.py [--seconds 20] [--rate 30] [--crf 18] [--neon FOLDER]
 
-The simulated bench with gaze and labels, and the scene video of a Neon recording where there is one. Sizes are of whole
-bags. PSNR is of the pictures as a trainer reads them, against those that were coded. Times are medians over rounds in
-which all forms take turns, as ratios to JPEG: in order; at random with no picture kept, as in a recording much longer
-than what is kept; and as a trainer reads, windows of 4 frames over 3 s, 0.5 s apart.
+Pictures come from the simulated bench with gaze and labels, and from the scene video of a Neon recording if there is
+one. Sizes are of whole bags. PSNR compares the pictures that a trainer reads with those that were coded. Times are
+medians over rounds in which all forms take turns, as ratios to JPEG: in order; at random without a cache, as in a
+recording much longer than the cache; and as a trainer reads, in windows of 4 frames over 3 s, 0.5 s apart.
 """
 
 from __future__ import annotations
@@ -47,26 +47,29 @@ SHORT_OBSERVATION_S = 1.0
 
 
 def header(stamp_ns: int) -> Any:
+    """Return a message header with this stamp."""
     stamp = message_class("builtin_interfaces/msg/Time")(*split_ns(stamp_ns))
     return message_class("std_msgs/msg/Header")(stamp, "camera")
 
 
 def still(stamp_ns: int, format_: str, data: bytes) -> Any:
+    """Return a CompressedImage message."""
     return message_class(STILLS)(header(stamp_ns), format_, np.frombuffer(data, np.uint8))
 
 
 def raw(stamp_ns: int, picture: RGB) -> Any:
+    """Return an Image message, rgb8."""
     height, width, _ = picture.shape
     return message_class(RAW)(header(stamp_ns), height, width, "rgb8", 0, 3 * width, picture.ravel())
 
 
 def pictures(raw_bag: FrameStream) -> Iterator[tuple[int, RGB]]:
-    """(stamp ns, (H, W, 3)) of all."""
+    """Yield (stamp in ns, (H, W, 3)) of every picture."""
     return ((stamp_ns, raw_bag.rgb(index)) for index, stamp_ns in enumerate(raw_bag.stamps_ns.tolist()))
 
 
 def coded(raw_bag: FrameStream, encoder_name: str, rate_hz: float, crf: int) -> Iterator[tuple[int, bytes]]:
-    """As a live encoder does it: no B-frames, no delay, a keyframe each second."""
+    """Encode like a live encoder: no B-frames, no delay, a keyframe each second."""
     encoder: Any = av.CodecContext.create(encoder_name, "w")
     encoder.width, encoder.height = raw_bag.size
     encoder.pix_fmt, encoder.time_base = "yuv420p", Fraction(1, round(rate_hz))
@@ -84,7 +87,7 @@ def coded(raw_bag: FrameStream, encoder_name: str, rate_hz: float, crf: int) -> 
 
 
 def write(folder: Path, type_name: str, camera: Iterable[tuple[int, Any]], others: Path | None) -> None:
-    """A bag of these camera messages, and of everything but the camera of the bag `others`."""
+    """Write a bag of these camera messages and of all other topics of the bag `others`."""
     writer = BagWriter(folder, {"camera_topic": CAMERA})
     writer.add_topic(CAMERA, type_name)
     for stamp_ns, message in camera:
@@ -100,11 +103,12 @@ def write(folder: Path, type_name: str, camera: Iterable[tuple[int, Any]], other
 
 
 def open_stream(folder: Path, kept_bytes: int = SHARED_BYTES) -> FrameStream:
-    """Open the camera's frames with an empty cache of their own."""
+    """Open the camera's frames with a separate, empty cache."""
     return FrameStream(open_bag(folder).read(CAMERA), PictureCache(kept_bytes))
 
 
 def psnr_db(raw_bag: FrameStream, stream: FrameStream) -> float:
+    """Return the PSNR of all pictures of a stream against the raw ones, dB."""
     errors = [
         float(np.mean(np.square(np.subtract(picture, stream.rgb(index), dtype=np.float32))))
         for index, (_, picture) in enumerate(pictures(raw_bag))
@@ -114,22 +118,26 @@ def psnr_db(raw_bag: FrameStream, stream: FrameStream) -> float:
 
 
 def touch(stream: FrameStream, index: int) -> None:
-    stream.rgb(index).ravel()[::4096].sum()  # raw pictures are mapped, and read when their pages are
+    """Read a picture; raw ones are mapped into memory, so touch each page."""
+    stream.rgb(index).ravel()[::4096].sum()
 
 
 def read_in_order(stream: FrameStream) -> int:
+    """Read all pictures in order; return how many."""
     for index in range(len(stream)):
         touch(stream, index)
     return len(stream)
 
 
 def read_at_random(stream: FrameStream) -> int:
+    """Read RANDOM_READS random pictures; return how many."""
     for index in np.random.default_rng(0).integers(0, len(stream), RANDOM_READS).tolist():
         touch(stream, index)
     return RANDOM_READS
 
 
 def read_windows(stream: FrameStream) -> int:
+    """Read pictures as a trainer does, window by window; return how many."""
     span_s = float(stream.stamps_ns[-1] - stream.stamps_ns[0]) / 1e9
     observation_s = OBSERVATION_S if span_s > 2 * OBSERVATION_S else SHORT_OBSERVATION_S
     count = 0
@@ -174,7 +182,7 @@ def compare(bags: dict[str, Path]) -> None:
 def write_forms(
     folder: Path, shown: Iterable[tuple[int, RGB]], rate_hz: float, crf: int, others: Path | None, **more: Path
 ) -> dict[str, Path]:
-    """A bag of each form; those that are there already in `more`."""
+    """Write a bag of each form; return them together with `more`, bags that exist already."""
     bags = {"raw rgb8": folder / "raw", "JPEG, quality 90": folder / "jpeg"}
     write(bags["raw rgb8"], RAW, ((stamp_ns, raw(stamp_ns, picture)) for stamp_ns, picture in shown), others)
     raw_bag = FrameStream(open_bag(bags["raw rgb8"]).read(CAMERA))
@@ -197,6 +205,7 @@ def write_forms(
 
 
 def simulated(folder: Path, seconds: float, rate_hz: float, crf: int) -> None:
+    """Print the table of the simulated bench."""
     settings = BenchSettings(duration_s=seconds, frame_rate_hz=rate_hz)
     print(f"simulated bench, {settings.width}x{settings.height}, {rate_hz:g} Hz, {seconds:g} s, with gaze and labels")
     write_bag(settings, folder / "jpeg", START_NS)
@@ -205,6 +214,7 @@ def simulated(folder: Path, seconds: float, rate_hz: float, crf: int) -> None:
 
 
 def neon(folder: Path, recording: Path, crf: int) -> None:
+    """Print the table of the scene video of a Neon recording."""
     (part, *_) = read_recording(recording).video
 
     def packets() -> Iterator[tuple[int, bytes]]:
@@ -224,15 +234,16 @@ def neon(folder: Path, recording: Path, crf: int) -> None:
     stamps_ns = part.stamps_ns
     rate_hz = 1e9 / float(np.median(np.diff(stamps_ns)))
     size = FrameStream(open_bag(own).read(CAMERA)).size
-    print(f"\nNeon scene video, {size[0]}x{size[1]}, {rate_hz:.0f} Hz, {len(stamps_ns)} frames, the camera alone")
+    print(f"\nNeon scene video, {size[0]}x{size[1]}, {rate_hz:.0f} Hz, {len(stamps_ns)} frames, only the camera")
     compare(write_forms(folder, shown(), rate_hz, crf, None, **{"H.264 of the glasses": own}))
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of the simulated session (default: 20)")
-    parser.add_argument("--rate", type=float, default=30.0, help="Hz of its camera (default: 30)")
-    parser.add_argument("--crf", type=int, default=18, help="the encoders' quality, lower is better (default: 18)")
+    parser.add_argument("--seconds", type=float, default=20.0, help="length of the simulated session, s (default: 20)")
+    parser.add_argument("--rate", type=float, default=30.0, help="rate of its camera, Hz (default: 30)")
+    parser.add_argument("--crf", type=int, default=18, help="quality of the encoders, lower is better (default: 18)")
     parser.add_argument("--neon", type=Path, default=NEON, help=f"recording folder (default: {NEON})")
     arguments = parser.parse_args()
     for run in ("simulated", "neon"):

@@ -1,10 +1,10 @@
-"""What the recorder costs and loses: raw 1280x720 and JPEG 1600x1200 at several rates, with gaze at 200 Hz beside it.
+"""Measure what the recorder costs and loses: raw 1280x720 and JPEG 1600x1200 at several rates, with gaze at 200 Hz.
 
 python benchmark/recorder.py [--seconds 20] [--out FOLDER]
 
-Camera, tracker and recorder are processes of their own. Losses are counted from the bag by the publishers' sequence
-numbers; CPU and memory are the recorder's, from /proc, between its first and its last message; "MB then" is its memory
-in the second tenth of the time and in the last.
+Camera, tracker and recorder run in separate processes. Losses are counted from the publishers' sequence numbers in
+the bag. CPU and memory are those of the recorder, from /proc, between its first and its last message; "MB then" is
+its memory in the second and in the last tenth of the time.
 """
 
 from __future__ import annotations
@@ -38,23 +38,24 @@ HEADER = (
 
 
 def cpu_s(pid: int) -> float:
+    """Return the CPU time of a process, s."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mb(pid: int, which: str) -> float:
-    """Resident memory: VmRSS now, VmHWM at its peak."""
+    """Return the resident memory of a process: VmRSS = now, VmHWM = peak."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(next(line for line in status.splitlines() if line.startswith(which)).split()[1]) / 1024
 
 
 def missing(sequences: np.ndarray) -> int:
-    """Numbers between the first and the last that are not there."""
+    """Return how many numbers between the first and the last are missing."""
     return int(sequences.max() - sequences.min() + 1 - len(np.unique(sequences)))
 
 
 def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
-    """One line of the table. The bag is removed."""
+    """Measure one load, remove its bag and return a line of the table."""
     environment = private_ros_environment()
     bag = folder / f"{kind}_{rate_hz}"
     parameters = {"bag": str(bag), "camera_topic": TOPICS[kind], "wait_s": 60.0, "split_mb": 0.0}
@@ -91,7 +92,7 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
     recorder.wait()
     reading.join()
     name = f"{SIZES[kind]} {rate_hz} Hz"
-    if any(source.returncode for source in sources):  # which has said why
+    if any(source.returncode for source in sources):  # it has printed why
         shutil.rmtree(bag)
         return f"{name:<22}  nothing was measured: a source ended early"
     words = next(line for line in said_by_recorder if line.startswith("at most")).split()
@@ -115,10 +116,11 @@ def run(kind: str, rate_hz: int, seconds: float, folder: Path) -> str:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=20.0, help="of each load (default: 20)")
-    parser.add_argument("--out", type=Path, help="folder on the disk to be measured (default: a temporary one)")
-    parser.add_argument("--load", help="one load alone, e.g. raw:30")
+    parser.add_argument("--seconds", type=float, default=20.0, help="duration of each load, s (default: 20)")
+    parser.add_argument("--out", type=Path, help="folder on the disk to measure (default: a temporary one)")
+    parser.add_argument("--load", help="run only this load, e.g. raw:30")
     arguments = parser.parse_args()
     loads = LOADS
     if arguments.load:

@@ -1,17 +1,17 @@
-"""What leading attention by gaze costs in fine-tuning: time of a step and peak memory, in one run.
+"""Measure what the gaze regularizer costs in fine-tuning: time of a step and peak memory.
 
 python benchmark/regularizer.py [--model smolvlm-256m] [--tokens 1000] [--device cuda --dtype bfloat16] [--json FILE]
 
-Three ways to train the same model on the same batch, a step of each in turn, so that whatever slows the machine slows
-all of them: SDPA alone (or Flash); the same with the regularizer; and the regularizer from `output_attentions=True`,
-for which the language model computes attention eagerly. Times are medians, with the quartiles of the ratios within a
-round. Memory is the peak of a step: of allocations on CUDA, of resident memory on a CPU, where each way has a process
-of its own. Before that the KL of both regularizers is computed in float32, without training, and compared.
+Three ways to train the same model on the same batch take turns, one step each, so that a slow machine slows all of
+them: only SDPA (or Flash); the same with the regularizer; and the regularizer from `output_attentions=True`, which
+forces eager attention in the language model. Times are medians, with the quartiles of the ratios within a round.
+Memory is the peak of a step: of allocations on CUDA, of resident memory on a CPU, where each way runs in a process of
+its own. Before that, the KL of both regularizers is computed in float32, without training, and compared.
 
-The models have the architecture and sizes of the checkpoints that they are named after, and random weights: nothing is
-downloaded. On a CPU the language model alone is timed, on random embeddings, because the vision tower, whose cost is
-the same in all three, would hide the difference. It needs torch, transformers, peft, PyYAML, numpy and psutil; neither
-ROS nor anything that reads bags.
+The models have the architecture and sizes of the checkpoints that they are named after, and random weights: nothing
+is downloaded. On a CPU only the language model is timed, on random embeddings, because the vision tower, whose cost
+is the same in all three, would hide the difference. Requires torch, transformers, peft, PyYAML, numpy and psutil;
+neither ROS nor anything that reads bags.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ from training.settings import Settings
 
 PLAIN, LED, EAGER = "plain attention", "with the regularizer", "output_attentions=True"
 WAYS = (PLAIN, LED, EAGER)
-ANSWER = 8  # tokens, of an action such as "take the red mug from the shelf"
-QUESTION = 16  # tokens of text before the answer, at least
+ANSWER = 8  # tokens in an action such as "take the red mug from the shelf"
+QUESTION = 16  # least number of text tokens before the answer
 MIB = 2**20
 
 
@@ -55,10 +55,10 @@ MIB = 2**20
 
 @dataclass(frozen=True)
 class Frame:
-    """What the model takes a frame for."""
+    """Inputs and tokens of frames for one model."""
 
     tokens: int
-    image: Callable[[int], dict[str, Tensor]]  # inputs that hold so many frames
+    image: Callable[[int], dict[str, Tensor]]  # number of frames -> inputs that hold them
 
 
 def smolvlm(text: dict[str, int]) -> tuple[type, Any, Frame]:
@@ -79,7 +79,7 @@ def smolvlm(text: dict[str, int]) -> tuple[type, Any, Frame]:
 
 
 def qwen(kind: type, config: Any) -> tuple[type, Any, Frame]:
-    """Frames of 28 x 28 patches, four of which make a token."""
+    """Return frames of 28 x 28 patches, four of which make a token."""
     entries = 3 * config.vision_config.temporal_patch_size * config.vision_config.patch_size**2
 
     def image(count: int) -> dict[str, Tensor]:
@@ -149,7 +149,9 @@ MODELS: dict[str, Callable[[], tuple[type, Any, Frame]]] = {
 
 @dataclass(frozen=True)
 class Batch:
-    frames: int  # in each of the B windows
+    """Windows of one training step."""
+
+    frames: int  # number in each of the B windows
     inputs: dict[str, Tensor]
     rows: Tensor  # (B, R) positions that predict the answer
     visual: Tensor  # (B, V)
@@ -158,7 +160,7 @@ class Batch:
 
 
 class Trial:
-    """A model, its optimizer and its batch: what takes steps, in any of the ways."""
+    """A model with its optimizer and batches, which takes training steps in any of the ways."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options, self.device = options, options.device
@@ -183,7 +185,7 @@ class Trial:
         frames = (tokens - QUESTION - ANSWER) // (frame.tokens + 1)
         token_ids = torch.randint(300, 1000, size)
         place = torch.arange(frame.tokens)
-        spans = [number * (frame.tokens + 1) + 1 + place for number in range(frames)]  # a token before each
+        spans = [number * (frame.tokens + 1) + 1 + place for number in range(frames)]  # one token before each frame
         visual = torch.cat(spans).expand(self.options.batch, -1)
         token_ids.scatter_(1, visual, image_id)
         if self.options.language_only:
@@ -203,7 +205,7 @@ class Trial:
         return Batch(frames, {name: tensor.to(self.device) for name, tensor in inputs.items()}, *moved)
 
     def prepare(self) -> None:
-        """From the model as built, in float32, to one that is trained as `fit` trains it."""
+        """Turn the float32 model into one that is trained as `fit` trains it."""
         for weight in self.model.parameters():
             weight.data = weight.data.to(weights_dtype(self.settings))
         for batch in self.batches:
@@ -216,14 +218,15 @@ class Trial:
         self.optimizer = torch.optim.AdamW(trained, 1e-6)
 
     def choose(self, way: str) -> None:
+        """Prepare the model for one of the ways to train."""
         self.model.set_attn_implementation(self.options.attention)
         if way == LED:
             enable_tap(self.model)
         elif way == EAGER:
-            self.model.get_decoder().set_attn_implementation("eager")  # the vision tower needs not follow
+            self.model.get_decoder().set_attn_implementation("eager")  # the vision tower keeps its own
 
     def losses(self, way: str, batch: Batch) -> tuple[Tensor, Tensor | None]:
-        """Language loss of the answer, and KL of gaze from where its rows look."""
+        """Return the language loss of the answer, and the KL divergence of gaze from the attention of its rows."""
         tap: AttentionTap | None = None
         options: dict[str, Any] = {}
         if way == LED:
@@ -240,7 +243,7 @@ class Trial:
         return lm, gaze_regularizer(log_attention, batch.gaze)
 
     def _log_attention(self, attentions: tuple[Tensor, ...], batch: Batch) -> Tensor:
-        """The same, (B, R, V), from eager attention (B, H, S, S) of every layer."""
+        """Return log attention (B, R, V) from the eager attention (B, H, S, S) of every layer."""
         count = len(batch.rows)
         picked = []
         for layer in self.layers:
@@ -250,7 +253,7 @@ class Trial:
         return torch.cat(picked, dim=1).mean(dim=1).log()
 
     def kl(self, way: str, number: int) -> float:
-        """In nats, of batch `number`, without training."""
+        """Return the KL of batch `number` in nats, without training."""
         self.choose(way)
         with torch.inference_mode():
             _, kl = self.losses(way, self.batches[number])
@@ -258,7 +261,7 @@ class Trial:
         return kl.item()
 
     def peakedness(self, number: int) -> float:
-        """How many times uniform the strongest attention is."""
+        """Return the strongest attention as a multiple of uniform attention."""
         batch = self.batches[number]
         self.choose(LED)
         tap = AttentionTap(batch.rows, batch.visual, self.layers)
@@ -267,7 +270,7 @@ class Trial:
         return tap.log_attention().exp().max().item() * batch.visual.shape[1]
 
     def step(self, way: str, number: int) -> tuple[float, int]:
-        """(ms, peak bytes) of one training step."""
+        """Run one training step; return (ms, peak bytes)."""
         assert self.optimizer is not None
         self.choose(way)
         gc.collect()
@@ -283,6 +286,7 @@ class Trial:
         return 1e3 * took, peak[0]
 
     def facts(self, number: int) -> dict[str, int]:
+        """Return the size of the model and of batch `number`."""
         batch = self.batches[number]
         return {"parameters": self.parameters, "frames": batch.frames, "visual": batch.visual.shape[1]}
 
@@ -307,7 +311,7 @@ def _look_somewhere(model: Any) -> None:
 
 
 def serve(connection: Connection, options: argparse.Namespace) -> None:
-    """In a process of its own, do what is asked for until nothing more is."""
+    """Run requested methods of a Trial in this process until None is requested."""
     torch.set_num_threads(options.threads)
     trial = Trial(options)
     while (asked := connection.recv()) is not None:
@@ -324,16 +328,18 @@ class Remote:
         theirs.close()
 
     def ask(self, *what: Any) -> Any:
+        """Call a method of the Trial by name and return its result."""
         self.connection.send(what)
         return self.connection.recv()
 
     def end(self) -> None:
+        """End the process."""
         self.connection.send(None)
         self.process.join()
 
 
 def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """All figures, ready for JSON: one entry for each number of tokens."""
+    """Return all figures, ready for JSON, with one entry per number of tokens."""
     remotes: dict[str, Remote] = {}
     if options.device.startswith("cuda"):
         trial = Trial(options)
@@ -358,7 +364,7 @@ def measure(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def take_turns(asks: dict[str, Any], number: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Figures of each way; None where memory did not suffice."""
+    """Return the figures of each way; None where memory did not suffice."""
     times: dict[str, list[float]] = {way: [] for way in WAYS}
     memory: dict[str, list[int]] = {way: [] for way in WAYS}
     going = list(WAYS)
@@ -391,6 +397,7 @@ def take_turns(asks: dict[str, Any], number: int, options: argparse.Namespace) -
 
 
 def setup(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, for the JSON file."""
     return {
         "model": options.model, "device": device_name(options.device), "torch": torch.__version__,
         "transformers": transformers.__version__, "dtype": options.dtype, "attention": options.attention,
@@ -401,11 +408,12 @@ def setup(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def quartiles(values: list[float]) -> list[float]:
-    """Lower, median, upper."""
+    """Return lower quartile, median and upper quartile."""
     return statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
 
 
 def device_name(device: str) -> str:
+    """Return the name of the GPU or CPU."""
     if device.startswith("cuda"):
         return torch.cuda.get_device_name(device)
     names = [line.split(":", 1)[1].strip() for line in _cpu_info() if line.startswith("model name")]
@@ -418,7 +426,8 @@ def _cpu_info() -> list[str]:
 
 
 def show(result: dict[str, Any]) -> None:
-    part = "its language model alone" if result["language_only"] else "all of it"
+    """Print the tables."""
+    part = "only its language model" if result["language_only"] else "all of it"
     checkpointing = ", gradient checkpointing" if result["gradient_checkpointing"] else ""
     print(
         f"{result['model']} ({result['parameters'] / 1e6:.0f} M parameters, random; {part}), {result['train']}, "
@@ -446,10 +455,11 @@ def show(result: dict[str, Any]) -> None:
 
 
 def main() -> None:
+    """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", choices=MODELS, default="smolvlm-256m", help="(default: smolvlm-256m)")
     parser.add_argument(
-        "--tokens", type=int, nargs="+", default=[1000], help="of a window, answer included (default: 1000)"
+        "--tokens", type=int, nargs="+", default=[1000], help="tokens per window, answer included (default: 1000)"
     )
     parser.add_argument("--batch", type=int, default=1, help="windows per step (default: 1)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
@@ -457,13 +467,13 @@ def main() -> None:
     parser.add_argument("--attention", choices=("sdpa", "flash_attention_2"), default="sdpa", help="(default: sdpa)")
     parser.add_argument("--lora", action="store_true", help="train adapters on the language model, not all weights")
     parser.add_argument("--gradient-checkpointing", action="store_true", help="recompute activations")
-    parser.add_argument("--language-only", action="store_true", help="leave the vision tower out, as on a CPU")
+    parser.add_argument("--language-only", action="store_true", help="leave out the vision tower, as on a CPU")
     parser.add_argument("--rounds", type=int, help="steps of each way (default: 20 on CUDA, 5 on a CPU)")
-    parser.add_argument("--warmup", type=int, help="rounds before (default: 5 on CUDA, 1 on a CPU)")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="on a CPU (default: all cores)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument("--warmup", type=int, help="rounds before the measurement (default: 5 on CUDA, 1 on a CPU)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads (default: all cores)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to this file")
     options = parser.parse_args()
-    transformers.logging.set_verbosity_error()  # it warns of vision towers that give no attention
+    transformers.logging.set_verbosity_error()  # it warns about vision towers that return no attention
     cuda = options.device.startswith("cuda")
     if min(options.tokens) < QUESTION + ANSWER + 250:
         parser.error(f"--tokens {min(options.tokens)} leaves no place for a frame; give 300 or more")
