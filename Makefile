@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
 	@touch $@
 
 # More processes than cores, since many tests wait; tests of one file stay in one process (test/support/parallel.py).
-PARALLEL := -n auto --dist loadgroup --no-loadscope-reorder
+PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
 test: setup
 	$(BIN)/python -m pytest $(PARALLEL)

@@ -8,7 +8,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 from neon_fixtures import neon_window, synthetic  # noqa: F401  # fixtures
-from parallel import deal_out
+from parallel import order_files
 from shared_builds import build_once
 from small_bags import write_small_bag
 
@@ -26,10 +26,9 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(len(os.sched_getaffinity(0)) + 2, 8)
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if hasattr(config, "workerinput"):
-        deal_out(items, Path(__file__).parent)
+        order_files(items, Path(__file__).parent)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""How `make test` deals the tests out to several processes (pytest-xdist, --dist loadgroup)."""
+"""How `make test` deals the tests out to several processes (pytest-xdist, --dist loadfile)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ WAITING = ("demo/", "nodes/", "replay/", "examples/", "launch/")
 COMPUTING = ("training/", "vlm/", "neon/", "prediction/", "bags/", "view/", "video/", "inspection/")
 
 
-def deal_out(items: list[pytest.Item], root: Path) -> None:
-    """Order the tests, and keep the tests of a file in one process: they share what their file builds."""
+def order_files(items: list[pytest.Item], root: Path) -> None:
+    """Order the tests of a run; pytest-xdist deals them out in this order, a file to a process."""
     files: dict[str, list[pytest.Item]] = {}
     for item in items:
         files.setdefault(item.path.relative_to(root).as_posix(), []).append(item)
@@ -22,9 +22,6 @@ def deal_out(items: list[pytest.Item], root: Path) -> None:
     order = [name for pair in zip_longest(waiting, computing) for name in pair if name is not None]
     order += [name for name in files if name not in {*waiting, *computing}]
     items[:] = [item for name in order for item in files[name]]
-    for name in order:
-        for item in files[name]:
-            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def _matching(names: list[str], beginnings: tuple[str, ...]) -> list[str]:
