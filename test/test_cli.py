@@ -23,7 +23,7 @@ def gaze_vlm(*arguments: str | Path, cwd: Path | None = None, file_bytes: int | 
             resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes))
 
     return subprocess.run(
-        [COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=60, preexec_fn=limit, check=False
+        [COMMAND, *arguments], cwd=cwd, capture_output=True, text=True, timeout=200, preexec_fn=limit, check=False
     )
 
 
@@ -157,7 +157,7 @@ def test_a_reader_that_goes_away_sees_no_traceback(bag: Path) -> None:
         shell=True,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert (done.stdout, done.stderr) == ("{", "")

@@ -29,7 +29,7 @@ class Predictor:
         parameters = ["--ros-args", "-p", f"helps_with:=[{MUG}, {JAR}]"]
         self.planner = start([sys.executable, str(PLANNER), *parameters], environment)
         self.revision = 0
-        deadline_s = time.monotonic() + 60
+        deadline_s = time.monotonic() + 200
         while not self.publisher.get_subscription_count():
             assert time.monotonic() < deadline_s, "no planner came"
             time.sleep(0.02)

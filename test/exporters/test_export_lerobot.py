@@ -198,7 +198,7 @@ def test_a_full_disk_costs_one_line_and_leaves_nothing(tmp_path: Path, file_byte
     bag = write_small_bag(tmp_path / "bag", 0, takes=3)
     done = subprocess.run(
         [Path(sys.executable).with_name("gaze-vlm"), "export", "lerobot", bag, "--out", tmp_path / "out"],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=200, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes, file_bytes)),
     )  # fmt: skip
     assert done.returncode == 1

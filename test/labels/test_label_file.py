@@ -174,7 +174,7 @@ def test_processes_never_write_over_each_other(bare: Path) -> None:
     workers = [context.Process(target=_write_until_refused, args=(str(path), results)) for _ in range(3)]
     for worker in workers:
         worker.start()
-    written = sum(results.get(timeout=60) for _ in workers)
+    written = sum(results.get(timeout=200) for _ in workers)
     for worker in workers:
         worker.join()
     assert read_label_file(path).revision == 1 + written  # each write that was not refused counted

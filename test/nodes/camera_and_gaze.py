@@ -38,7 +38,7 @@ def main() -> None:
     points = "--points" in sys.argv  # normalized, from the bottom left, as another tracker's driver might
     gaze = node.create_publisher(PointStamped if points else GazeStamped, "gaze", 2000)
     label = node.create_publisher(ActionLabel, "label", 10)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     if "--wrong-type" in sys.argv:
         while time.monotonic() < deadline:
             words.publish(String(data="no picture"))

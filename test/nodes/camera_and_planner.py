@@ -74,7 +74,7 @@ def main() -> None:
 
     with open_bag(bag_path) as bag:
         shown = 0
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 200
         while not camera.get_subscription_count() and phases[0][0] != "words" and time.monotonic() < deadline:
             listen(0.05)
         for phase, seconds in phases:  # `note` reads it

@@ -20,7 +20,7 @@ def main() -> None:
     names = {"start": "start_episode", "stop": "stop_episode", "label": "add_label"}
     clients = {kind: node.create_client(service, f"recorder/{names[kind]}") for kind, service in kinds.items()}
     for client in clients.values():
-        if not client.wait_for_service(60.0):
+        if not client.wait_for_service(200.0):
             sys.exit("the recorder's services did not come")
     answers = []
     for kind, *arguments in json.loads(sys.argv[1]):
@@ -34,7 +34,7 @@ def main() -> None:
         else:
             request = AddLabel.Request(label=ActionLabel(text=arguments[0]))
         future = clients[kind].call_async(request)
-        rclpy.spin_until_future_complete(node, future, timeout_sec=60.0)
+        rclpy.spin_until_future_complete(node, future, timeout_sec=200.0)
         answer = future.result()
         answers.append([answer.success, answer.message, getattr(answer, "episode_id", "")])
     print(json.dumps(answers))

@@ -62,7 +62,7 @@ def replay(folder: Path, tmp_path: Path, *arguments: str) -> Iterator[tuple[subp
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
 
 
 def run_node(folder: Path, tmp_path: Path, heard: Heard, domain: int, *faults: str, **parameters: Any) -> Replayed:  # noqa: F811
@@ -82,7 +82,7 @@ def run_node(folder: Path, tmp_path: Path, heard: Heard, domain: int, *faults: s
             if (now := sum(len(heard.messages[topic]) for topic in TOPICS)) > heard_before:
                 heard_before, ends_s = now, time.monotonic() + quiet_s
         node.send_signal(signal.SIGINT)
-        output, errors = node.communicate(timeout=60)
+        output, errors = node.communicate(timeout=200)
     assert node.returncode == 0, errors
     assert "Traceback" not in errors
     return Replayed(folder, json.loads(log.read_text()), output, errors)

@@ -180,9 +180,9 @@ def test_the_node_publishes_them_where_asked_to(
         node = start_node(domain, address=f"127.0.0.1:{port}", streams=streams, wait_for_subscribers=wanted)
         counts = {"eyes/image_raw": 110, "eyes/image_raw/compressed": 110, "audio": len(units), "/diagnostics": 1}
         heard.wait_for(counts, node)
-        assert device.wait(timeout=60) == 0
+        assert device.wait(timeout=200) == 0
         node.send_signal(signal.SIGINT)
-        output, errors = node.communicate(timeout=60)
+        output, errors = node.communicate(timeout=200)
     assert node.returncode == 0, errors
     assert f"delivered 110 eyes, {len(units)} audio" in output
     truth = json.loads(log.read_text())

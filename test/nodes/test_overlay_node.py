@@ -14,7 +14,7 @@ from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
 
 pytest.importorskip("rclpy", reason="the node needs rclpy")
 INPUTS = ("camera/image_raw", "camera/image_raw/compressed", "next_action", "attention", "gaze")
-DEADLINE_S = 60.0  # a busy machine
+DEADLINE_S = 200.0  # a busy machine
 
 
 def nanoseconds(stamp: Any) -> int:

@@ -20,7 +20,7 @@ SOURCE = str(Path(__file__).with_name("camera_and_gaze.py"))
 CALLER = str(Path(__file__).with_name("episode_caller.py"))
 
 
-def wait_for(condition, timeout_s: float = 60.0) -> None:
+def wait_for(condition, timeout_s: float = 200.0) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

@@ -15,7 +15,7 @@ def main() -> None:
     rclpy.init()
     node = rclpy.create_node("video_camera")
     camera = node.create_publisher(CompressedVideo, "camera/video", 30)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 200
     while not camera.get_subscription_count() and time.monotonic() < deadline:
         time.sleep(0.01)
     started = time.monotonic()

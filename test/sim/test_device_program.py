@@ -13,7 +13,7 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "gaze_vlm_ros.sim.neon_device", *arguments]
-    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=CHECKOUT, capture_output=True, text=True, timeout=200)
 
 
 def test_no_recording(tmp_path: Path) -> None:

@@ -39,7 +39,7 @@ def start_node(
 ) -> subprocess.Popen[str]:
     """One of gaze_vlm_ros.nodes, its output piped; a recorder waits long, for sources that start slowly."""
     if module == "recorder":
-        parameters = {"wait_s": 60.0} | dict(parameters)
+        parameters = {"wait_s": 200.0} | dict(parameters)
     parameter_file = folder / f"{module}_{random.SystemRandom().randint(0, 1 << 30)}.yaml"
     parameter_file.write_text(yaml.safe_dump({"/**": {"ros__parameters": dict(parameters)}}))
     command = [sys.executable, "-m", f"gaze_vlm_ros.nodes.{module}", "--ros-args", "--params-file", str(parameter_file)]
@@ -59,7 +59,7 @@ def stop(process: subprocess.Popen[str]) -> None:
     """End it as Ctrl-C would: a killed one leaves locks of its domain in shared memory."""
     process.send_signal(signal.SIGINT)
     try:
-        process.communicate(timeout=60.0)
+        process.communicate(timeout=200)
     finally:
         process.kill()
         process.wait()
@@ -76,13 +76,13 @@ def remove_leftovers(environment: Mapping[str, str]) -> None:
 
 def wait_for_bytes(file: Path, size: int) -> None:
     """Until a file has grown to `size` bytes."""
-    deadline_s = time.monotonic() + 60
+    deadline_s = time.monotonic() + 200
     while not (file.exists() and file.stat().st_size > size):
-        assert time.monotonic() < deadline_s, f"{file.name} has not grown to {size} bytes in a minute"
+        assert time.monotonic() < deadline_s, f"{file.name} has not grown to {size} bytes in 200 s"
         time.sleep(0.05)
 
 
-def finish(process: subprocess.Popen[str], timeout_s: float = 60.0) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], timeout_s: float = 200.0) -> tuple[int, str]:
     """Exit code and output, once it has ended; killed if it does not."""
     try:
         output, errors = process.communicate(timeout=timeout_s)

@@ -442,7 +442,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(bag: Path, tmp_path: Path, p
     """Rerun's own file writer sometimes hangs forever instead."""
     done = subprocess.run(
         [COMMAND, "view", bag, "--save", tmp_path / place],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=200, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000)),
     )  # fmt: skip
     assert done.returncode == 1
