@@ -180,5 +180,5 @@ def test_a_saved_one_counts_its_keys_anew_and_its_other_layers_look_at_no_pictur
         NoSuchLayer, match="kl_layers holds 2, and tiny:mllama looks at pictures in decoder layers 1, 3"
     ):
         supervised_layers(again, Settings(model=NAME, kl_layers=(1, 2)))
-    with pytest.raises(NoPlaceForBlock, match=r"Mllama.* attends to pictures in decoder layers 1, 3 alone"):
+    with pytest.raises(NoPlaceForBlock, match=r"Mllama.* attends to pictures only in decoder layers 1, 3"):
         require_place(again)
