@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tools"))
 import import_graph  # noqa: E402
 
+NODE_LINES = 300
 ROS_PACKAGES = {
     "rclpy", "rcl_interfaces", "builtin_interfaces", "std_msgs", "std_srvs", "sensor_msgs", "geometry_msgs",
     "diagnostic_msgs", "lifecycle_msgs", "rosgraph_msgs", "unique_identifier_msgs", "vision_msgs", "gaze_vlm_msgs",
@@ -69,6 +70,11 @@ def test_ros_is_imported_by_nodes_only() -> None:
     assert {str(path.relative_to(ROOT)): imported(path) & ROS_PACKAGES for path in others} == {
         str(path.relative_to(ROOT)): set() for path in others
     }
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "gaze_vlm_ros" / "nodes").glob("*.py")), ids=lambda path: path.stem)
+def test_a_node_file_is_short(path: Path) -> None:
+    assert len(path.read_text().splitlines()) < NODE_LINES
 
 
 def test_no_node_needs_torch_before_a_model_loads() -> None:

@@ -23,7 +23,7 @@ _WHY = {
     LOST: "builds on a packet that is lost or damaged",
     NOT_ANNEX_B: "does not begin with a start code, expected H.264 or H.265 as Annex B",
 }
-# FFmpeg's H.265 decoder skips slices that it cannot read and shows the rest, unless it is told to fail. Its H.264
+# FFmpeg's H.265 decoder skips slices that it cannot read and shows the rest, unless it is set to fail. Its H.264
 # decoder reports by is_corrupt what it has concealed, and with "explode" would refuse whole pictures for remarks (SEI)
 # that some cameras write wrongly.
 _DECODER_OPTIONS = {H264: {}, HEVC: {"err_detect": "explode"}}

@@ -91,7 +91,7 @@ def test_gaze_lies_where_the_recording_has_it_on_the_right_frames(replay: Replay
     session, recording = load_session(replay.out / "bag"), read_recording(RECORDING)
     np.testing.assert_array_equal(require_gaze(session).xy, recording.gaze.xy_px.astype(float))
     difference_px = replay.summary["check"]["gaze_on_frames"]["difference_px"]
-    # Of all frames the fastest gaze, over the time that frame and sample may be apart.
+    # Bound: the fastest gaze of all frames, over the time that frame and sample may be apart.
     speed_px_ms = np.linalg.norm(np.diff(recording.gaze.xy_px, axis=0), axis=1) / (
         np.diff(recording.gaze.stamps_ns) / 1e6
     )

@@ -90,7 +90,7 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert page.count("data:image/png;base64,") >= 4
     assert not re.search(r"(src|href)=\"https?:", page)
 
-    # A second run begins anew in its own folder, and leaves others' alone.
+    # A second run starts over in its own folder, and does not touch those of others.
     with pytest.raises(NotOurs, match="no demo wrote it"):
         run_workbench(tmp_path, 3, tmp_path / "demo.yaml")
 

@@ -116,7 +116,7 @@ def test_the_right_answer_must_come_and_stay() -> None:
 
 
 def test_an_ok_answer_is_right_if_its_action_begins_within_the_horizon() -> None:
-    """Of those at 1 to 8 s; that at 9 s says something about times which nobody recorded."""
+    """Actions at 1 to 8 s count; the one at 9 s says something about times which nobody recorded."""
     figures = score(messages(SAID), ACTIONS, 2.0, 9 * 10**9)
     assert figures["precision"] == {
         "value": pytest.approx(4 / 7), "answers": 7, "nothing_began": 3, "coverage": pytest.approx(7 / 8), "unknown": 1,

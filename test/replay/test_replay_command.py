@@ -139,9 +139,9 @@ def test_an_end_is_told_in_the_processes_own_words(tmp_path: Path) -> None:
         child.wait(10.0)
         return end_of(child, "; see there")
 
-    told = ended("raise SystemExit('predictor: error: no such checkpoint')")
-    assert isinstance(told, PredictorEnded)
-    assert str(told) == "no such checkpoint"
+    error = ended("raise SystemExit('predictor: error: no such checkpoint')")
+    assert isinstance(error, PredictorEnded)
+    assert str(error) == "no such checkpoint"
     died = ended("import os; print('camera: x', flush=True); os._exit(7)")
     assert isinstance(died, Died)
     assert str(died) == "the predictor died (exit code 7), its last line: camera: x; see there"

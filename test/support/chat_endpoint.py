@@ -1,4 +1,4 @@
-"""A real HTTP server on this machine that answers as an OpenAI-compatible one does, or misbehaves as it is told."""
+"""A real HTTP server on this machine that answers as an OpenAI-compatible one does, or misbehaves on request."""
 
 from __future__ import annotations
 

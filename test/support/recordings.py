@@ -136,13 +136,13 @@ def write_ego4d(root: Path, frames: int = 150, gaze_s: float = 4.9) -> Path:
     rows = [[0, t, t, 10583.0, 1.0, x, y, *[""] * 16] for t, x, y in [*EGO4D_SAMPLE, *later]]
     write_csv(root / "gaze" / f"{UID}.csv", EGO4D_GAZE_COLUMNS, rows)
     (root / "annotations").mkdir()
-    told = [
+    narrations = [
         (3.5, "#C C picks a cup from the table."), (3.9, "#O A man X walks"), (4.0, "#C C opens #unsure"),
         (4.2, "#C C pours the tea"), (4.2, "#C C pours the tea"),
     ]  # fmt: skip
     narrations = [
         {"timestamp_sec": t, "timestamp_frame": round(t * 30), "_unmapped_timestamp_sec": t, "narration_text": text,
-         "annotation_uid": "a"} for t, text in told
+         "annotation_uid": "a"} for t, text in narrations
     ]  # fmt: skip
     passes = {
         "status": "complete",
