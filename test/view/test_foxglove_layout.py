@@ -22,7 +22,8 @@ def published() -> dict[str, str]:
     """Type by topic, with the namespace left out, of all nodes that infer.launch.py starts."""
     nodes = re.findall(r'executable="(\w+)"', (ROOT / "launch" / "infer.launch.py").read_text())
     assert nodes
-    text = "".join((ROOT / "gaze_vlm_ros" / "nodes" / f"{node}.py").read_text() for node in nodes)
+    files = [path for node in nodes for path in (ROOT / "gaze_vlm_ros" / "nodes").glob(f"{node}*.py")]
+    text = "".join(path.read_text() for path in files)
     found = re.findall(r'create_publisher\(\s*([A-Z]\w+),\s*"/?([\w/]+)"', text)
     return {f"/{topic}": f"{PACKAGES[kind]}/msg/{kind}" for kind, topic in found}
 
