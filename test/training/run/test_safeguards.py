@@ -161,7 +161,7 @@ def test_a_fit_that_is_killed_goes_on_to_the_very_same_weights(
     small_bags: Path, small_settings: list[str], tmp_path: Path
 ) -> None:
     bags = [str(small_bags / name) for name in FIRST_THREE]
-    values = sets("steps=24", "check_every=3", "train=lora", "lora_dropout=0.1", "lora_rank=2", "device=cpu")
+    values = sets("steps=9", "check_every=3", "train=lora", "lora_dropout=0.1", "lora_rank=2", "device=cpu")
     command = [sys.executable, fit.__file__, *small_settings, *values, "--cache", str(tmp_path / "cache")]
     whole, cut = tmp_path / "whole", tmp_path / "cut"
     environment = os.environ | {"OMP_NUM_THREADS": "1"}  # more only wait for each other on so small a model
