@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student_t
+from scipy.special import stdtrit
 
 from training.ablation.plan import Run
 
@@ -58,7 +58,7 @@ def mean_over_seeds(values: Sequence[float]) -> Mean:
     known = np.array([value for value in values if np.isfinite(value)])
     if len(known) < 2:
         return Mean(float(known.mean()) if len(known) else float("nan"), float("nan"), len(known))
-    half = student_t.ppf(0.975, len(known) - 1) * known.std(ddof=1) / np.sqrt(len(known))
+    half = stdtrit(len(known) - 1, 0.975) * known.std(ddof=1) / np.sqrt(len(known))
     return Mean(float(known.mean()), float(half), len(known))
 
 

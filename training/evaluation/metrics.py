@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -72,7 +72,8 @@ def selective_threshold(
         threshold = ranked[(low + high) // 2 - 1]
         taken = confidences >= threshold  # ties included
         right, count = int(hits[taken].sum()), int(taken.sum())
-        if right and beta.ppf(risk_each, right, count - right + 1) >= precision:
+        # A quantile of the beta distribution: the lower Clopper-Pearson bound.
+        if right and betaincinv(right, count - right + 1, risk_each) >= precision:
             found = (float(threshold), count / len(ranked))
             low = count + 1
         else:
