@@ -107,3 +107,11 @@ def test_small_frames_are_not_enlarged():
 def test_the_limits_of_trust_are_those_of_the_paper() -> None:
     """arXiv 2510.21356: a point within 20 px, a frame of which at most 0.6 disagrees."""
     assert (FlowSettings().max_disagreement_px, FlowSettings().max_bad_share) == (20.0, 0.6)
+
+
+@pytest.mark.parametrize("shift", [(48, 0), (0, -48)])
+def test_what_has_left_the_image_does_not_count_against_the_match(shift: tuple[int, int]) -> None:
+    """The part in view matches by 0.89 to 0.91; with the part that has left, which nothing shows, by 0.76 to 0.79."""
+    matrix = np.array([[1.0, 0, shift[0]], [0, 1, shift[1]]])
+    _, trusted = carry(POINTS, texture(), warped(texture(), matrix), FlowSettings(min_match=0.84))
+    assert trusted.any()
