@@ -86,7 +86,11 @@ def test_metadata_is_what_rosbag2_writes(bag_folder: Path) -> None:
     assert information["relative_file_paths"] == ["session_1_0.mcap"]
     topic = information["topics_with_message_count"][0]["topic_metadata"]
     assert topic["type_description_hash"] == describe_type(GAZE).type_hash
-    assert topic["offered_qos_profiles"][0]["reliability"] == "reliable"
+    offered = topic["offered_qos_profiles"][0]
+    assert {key: offered[key] for key in ("history", "depth", "reliability", "durability", "liveliness")} == {
+        "history": "keep_last", "depth": 10, "reliability": "reliable", "durability": "volatile",
+        "liveliness": "automatic",
+    }  # fmt: skip
 
 
 def test_type_hash_is_that_of_the_built_messages() -> None:
@@ -190,13 +194,18 @@ def test_a_split_bag_is_read_as_one(tmp_path: Path, split: Split) -> None:
     writer.close()
     files = sorted(folder.glob("*.mcap"), key=lambda path: int(path.stem.rpartition("_")[2]))
     assert len(files) >= 3
+    # A file ends with the first flush past max_bytes, or with the last message within max_s.
+    sizes = [path.stat().st_size for path in files[:-1]]
+    assert all(split.max_bytes <= size < split.max_bytes + 150_000 for size in sizes) or split.max_s
     with open_bag(folder) as bag:
         assert [int(message.data[2000:]) for message in bag.read("/noise").messages()] == list(range(400))
         assert bag.totals["/noise"] == TopicTotals(400, 400, 0)
         assert bag.metadata["person"] == "ada"
     described = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert described["relative_file_paths"] == [path.name for path in files]
-    assert sum(file["message_count"] for file in described["files"]) == described["message_count"] == 400
+    counts = [file["message_count"] for file in described["files"]]
+    assert sum(counts) == described["message_count"] == 400
+    assert counts == [100] * 4 or split.max_bytes
     with AnyReader([folder]) as reader:
         assert sum(1 for _ in reader.messages()) == 400
     # Each file but the last is a bag by itself, with the metadata: what is closed survives whatever comes later.
