@@ -79,7 +79,7 @@ def train(
             last = step + 1 == settings.steps
             checked = last or (step + 1) % settings.check_every == 0
             if len(job.parts.validation) and checked:
-                row["validation_lm"], row["validation_kl"] = check(model, job)
+                row |= check(model, job)
                 if settings.keep == "best" and row["validation_lm"] < best.loss:
                     best = Best(row["validation_lm"], step, _copy(weights, accelerator))
             log(row)
@@ -106,8 +106,7 @@ def _backward(
     """
     settings, accelerator = job.settings, job.accelerator
     parts = [next(batches) for _ in range(settings.accumulate)]
-    tokens = [int((part.answer_tokens != IGNORED).sum()) for part in parts]
-    with_gaze = [int(part.gaze.any(dim=1).sum()) for part in parts]
+    tokens, with_gaze = zip(*map(_counts, parts), strict=True)
     counts = torch.tensor([sum(tokens), sum(with_gaze)], dtype=torch.float64, device=job.device)
     all_tokens, all_with_gaze = accelerator.reduce(counts, reduction="sum").clamp(min=1).tolist()
     sums = torch.zeros(3, dtype=torch.float64)
@@ -124,26 +123,37 @@ def _backward(
     return lm_sum, kl_sum, stop > 0
 
 
-@torch.no_grad()
-def check(model: Any, job: Job) -> tuple[float, float]:
-    """Return mean language loss and mean KL over at most CHECKED_WINDOWS validation windows, of all processes."""
+def check(model: Any, job: Job) -> dict[str, float]:
+    """Return validation_lm and validation_kl over at most CHECKED_WINDOWS validation windows, of all processes.
+
+    validation_lm is the mean over answer tokens, validation_kl over windows with gaze, and absent if none has: as in
+    training, and whatever the batch size.
+    """
     model.eval()
     settings, accelerator = job.settings, job.accelerator
     validation = job.parts.validation
     rows = validation[np.unique(np.linspace(0, len(validation) - 1, CHECKED_WINDOWS).round().astype(int))]
     starts = list(range(0, len(rows), settings.batch_size))
     rounds = -(-len(starts) // accelerator.num_processes)
-    sums = torch.zeros(2, dtype=torch.float64)
+    sums = torch.zeros(4, dtype=torch.float64)  # language loss, tokens, KL, windows with gaze
     for index in range(rounds):
         number = index * accelerator.num_processes + accelerator.process_index
         # A sharded model needs every process in every pass; a process without a batch repeats the first one.
         start = starts[number] if number < len(starts) else starts[0]
         batch = job.data.batch(rows[start : start + settings.batch_size], job.device)
-        lm, kl = answer_losses(model, batch, settings, with_attention=True)
+        with torch.no_grad():
+            lm, kl = answer_losses(model, batch, settings, with_attention=True)
         if number < len(starts):
-            sums += torch.tensor([lm.item(), kl.item()], dtype=torch.float64) * batch.size
-    lm_sum, kl_sum = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
-    return lm_sum / len(rows), kl_sum / len(rows)
+            tokens, with_gaze = _counts(batch)
+            sums += torch.tensor([lm.item() * tokens, tokens, kl.item() * with_gaze, with_gaze], dtype=torch.float64)
+    lm_sum, tokens, kl_sum, with_gaze = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
+    losses = {"validation_lm": lm_sum / tokens}
+    return losses | {"validation_kl": kl_sum / with_gaze} if with_gaze else losses
+
+
+def _counts(batch: Batch) -> tuple[int, int]:
+    """Return the answer tokens of a batch, and its windows with gaze: what the two losses are means over."""
+    return int((batch.answer_tokens != IGNORED).sum()), int(batch.gaze.any(dim=1).sum())
 
 
 def _copy(weights: Mapping[str, torch.Tensor], accelerator: Accelerator) -> dict[str, torch.Tensor]:
