@@ -8,7 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.storage.settings_file import load_settings_file, save_settings_file, settings_from_values
-from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, require_above_zero, require_not_negative
+from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, tiny_sizes
+from gaze_vlm_ros.windows.settings import (
+    BadSettings,
+    WindowSettings,
+    require_above_zero,
+    require_not_negative,
+    require_share,
+)
 
 SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run of an ablation
 
@@ -98,8 +105,13 @@ class Settings(WindowSettings):
             raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
         above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
         require_above_zero(self, above_zero.split())
-        at_least_zero = "kl_weight kl_warmup weight_decay warmup minimum_rate gaze_error windows loader_workers"
-        require_not_negative(self, at_least_zero.split())
+        require_not_negative(self, "kl_weight weight_decay gaze_error windows loader_workers seed lora_alpha".split())
+        require_share(self, "kl_until kl_warmup warmup minimum_rate lora_dropout".split())
+        if self.model.startswith("tiny:"):
+            try:
+                tiny_sizes(self.model_options)
+            except UnknownTinyModel as error:
+                raise BadSettings(f"setting model_options of {self.model}: {error}") from None
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         for name in ("validation", "test"):

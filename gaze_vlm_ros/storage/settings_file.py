@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping, Sequence
@@ -127,8 +128,10 @@ def _converted(kind: Any, value: Any, name: str, source: str, error: type[GazeVl
             if _same_shape(option, value):
                 return _converted(option, value, name, source, error)
     elif _same_shape(kind, value):
-        if kind is float:
+        if kind is float and math.isfinite(float(value)):
             return float(value)
+        if kind is float:
+            raise error(f"{source}: setting {name} is {value!r}, expected a finite number")
         if origin in (tuple, list):
             item = parts[0]
             entries = (_converted(item, entry, f"{name}[{i}]", source, error) for i, entry in enumerate(value))

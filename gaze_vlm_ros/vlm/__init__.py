@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.vlm.ranking import Ranker, Ranking, rank
     from gaze_vlm_ros.vlm.streaming import Stream
     from gaze_vlm_ros.vlm.tiny import build_tiny
-    from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel
+    from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel, tiny_sizes
     from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
 else:
     __getattr__, __dir__ = lazy_face(
@@ -52,7 +52,7 @@ else:
             "gaze_vlm_ros.vlm.ranking": ["Ranker", "Ranking", "rank"],
             "gaze_vlm_ros.vlm.streaming": ["Stream"],
             "gaze_vlm_ros.vlm.tiny": ["build_tiny"],
-            "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel"],
+            "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel", "tiny_sizes"],
             "gaze_vlm_ros.vlm.token_boxes": ["CannotLocate", "TokenBoxes", "visual_tokens"],
         },
     )
@@ -100,6 +100,7 @@ __all__ = [
     "rank",
     "read_prompt",
     "require_tap",
+    "tiny_sizes",
     "visual_tokens",
     "with_answers",
     "without_secrets",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
 
@@ -27,8 +29,26 @@ class TinySizes:
     vocabulary: int = 512  # most tokens; byte-level BPE needs 256 for the bytes
 
     def __post_init__(self) -> None:
-        for size, part in (("image_size", self.patch_size * self.merge), ("hidden", 4 * self.heads)):
-            if getattr(self, size) % part or getattr(self, size) <= 0:
+        for name in self.__dataclass_fields__:
+            value, least = getattr(self, name), 257 if name == "vocabulary" else 1
+            if type(value) is not int or value < least:
+                raise UnknownTinyModel(f"{name} of a tiny model is {value!r}, expected a whole number from {least} on")
+        multiples = {
+            "image_size": self.patch_size * self.merge, "hidden": 4 * self.heads, "heads": self.key_value_heads,
+        }  # fmt: skip
+        for size, part in multiples.items():
+            if getattr(self, size) % part:
                 raise UnknownTinyModel(
                     f"{size} of a tiny model is {getattr(self, size)}, expected a multiple of {part}"
                 )
+
+
+def tiny_sizes(options: Mapping[str, Any]) -> TinySizes:
+    """Return sizes with some of them changed. Raises UnknownTinyModel for a name that is none, and a value out of range.
+
+    options: name -> value.
+    """
+    if unknown := [str(name) for name in options if name not in TinySizes.__dataclass_fields__]:
+        known = ", ".join(TinySizes.__dataclass_fields__)
+        raise UnknownTinyModel(f"no size of a tiny model is called {', '.join(unknown)}; there are {known}")
+    return TinySizes(**options)

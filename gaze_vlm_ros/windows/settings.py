@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,8 @@ class WindowSettings:
         if self.task not in ("future", "current"):
             raise BadSettings(f"setting task is {self.task!r}, expected one of future, current")
         require_above_zero(self, ["horizon_s", "observation_s", "frames", "gaze_window_s"])
-        require_not_negative(self, ["stride_s", "gaze_min_confidence"])
+        require_not_negative(self, ["stride_s"])
+        require_share(self, ["gaze_min_confidence"])
         if self.task == "future" and any(not 0 < lead <= self.horizon_s for lead in self.leads_s):
             raise BadSettings(f"setting leads_s is {list(self.leads_s)}, expected above 0 to {self.horizon_s}")
         if not self.stride_s and (self.task == "current" or not self.leads_s):
@@ -66,17 +68,24 @@ class WindowSettings:
 
 
 def require_above_zero(settings: WindowSettings, names: Iterable[str]) -> None:
-    """Raise BadSettings unless each of these numbers is above 0."""
+    """Raise BadSettings unless each of these numbers is finite and above 0."""
     for name in names:
-        if getattr(settings, name) <= 0:
+        if not 0 < getattr(settings, name) < math.inf:
             raise BadSettings(f"setting {name} is {getattr(settings, name)}, expected a number above 0")
 
 
 def require_not_negative(settings: WindowSettings, names: Iterable[str]) -> None:
-    """Raise BadSettings unless each of these numbers is 0 or more."""
+    """Raise BadSettings unless each of these numbers is finite, and 0 or more."""
     for name in names:
-        if getattr(settings, name) < 0:
+        if not 0 <= getattr(settings, name) < math.inf:
             raise BadSettings(f"setting {name} is {getattr(settings, name)}, expected 0 or more")
+
+
+def require_share(settings: WindowSettings, names: Iterable[str]) -> None:
+    """Raise BadSettings unless each of these numbers is from 0 to 1."""
+    for name in names:
+        if not 0 <= getattr(settings, name) <= 1:
+            raise BadSettings(f"setting {name} is {getattr(settings, name)}, expected a share from 0 to 1")
 
 
 def load_window_settings(path: Path | None) -> WindowSettings:

@@ -40,12 +40,32 @@ def test_overrides_win_and_take_their_fields_type(tmp_path: Path) -> None:
         ("task=current", "set it, e.g. to 0.5"),
         ("validation=1.5", "expected a share from 0"),
         ("validation=some", "expected a number or a list of texts"),
+        ("warmup=100", "setting warmup is 100.0, expected a share from 0 to 1"),
+        ("kl_warmup=2", "setting kl_warmup is 2.0, expected a share from 0 to 1"),
+        ("gaze_min_confidence=60", "setting gaze_min_confidence is 60.0, expected a share from 0 to 1"),
+        ("kl_weight=.nan", "setting kl_weight is nan, expected a finite number"),
+        ("learning_rate=.inf", "setting learning_rate is inf, expected a finite number"),
+        ("leads_s=[.nan]", r"setting leads_s\[0\] is nan, expected a finite number"),
+        ("seed=-1", "setting seed is -1, expected 0 or more"),
+        (
+            "model_options={hidden:32}",
+            "model_options of tiny:smolvlm: no size of a tiny model is called hidden:32; there",
+        ),
+        ("model_options={hidden: many}", "hidden of a tiny model is 'many', expected a whole number from 1 on"),
+        ("model_options={text_layers: 0}", "text_layers of a tiny model is 0, expected a whole number from 1 on"),
+        ("model_options={heads: 3, hidden: 24}", "heads of a tiny model is 3, expected a multiple of 2"),
     ],
 )
 def test_bad_overrides_are_one_line(override: str, line: str) -> None:
     with pytest.raises(BadSettings, match=line) as caught:
         load_settings(None, [override])
     assert "\n" not in str(caught.value)
+
+
+def test_numbers_that_are_none_are_refused_by_whoever_makes_settings() -> None:
+    for name in ("kl_weight", "learning_rate", "warmup", "stride_s", "gaze_error"):
+        with pytest.raises(BadSettings, match=f"setting {name} is nan, expected"):
+            Settings(**{name: float("nan")})
 
 
 def test_bad_files_are_one_line(tmp_path: Path) -> None:

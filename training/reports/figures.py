@@ -72,7 +72,10 @@ def training_curves(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> byte
             alpha=0.7,
         )
         panels[1].plot(
-            [row["step"] for row in checks], [row.get("validation_kl", float("nan")) for row in checks], color=colour, linewidth=2
+            [row["step"] for row in checks],
+            [row.get("validation_kl", float("nan")) for row in checks],
+            color=colour,
+            linewidth=2,
         )
         panels[2].plot(steps, [row["kl_weight"] for row in rows if "lm" in row], color=colour, linewidth=1.5)
     for axes, title in zip(panels, titles, strict=True):
