@@ -105,8 +105,10 @@ class Settings(WindowSettings):
             raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
         above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
         require_above_zero(self, above_zero.split())
-        require_not_negative(self, "kl_weight weight_decay gaze_error windows loader_workers seed lora_alpha".split())
-        require_share(self, "kl_until kl_warmup warmup minimum_rate lora_dropout".split())
+        require_not_negative(
+            self, ["kl_weight", "weight_decay", "gaze_error", "windows", "loader_workers", "seed", "lora_alpha"]
+        )
+        require_share(self, ["kl_until", "kl_warmup", "warmup", "minimum_rate", "lora_dropout"])
         if self.model.startswith("tiny:"):
             try:
                 tiny_sizes(self.model_options)

@@ -44,10 +44,7 @@ class TinySizes:
 
 
 def tiny_sizes(options: Mapping[str, Any]) -> TinySizes:
-    """Return sizes with some of them changed. Raises UnknownTinyModel for a name that is none, and a value out of range.
-
-    options: name -> value.
-    """
+    """Return the default sizes with some changed, name -> value. Raises UnknownTinyModel for a bad name or value."""
     if unknown := [str(name) for name in options if name not in TinySizes.__dataclass_fields__]:
         known = ", ".join(TinySizes.__dataclass_fields__)
         raise UnknownTinyModel(f"no size of a tiny model is called {', '.join(unknown)}; there are {known}")

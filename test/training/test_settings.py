@@ -49,7 +49,7 @@ def test_overrides_win_and_take_their_fields_type(tmp_path: Path) -> None:
         ("seed=-1", "setting seed is -1, expected 0 or more"),
         (
             "model_options={hidden:32}",
-            "model_options of tiny:smolvlm: no size of a tiny model is called hidden:32; there",
+            "of tiny:smolvlm: no size of a tiny model is called hidden:32; there are",
         ),
         ("model_options={hidden: many}", "hidden of a tiny model is 'many', expected a whole number from 1 on"),
         ("model_options={text_layers: 0}", "text_layers of a tiny model is 0, expected a whole number from 1 on"),
