@@ -29,7 +29,8 @@ from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.neon.recording import read_recording
-from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, simulate, write_bag
+from gaze_vlm_ros.sim.bench_session import FrameEvent, simulate, write_bag
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.video.frame_selection import pick_frames
 from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import RGB, encode_jpeg

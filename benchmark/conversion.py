@@ -31,7 +31,8 @@ from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.labels.label_set import collect_labels
-from gaze_vlm_ros.sim.bench_session import BenchSettings, vocabulary, write_bag
+from gaze_vlm_ros.sim.bench_session import vocabulary, write_bag
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from training.data import conversion

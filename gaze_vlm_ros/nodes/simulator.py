@@ -30,13 +30,13 @@ from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.sim.bench_session import (
     FIELD_OF_VIEW_DEG,
     FRAME_ID,
-    BenchSettings,
     Event,
     FrameEvent,
     GazeEvent,
     LabelEvent,
     simulate,
 )
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.video.images import encode_jpeg
 
 LATE_S = 0.5  # a larger delay is reported: the machine is too slow for `speed`

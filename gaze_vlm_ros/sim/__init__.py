@@ -7,38 +7,41 @@ from gaze_vlm_ros.faces import lazy_face
 if TYPE_CHECKING:
     from gaze_vlm_ros.sim.bench_renderer import BenchRenderer
     from gaze_vlm_ros.sim.bench_session import (
-        BadBenchSettings,
-        BenchSettings,
         Event,
         FrameEvent,
         GazeEvent,
         LabelEvent,
         Truth,
         simulate,
+        truth_track,
         vocabulary,
         write_bag,
     )
+    from gaze_vlm_ros.sim.bench_settings import BadBenchSettings, BenchSettings
+    from gaze_vlm_ros.sim.truth import Actions, TruthTrack
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
             "gaze_vlm_ros.sim.bench_renderer": ["BenchRenderer"],
             "gaze_vlm_ros.sim.bench_session": [
-                "BadBenchSettings",
-                "BenchSettings",
                 "Event",
                 "FrameEvent",
                 "GazeEvent",
                 "LabelEvent",
                 "Truth",
                 "simulate",
+                "truth_track",
                 "vocabulary",
                 "write_bag",
             ],
+            "gaze_vlm_ros.sim.bench_settings": ["BadBenchSettings", "BenchSettings"],
+            "gaze_vlm_ros.sim.truth": ["Actions", "TruthTrack"],
         },
     )
 
 __all__ = [
+    "Actions",
     "BadBenchSettings",
     "BenchRenderer",
     "BenchSettings",
@@ -47,7 +50,9 @@ __all__ = [
     "GazeEvent",
     "LabelEvent",
     "Truth",
+    "TruthTrack",
     "simulate",
+    "truth_track",
     "vocabulary",
     "write_bag",
 ]

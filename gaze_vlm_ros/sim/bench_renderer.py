@@ -11,27 +11,30 @@ from gaze_vlm_ros.sim.bench_scene import (
     MARGIN,
     OBJECT_SIZE,
     OBJECTS,
-    SHOULDER,
     SIGN,
     VIEW_WIDTH,
     WALL_HEIGHT,
     Colour,
+    Floats,
     Habits,
     Look,
     Slot,
+    View,
 )
 from gaze_vlm_ros.sim.bench_sprites import CLUTTER, blend, object_sprite, sprite
 
-Floats = NDArray[np.float64]
 Image = NDArray[np.uint8]
+BENCH_1_VIEW = View()
 _SUBPIXEL_BITS = 4  # OpenCV draws with coordinates of 1/16 px: without them a slow hand would jump from px to px
 
 
 class BenchRenderer:
     """Renders one session's bench at one size. Static layers are cached; only what moves is drawn for each frame."""
 
-    def __init__(self, size: tuple[int, int], look: Look, habits: Habits, clutter: list[Slot]) -> None:
-        self._size = size
+    def __init__(
+        self, size: tuple[int, int], look: Look, habits: Habits, clutter: list[Slot], view: View = BENCH_1_VIEW
+    ) -> None:
+        self._size, self._view = size, view
         self._scale = size[0] / VIEW_WIDTH  # px per unit
         self._look, self._habits = look, habits
         self._room = self._draw_room(clutter)
@@ -126,7 +129,7 @@ class BenchRenderer:
 
     def _draw_arm(self, frame: Image, carried: int | None, hand: Floats, grip: float, head: Floats) -> None:
         tip = self.world_to_image(hand, head)
-        shoulder = self.world_to_image(SHOULDER, head)
+        shoulder = self.world_to_image(np.array(self._view.shoulder), head)
         along = (tip - shoulder) / max(float(np.linalg.norm(tip - shoulder)), 1e-6)
         across = np.array([-along[1], along[0]])
         unit = self._scale

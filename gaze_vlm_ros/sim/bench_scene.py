@@ -12,7 +12,7 @@ VIEW_WIDTH = 640.0  # units that the camera sees across
 MARGIN = 160.0  # units of world around the view on each side: as far as the head can turn
 
 Colour = tuple[int, int, int]  # RGB
-Point = NDArray[np.float64]  # (2,) units, x right, y down, origin at the top left of the view straight ahead
+Floats = NDArray[np.float64]  # places are (..., 2) units: x right, y down, from the top left of the view ahead
 
 
 class BenchObject(NamedTuple):
@@ -110,3 +110,10 @@ def habits(person: str) -> Habits:
         head_gain=float(rng.uniform(0.15, 0.3)),
         tremor=float(rng.uniform(1.0, 2.5)),
     )
+
+
+@dataclass(frozen=True)
+class View:
+    """How one session is seen: what differs between cameras and seats. The defaults are those of bench 1."""
+
+    shoulder: tuple[float, float] = (float(SHOULDER[0]), float(SHOULDER[1]))  # where the arm comes from

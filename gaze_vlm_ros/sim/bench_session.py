@@ -14,11 +14,12 @@ from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
-from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.sim import bench1
 from gaze_vlm_ros.sim.bench_renderer import BenchRenderer
-from gaze_vlm_ros.sim.bench_scene import GRASP, OBJECT_SIZE, OBJECTS, VERB, Slot, habits, look, slots
-from gaze_vlm_ros.sim.bench_sprites import CLUTTER
-from gaze_vlm_ros.sim.person import BLINK, Eyes, Take, hand_at, plan, watch
+from gaze_vlm_ros.sim.bench_scene import OBJECT_SIZE, OBJECTS, VERB, Slot
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
+from gaze_vlm_ros.sim.person import BLINK
+from gaze_vlm_ros.sim.truth import Actions, Eyes, Script, TruthTrack
 from gaze_vlm_ros.video.images import encode_jpeg
 
 FRAME_ID = "head_camera_optical_frame"
@@ -26,48 +27,19 @@ WORN_NO, WORN_YES = 1, 2  # gaze_vlm_msgs/GazeStamped
 FIELD_OF_VIEW_DEG = 80.0  # across the image: turns tracker errors in degrees into px
 
 
-class BadBenchSettings(GazeVlmError):
-    """A simulated session that cannot be."""
-
-
-@dataclass(frozen=True)
-class BenchSettings:
-    """Everything that a session depends on: the same settings give the same frames and events."""
-
-    seed: int = 0
-    person: str = "p0"  # looks and habits; any name
-    task: str = "tidy"  # tidy, sort or assemble: bends which object is taken next
-    scene: str = "workbench"  # misleading: the sign never shows the colour of the next object
-    duration_s: float = 60.0
-    width: int = 640  # px
-    height: int = 480
-    frame_rate_hz: float = 10.0  # a person's reach takes more than a second: enough to see it, and cheap to train on
-    gaze_rate_hz: float = 200.0  # Neon's
-    hint_reliability: float = 0.5  # share of takes that the sign's colour foretells, in scene workbench
-    gaze_accuracy_deg: float = 0.8  # constant error of a session; Neon's is 1.3 to 1.8 uncalibrated
-    gaze_precision_deg: float = 0.25  # noise of single samples
-    dropped_share: float = 0.005  # of gaze samples, lost on the way
-    not_worn_rate_hz: float = 1 / 120  # glasses pushed up, for a second or two
-
-    def __post_init__(self) -> None:
-        for name in ("duration_s", "width", "height", "frame_rate_hz", "gaze_rate_hz"):
-            if not getattr(self, name) > 0:
-                raise BadBenchSettings(f"{name} is {getattr(self, name)}, expected more than 0")
-        if not 0 <= self.hint_reliability <= 1:
-            raise BadBenchSettings(f"hint_reliability is {self.hint_reliability}, expected 0 to 1")
-
-
 @dataclass(frozen=True)
 class Truth:
     """What the simulation knows of one frame. In px of the frame."""
 
-    target: int  # index into OBJECTS of the next object to be taken (or the one just being carried)
-    contact_s: float  # when it is taken
+    target: int  # index into OBJECTS of the next object to be taken (or the one just being carried); -1: none
+    contact_s: float  # when it is taken; inf: none is
     target_box: tuple[float, float, float, float]  # x0, y0, x1, y1 of that object
     object_centres: NDArray[np.float64]  # (objects, 2)
     hand: NDArray[np.float64]  # (2,) the fingertips
     gaze: NDArray[np.float64]  # (2,) where the person really looks
     hint: int  # index into OBJECTS of the sign's colour
+    doing: int  # index into OBJECTS of what is being moved; -1: nothing
+    hand_seen: bool  # the fingertips are in the picture, and not behind something
 
 
 @dataclass(frozen=True)
@@ -113,36 +85,44 @@ def _text(index: int) -> str:
     return f"{VERB} the {OBJECTS[index].name}"
 
 
+def script_of(settings: BenchSettings) -> Script:
+    """Return what happens in a session, before anything is drawn. Raises UnknownTask."""
+    return bench1.script(settings)
+
+
+def frame_times_s(settings: BenchSettings) -> NDArray[np.float64]:
+    """Return when the camera takes each frame, s."""
+    return np.arange(int(settings.duration_s * settings.frame_rate_hz)) / settings.frame_rate_hz
+
+
+def truth_track(settings: BenchSettings, times_s: NDArray[np.float64] | None = None) -> TruthTrack:
+    """Return what is true in a session at each moment, by default at each frame, without drawing any.
+
+    times_s: (T,) ascending, below the session's duration. Raises UnknownTask.
+    """
+    return script_of(settings).truth_at(frame_times_s(settings) if times_s is None else times_s)
+
+
 def simulate(settings: BenchSettings) -> Iterator[Event]:
     """Yield all events of a session, ordered by time from 0 on. Frames are drawn when the iterator reaches them."""
-    world = np.random.default_rng([settings.seed, 1])
-    person = habits(settings.person)
-    places = slots(world)
-    order = world.permutation(len(places))
-    clutter = [places[i] for i in order[: len(CLUTTER)]]
-    free = [places[i] for i in order[len(CLUTTER) :]]
-    start, takes = plan(
-        np.random.default_rng([settings.seed, 2]), free, person, settings.task, settings.scene,
-        settings.hint_reliability, settings.duration_s,
-    )  # fmt: skip
-    eyes = watch(np.random.default_rng([settings.seed, 3]), takes, start, person, settings.duration_s)
-    renderer = BenchRenderer((settings.width, settings.height), look(world), person, clutter)
+    script = script_of(settings)
+    renderer = BenchRenderer((settings.width, settings.height), script.look, script.habits, script.clutter, script.view)
     streams = (
-        _labels(takes, settings),
-        _gaze(eyes, renderer, settings),
-        _frames(start, takes, eyes, renderer, settings),
+        _labels(script.actions, settings),
+        _gaze(script.eyes, renderer, settings),
+        _frames(script.truth_at(frame_times_s(settings)), renderer, settings),
     )
     # A label that starts with a frame comes before it, as do gaze samples.
     return heapq.merge(*streams, key=lambda event: event.t_ns)
 
 
-def _labels(takes: list[Take], settings: BenchSettings) -> Iterator[LabelEvent]:
+def _labels(actions: Actions, settings: BenchSettings) -> Iterator[LabelEvent]:
     yield LabelEvent(0, "", "", "")
-    for take in takes:
-        if take.contact_s < settings.duration_s:
-            yield LabelEvent(round(take.contact_s * 1e9), _text(take.target), VERB, OBJECTS[take.target].name)
-        if take.down_s < settings.duration_s:
-            yield LabelEvent(round(take.down_s * 1e9), "", "", "")
+    for start_s, end_s, target in zip(actions.starts_s, actions.ends_s, actions.targets.tolist(), strict=True):
+        if start_s < settings.duration_s:
+            yield LabelEvent(round(start_s * 1e9), _text(target), VERB, OBJECTS[target].name)
+        if end_s < settings.duration_s:
+            yield LabelEvent(round(end_s * 1e9), "", "", "")
 
 
 def _gaze(eyes: Eyes, renderer: BenchRenderer, settings: BenchSettings) -> Iterator[GazeEvent]:
@@ -173,38 +153,30 @@ def _gaze(eyes: Eyes, renderer: BenchRenderer, settings: BenchSettings) -> Itera
         yield GazeEvent(round(time_s * 1e9), float(x), float(y), float(confidence), worn, state)
 
 
-def _frames(
-    start: list[Slot], takes: list[Take], eyes: Eyes, renderer: BenchRenderer, settings: BenchSettings
-) -> Iterator[FrameEvent]:
-    side_px = OBJECT_SIZE * settings.width / 640
-    standing = list(start)
-    put_down = 0
-    for number in range(int(settings.duration_s * settings.frame_rate_hz)):
-        time_s = number / settings.frame_rate_hz
-        while put_down < len(takes) and takes[put_down].down_s <= time_s:
-            standing[takes[put_down].target] = takes[put_down].destination
-            put_down += 1
-        hand, grip, carrying = hand_at(takes, time_s)
-        take = next(take for take in takes if take.home_s > time_s)
-        gaze, _, head = eyes.at(time_s)
-        shown: list[Slot | None] = list(standing)
-        carried = None
-        if carrying is not None:
-            carried = carrying.target
-            shown[carried] = None
-        rgb = renderer.render(shown, carried, take.hint, hand, grip, head)
-        places = np.array([hand - GRASP if slot is None else slot.at for slot in shown])
-        centres = renderer.world_to_image(places, head)
-        x, y = centres[take.target]
-        half = side_px / 2
+def _frames(track: TruthTrack, renderer: BenchRenderer, settings: BenchSettings) -> Iterator[FrameEvent]:
+    half = OBJECT_SIZE * settings.width / 640 / 2
+    for row, time_s in enumerate(track.times_s.tolist()):
+        carried, hint, target = int(track.carried[row]), int(track.hint[row]), int(track.target[row])
+        hand, head = track.hand[row], track.head[row]
+        standing = [
+            None if index == carried else Slot((x, y), scale)
+            for index, ((x, y), scale) in enumerate(
+                zip(track.places[row].tolist(), track.scales[row].tolist(), strict=True)
+            )
+        ]
+        rgb = renderer.render(standing, carried if carried >= 0 else None, hint, hand, float(track.grip[row]), head)
+        centres = renderer.world_to_image(track.places[row], head)
+        x, y = centres[target] if target >= 0 else (np.nan, np.nan)
         truth = Truth(
-            take.target,
-            take.contact_s,
+            target,
+            float(track.contact_s[row]),
             (x - half, y - half, x + half, y + half),
             centres,
             renderer.world_to_image(hand, head),
-            renderer.world_to_image(gaze, head),
-            take.hint,
+            renderer.world_to_image(track.gaze[row], head),
+            hint,
+            int(track.doing[row]),
+            bool(track.hand_seen[row]),
         )
         yield FrameEvent(round(time_s * 1e9), rgb, truth)
 

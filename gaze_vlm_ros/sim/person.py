@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.sim.bench_scene import GRASP, HAND_HOME, MARGIN, OBJECTS, VIEW_WIDTH, Habits, Slot
+from gaze_vlm_ros.sim.bench_scene import GRASP, HAND_HOME, MARGIN, OBJECTS, VIEW_WIDTH, Floats, Habits, Slot
+from gaze_vlm_ros.sim.truth import Eyes
 
-Floats = NDArray[np.float64]
 TRACK_RATE_HZ = 200.0  # of the sampled gaze and head tracks
 TASKS = ("tidy", "sort", "assemble")
 SCENES = ("workbench", "misleading")
@@ -108,22 +108,6 @@ def hand_at(takes: list[Take], time_s: float) -> tuple[Floats, float, Take | Non
     return destination + (HAND_HOME - destination) * minimum_jerk(share), float(max(0.0, 1 - 3 * share)), None
 
 
-@dataclass(frozen=True)
-class Eyes:
-    """Gaze and head, sampled at TRACK_RATE_HZ. Gaze in the world, in units."""
-
-    gaze: Floats  # (T, 2)
-    state: NDArray[np.uint8]  # (T,) FIXATION, SACCADE or BLINK
-    head: Floats  # (T, 3): shift of the view in units, and its roll in radians
-
-    def at(self, time_s: float) -> tuple[Floats, int, Floats]:
-        """Return (gaze, state, head) at a time."""
-        position = np.clip(time_s * TRACK_RATE_HZ, 0, len(self.gaze) - 1.001)
-        index, share = int(position), position - int(position)
-        blend = np.array([1 - share, share])
-        return blend @ self.gaze[index : index + 2], int(self.state[index]), blend @ self.head[index : index + 2]
-
-
 def watch(rng: np.random.Generator, takes: list[Take], standing: list[Slot], habits: Habits, duration_s: float) -> Eyes:
     """Simulate where the person looks, and how the head follows."""
     count = int(np.ceil((duration_s + 1) * TRACK_RATE_HZ)) + 2
@@ -134,7 +118,7 @@ def watch(rng: np.random.Generator, takes: list[Take], standing: list[Slot], hab
     blink_s = 0.0
     while (blink_s := blink_s + rng.exponential(4.0) + 0.4) < duration_s:
         state[(times >= blink_s) & (times < blink_s + rng.uniform(0.1, 0.3))] = BLINK
-    return Eyes(gaze, state, _head(rng, gaze, times, habits))
+    return Eyes(gaze, state, _head(rng, gaze, times, habits), TRACK_RATE_HZ)
 
 
 def _fixations(rng: np.random.Generator, takes: list[Take], standing: list[Slot]) -> list[tuple[float, Floats]]:

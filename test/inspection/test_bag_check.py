@@ -34,7 +34,8 @@ from gaze_vlm_ros.inspection.label_findings import MAX_SPAN_S, label_coverage
 from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, gaze_gaps, order
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, load_session
-from gaze_vlm_ros.sim.bench_session import BenchSettings, write_bag
+from gaze_vlm_ros.sim.bench_session import write_bag
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.video.images import DamagedImage, encode_jpeg
 from gaze_vlm_ros.windows.cutting import cut_windows
 from gaze_vlm_ros.windows.settings import BadSettings, WindowSettings, load_window_settings

@@ -27,7 +27,8 @@ from gaze_vlm_ros.inspection.camera_gaze_lag import (
     picture_motion,
 )
 from gaze_vlm_ros.session.gaze_track import GazeTrack
-from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, GazeEvent, simulate
+from gaze_vlm_ros.sim.bench_session import FrameEvent, GazeEvent, simulate
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.video.images import encode_jpeg, small_grey
 
 SHIFTS_MS = (-100, -40, 0, 60, 100)

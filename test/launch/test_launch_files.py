@@ -80,6 +80,6 @@ def test_config_files_hold_what_their_nodes_declare(name: str) -> None:
     source = (declares if declares.exists() else nodes / f"{node}.py").read_text()
     (section,) = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()).values()
     if node == "simulator":  # declares the fields of BenchSettings in a loop
-        source += (ROOT / "gaze_vlm_ros" / "sim" / "bench_session.py").read_text()
+        source += (ROOT / "gaze_vlm_ros" / "sim" / "bench_settings.py").read_text()
     for parameter in section["ros__parameters"]:
         assert re.search(rf'"{parameter}"|^    {parameter}: ', source, re.MULTILINE), parameter

@@ -7,7 +7,8 @@ import pytest
 from ros_processes import finish, isolated_environment, start_node
 
 from gaze_vlm_ros.session.session import load_session
-from gaze_vlm_ros.sim.bench_session import BenchSettings, FrameEvent, GazeEvent, LabelEvent, simulate
+from gaze_vlm_ros.sim.bench_session import FrameEvent, GazeEvent, LabelEvent, simulate
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 
 
 @pytest.mark.parametrize("speed", [1, 4])

@@ -8,7 +8,8 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gaze_vlm_ros.sim.bench_session import BenchSettings, write_bag
+from gaze_vlm_ros.sim.bench_session import write_bag
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from training.ablation.plan import Ablation, BadAblation
 from training.data.workers import worker_pool
 

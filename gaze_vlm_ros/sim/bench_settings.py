@@ -1,0 +1,38 @@
+"""Settings of a session at the simulated bench: the one place of their defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+
+class BadBenchSettings(GazeVlmError):
+    """A simulated session that cannot be."""
+
+
+@dataclass(frozen=True)
+class BenchSettings:
+    """Everything that a session depends on: the same settings give the same frames and events."""
+
+    seed: int = 0
+    person: str = "p0"  # looks and habits; any name
+    task: str = "tidy"  # tidy, sort or assemble: bends which object is taken next
+    scene: str = "workbench"  # misleading: the sign never shows the colour of the next object
+    duration_s: float = 60.0
+    width: int = 640  # px
+    height: int = 480
+    frame_rate_hz: float = 10.0  # a person's reach takes more than a second: enough to see it, and cheap to train on
+    gaze_rate_hz: float = 200.0  # Neon's
+    hint_reliability: float = 0.5  # share of takes that the sign's colour foretells, in scene workbench
+    gaze_accuracy_deg: float = 0.8  # constant error of a session; Neon's is 1.3 to 1.8 uncalibrated
+    gaze_precision_deg: float = 0.25  # noise of single samples
+    dropped_share: float = 0.005  # of gaze samples, lost on the way
+    not_worn_rate_hz: float = 1 / 120  # glasses pushed up, for a second or two
+
+    def __post_init__(self) -> None:
+        for name in ("duration_s", "width", "height", "frame_rate_hz", "gaze_rate_hz"):
+            if not getattr(self, name) > 0:
+                raise BadBenchSettings(f"{name} is {getattr(self, name)}, expected more than 0")
+        if not 0 <= self.hint_reliability <= 1:
+            raise BadBenchSettings(f"hint_reliability is {self.hint_reliability}, expected 0 to 1")
