@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.storage.settings_file import load_settings_file, save_settings_file, settings_from_values
-from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, tiny_sizes
+from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, sizes_from
 from gaze_vlm_ros.windows.settings import (
     BadSettings,
     WindowSettings,
@@ -111,7 +111,7 @@ class Settings(WindowSettings):
         require_share(self, ["kl_until", "kl_warmup", "warmup", "minimum_rate", "lora_dropout"])
         if self.model.startswith("tiny:"):
             try:
-                tiny_sizes(self.model_options)
+                sizes_from(self.model_options)
             except UnknownTinyModel as error:
                 raise BadSettings(f"setting model_options of {self.model}: {error}") from None
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":

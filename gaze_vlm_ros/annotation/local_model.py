@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.annotation.describe_settings import DescribeSettings
 from gaze_vlm_ros.vlm.loading import load_vlm
-from gaze_vlm_ros.vlm.observation import encode
+from gaze_vlm_ros.vlm.observation import decode_answer, encode, require_plain_text
 
 
 class LocalModel:
     """A model by folder, hub name or "tiny:..." (see vlm.loading). It decodes greedily: `temperature` is for servers.
 
-    device: "auto" = CUDA if there is one. Raises what load_vlm raises.
+    device: "auto" = CUDA if there is one.
+    Raises what load_vlm raises, and UnusableText for a question with a token of the model's template.
     """
 
     def __init__(self, name: str, settings: DescribeSettings, device: str = "auto") -> None:
@@ -26,6 +27,7 @@ class LocalModel:
         self._settings = settings
         texts = [settings.question, *settings.labels]  # what the tokenizer of a tiny model is trained on
         self._model, self._processor = load_vlm(name, device=self._device, dtype=self._dtype, texts=texts)
+        require_plain_text(self._processor, "question", settings.question)
 
     @torch.inference_mode()
     def ask_all(self, clips: Sequence[Sequence[NDArray[np.uint8]]]) -> list[dict[str, Any]]:
@@ -54,7 +56,7 @@ class LocalModel:
         ends = set(ends if isinstance(ends, list) else [ends])
         answers = []
         for row in said:
-            text = self._processor.decode(row, skip_special_tokens=True).strip()
+            text = decode_answer(self._processor, row)
             whole = bool(ends & set(row))
             answers.append({"reply": text} | ({} if whole else {"problem": "replies cut off at max_tokens"}))
         return answers

@@ -15,7 +15,15 @@ from gaze_vlm_ros.labels.label_file import (
     track_of,
     write_label_file,
 )
-from gaze_vlm_ros.labels.label_set import LabelSet, NoLabelTexts, collect_labels, label_set_id
+from gaze_vlm_ros.labels.label_set import (
+    LabelSet,
+    NoLabelTexts,
+    collect_labels,
+    label_key,
+    label_set_id,
+    one_spelling,
+    spellings,
+)
 from gaze_vlm_ros.labels.track import LabelTrack, actions_of, current_label, next_label, track_from_actions
 
 __all__ = [
@@ -36,9 +44,12 @@ __all__ = [
     "collect_labels",
     "current_label",
     "label_file_path",
+    "label_key",
     "label_set_id",
     "next_label",
+    "one_spelling",
     "read_label_file",
+    "spellings",
     "track_from_actions",
     "track_of",
     "write_label_file",

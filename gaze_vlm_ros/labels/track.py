@@ -11,16 +11,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.actions import Action
+from gaze_vlm_ros.labels.label_set import one_spelling
 
 
 @dataclass(frozen=True)
 class LabelTrack:
-    """Action labels in the order of their start; each holds until the next. Empty text = unlabelled from there on."""
+    """Action labels in the order of their start; each holds until the next. Empty text = unlabelled from there on.
+
+    Texts, verbs and object classes have one spelling, see label_set.one_spelling.
+    """
 
     starts_ns: NDArray[np.int64]  # (N,)
     texts: list[str]
     verbs: list[str]
     object_classes: list[str]
+
+    def __post_init__(self) -> None:
+        for name in ("texts", "verbs", "object_classes"):
+            object.__setattr__(self, name, list(map(one_spelling, getattr(self, name))))
 
     def __len__(self) -> int:
         return len(self.texts)

@@ -19,12 +19,23 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.vlm.joining import join_like
     from gaze_vlm_ros.vlm.loading import ModelTooLarge, UnknownModel, load_vlm
     from gaze_vlm_ros.vlm.memory import out_of_memory_reason
-    from gaze_vlm_ros.vlm.observation import Encoded, NoVisualTokens, answer_tokens, encode, end_tokens
+    from gaze_vlm_ros.vlm.observation import (
+        Encoded,
+        NoVisualTokens,
+        UnusableText,
+        answer_tokens,
+        decode_answer,
+        encode,
+        end_tokens,
+        label_tokens,
+        open_thinking,
+        require_plain_text,
+    )
     from gaze_vlm_ros.vlm.prompt import Prompt, read_prompt
     from gaze_vlm_ros.vlm.ranking import Ranker, Ranking, rank
     from gaze_vlm_ros.vlm.streaming import Stream
     from gaze_vlm_ros.vlm.tiny import build_tiny
-    from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel, tiny_sizes
+    from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel, sizes_from
     from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
 else:
     __getattr__, __dir__ = lazy_face(
@@ -47,12 +58,23 @@ else:
             "gaze_vlm_ros.vlm.joining": ["join_like"],
             "gaze_vlm_ros.vlm.loading": ["ModelTooLarge", "UnknownModel", "load_vlm"],
             "gaze_vlm_ros.vlm.memory": ["out_of_memory_reason"],
-            "gaze_vlm_ros.vlm.observation": ["Encoded", "NoVisualTokens", "answer_tokens", "encode", "end_tokens"],
+            "gaze_vlm_ros.vlm.observation": [
+                "Encoded",
+                "NoVisualTokens",
+                "UnusableText",
+                "answer_tokens",
+                "decode_answer",
+                "encode",
+                "end_tokens",
+                "label_tokens",
+                "open_thinking",
+                "require_plain_text",
+            ],
             "gaze_vlm_ros.vlm.prompt": ["Prompt", "read_prompt"],
             "gaze_vlm_ros.vlm.ranking": ["Ranker", "Ranking", "rank"],
             "gaze_vlm_ros.vlm.streaming": ["Stream"],
             "gaze_vlm_ros.vlm.tiny": ["build_tiny"],
-            "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel", "tiny_sizes"],
+            "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel", "sizes_from"],
             "gaze_vlm_ros.vlm.token_boxes": ["CannotLocate", "TokenBoxes", "visual_tokens"],
         },
     )
@@ -80,10 +102,12 @@ __all__ = [
     "UnknownEmbeddingModel",
     "UnknownModel",
     "UnknownTinyModel",
+    "UnusableText",
     "answer_tokens",
     "build_tiny",
     "compile_vision",
     "crossing_layers",
+    "decode_answer",
     "enable_tap",
     "encode",
     "end_tokens",
@@ -91,16 +115,19 @@ __all__ = [
     "hide_broken_torchvision",
     "join_like",
     "kinds_of_answer",
+    "label_tokens",
     "load_embedder",
     "load_vlm",
     "looking_layers",
     "middle_layers",
+    "open_thinking",
     "out_of_memory_reason",
     "quantize",
     "rank",
     "read_prompt",
+    "require_plain_text",
     "require_tap",
-    "tiny_sizes",
+    "sizes_from",
     "visual_tokens",
     "with_answers",
     "without_secrets",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +18,13 @@ from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_la
 
 class NoVisualTokens(GazeVlmError):
     """The prompt holds no image token."""
+
+
+class UnusableText(GazeVlmError):
+    """A label or a question holds tokens that mean something else to the model, or labels are the same tokens."""
+
+
+_MARK = "answer"  # any text that a template leaves as it is
 
 
 @dataclass(frozen=True)
@@ -85,18 +94,80 @@ def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
 
 
 def answer_tokens(processor: Any, answer: str) -> list[int]:
-    """Return the token ids of `answer` as the model would write it after the prompt, with its end-of-turn token."""
-    turn = {"role": "user", "content": [{"type": "text", "text": "?"}]}
-    reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
-    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
-    whole = processor.apply_chat_template([turn, reply], tokenize=False)
+    """Return the token ids of `answer` as the model would write it after the prompt, with its end-of-turn token.
+
+    Text that the template writes before a reply, such as an empty thinking block, is part of it; decode_answer leaves
+    it out again. Raises UnusableText for an answer with a token of the template.
+    """
+    require_plain_text(processor, "label", answer)
     tokenizer = processor.tokenizer
-    # A template may close the turn with a line break after the end token, which need not be predicted. Where a template
-    # writes the prompt differently once there is a reply, only the answer itself can be used.
-    written = whole[len(prompt) :] if whole.startswith(prompt) else answer + tokenizer.eos_token
+    written = _written_reply(processor, answer)
+    if written is None:
+        written = answer + tokenizer.eos_token
     ids = list(tokenizer(written, add_special_tokens=False)["input_ids"])
     ends = [position for position, token in enumerate(ids) if token in end_tokens(tokenizer)]
     return ids[: ends[0] + 1] if ends else [*ids, tokenizer.eos_token_id]
+
+
+def label_tokens(processor: Any, labels: Sequence[str]) -> list[list[int]]:
+    """Return the answer_tokens of each label. Raises UnusableText, also where two labels have the same tokens."""
+    tokens = [answer_tokens(processor, label) for label in labels]
+    first: dict[tuple[int, ...], str] = {}
+    for label, ids in zip(labels, tokens, strict=True):
+        if (other := first.setdefault(tuple(ids), label)) != label:
+            raise UnusableText(
+                f"the labels {other!r} and {label!r} are the same tokens to this model's tokenizer, so it cannot tell "
+                "them apart; make them one label"
+            )
+    return tokens
+
+
+def decode_answer(processor: Any, tokens: Sequence[int]) -> str:
+    """Return the text of an answer in tokens, up to its end: what answer_tokens turned into these tokens."""
+    ends = end_tokens(processor.tokenizer)
+    said = list(itertools.takewhile(lambda token: token not in ends, map(int, tokens)))
+    text = str(processor.tokenizer.decode(said, skip_special_tokens=True)).strip()
+    before = (_written_reply(processor, _MARK) or _MARK).partition(_MARK)[0]
+    ids = processor.tokenizer(before, add_special_tokens=False)["input_ids"]
+    return text.removeprefix(str(processor.tokenizer.decode(ids, skip_special_tokens=True)).strip()).strip()
+
+
+def open_thinking(processor: Any) -> str:
+    """Return the tag of a thinking block that the template opens before each reply and leaves open; "" = none."""
+    turn = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    found = re.search(r"<(\w*think\w*)>\s*$", prompt, re.IGNORECASE)
+    return found[0].strip() if found else ""
+
+
+def require_plain_text(processor: Any, what: str, text: str) -> None:
+    """Raise UnusableText if `text` holds a token with a meaning of its own, such as `<image>`. what: text in words."""
+    tokenizer = processor.tokenizer
+    special = {token for token, content in tokenizer.added_tokens_decoder.items() if content.special}
+    special |= {*tokenizer.all_special_ids, *_image_tokens(processor)}
+    for token in tokenizer(text, add_special_tokens=False)["input_ids"]:
+        if token in special:
+            meant = tokenizer.convert_ids_to_tokens(token)
+            raise UnusableText(f"the {what} {text!r} holds {meant!r}, a token of the model's template; use other words")
+
+
+def _image_tokens(processor: Any) -> set[int]:
+    # Gemma 3's processor uses image_token_id for the placeholder that it expands into many tokens.
+    found = (getattr(processor.tokenizer, "image_token_id", None), getattr(processor, "image_token_id", None))
+    return {token for token in found if token is not None}
+
+
+def _written_reply(processor: Any, answer: str) -> str | None:
+    """Return what the template writes after the prompt for a reply.
+
+    None where it writes the prompt differently once there is a reply: then only the answer itself can be used. A
+    template may close the turn with a line break after the end token, which need not be predicted.
+    """
+    turn = {"role": "user", "content": [{"type": "text", "text": "?"}]}
+    reply = {"role": "assistant", "content": [{"type": "text", "text": answer}]}
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    whole = str(processor.apply_chat_template([turn, reply], tokenize=False))
+    return whole[len(prompt) :] if whole.startswith(prompt) else None
 
 
 def end_tokens(tokenizer: Any) -> set[int]:

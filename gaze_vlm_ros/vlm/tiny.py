@@ -13,7 +13,7 @@ import torch
 from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.observation import count_keys
 from gaze_vlm_ros.vlm.tiny_architectures import BUILDERS
-from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, tiny_sizes
+from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, sizes_from
 
 PREFIX = "tiny:"
 TINY_MODELS = tuple(PREFIX + name for name in BUILDERS)
@@ -29,7 +29,7 @@ def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> 
     if builder is None:
         known = ", ".join(PREFIX + key for key in BUILDERS)
         raise UnknownTinyModel(f"no tiny model {name!r}; there are {known}")
-    chosen = tiny_sizes(sizes)
+    chosen = sizes_from(sizes)
     hide_broken_torchvision()
     with torch.random.fork_rng():
         torch.manual_seed(seed)

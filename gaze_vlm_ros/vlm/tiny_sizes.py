@@ -43,7 +43,7 @@ class TinySizes:
                 )
 
 
-def tiny_sizes(options: Mapping[str, Any]) -> TinySizes:
+def sizes_from(options: Mapping[str, Any]) -> TinySizes:
     """Return the default sizes with some changed, name -> value. Raises UnknownTinyModel for a bad name or value."""
     if unknown := [str(name) for name in options if name not in TinySizes.__dataclass_fields__]:
         known = ", ".join(TinySizes.__dataclass_fields__)

@@ -1,5 +1,6 @@
 """Label tracks: what they express of actions, and which label holds now or starts next."""
 
+import unicodedata
 from collections import Counter
 
 import numpy as np
@@ -16,6 +17,12 @@ def tracked(actions: list[Action]) -> tuple[list[tuple[int, str]], dict[str, int
     left_out: Counter[str] = Counter()
     labels = track_from_actions(actions, left_out)
     return list(zip(labels.starts_ns.tolist(), labels.texts, strict=True)), dict(left_out)
+
+
+def test_texts_have_one_spelling_whoever_wrote_them() -> None:
+    decomposed = unicodedata.normalize("NFD", "stir the purée")
+    actions = [Action(10, None, decomposed), Action(20, None, " stir  it ")]
+    assert tracked(actions)[0] == [(10, "stir the purée"), (20, "stir it")]
 
 
 def test_an_end_is_an_empty_label_unless_the_next_action_follows_at_once() -> None:

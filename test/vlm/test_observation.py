@@ -6,7 +6,17 @@ import numpy as np
 import pytest
 import torch
 
-from gaze_vlm_ros.vlm.observation import NoVisualTokens, answer_tokens, encode
+from gaze_vlm_ros.vlm.observation import (
+    NoVisualTokens,
+    UnusableText,
+    answer_tokens,
+    decode_answer,
+    encode,
+    label_tokens,
+    open_thinking,
+    require_plain_text,
+)
+from gaze_vlm_ros.vlm.tiny import build_tiny
 
 QUESTION = "What will the person do next?"
 
@@ -72,3 +82,61 @@ def test_answer_tokens_are_what_the_chat_template_writes(tiny, tiny_name, pictur
         ids = processor(text=[whole], images=images, return_tensors="pt")["input_ids"][0].tolist()
     prompt = encode(processor, frame, QUESTION).inputs["input_ids"][0].tolist()
     assert ids[: len(prompt) + len(tokens)] == prompt + tokens
+
+
+def test_an_answer_is_decoded_to_what_was_trained(tiny):
+    _, processor = tiny
+    for answer in ("take the red mug", "go", "棚"):
+        assert decode_answer(processor, answer_tokens(processor, answer)) == answer
+
+
+THINKING = "<think>\n\n</think>\n\n"
+
+
+@pytest.fixture
+def thinker():
+    """A processor whose template writes an empty thinking block into replies alone, as Qwen3's does."""
+    _, processor = build_tiny("tiny:smolvlm", [QUESTION, "take the red mug"], hidden=32, image_size=32)
+    said = "{{ ' ' + part['text'] }}"
+    assert said in processor.chat_template
+    shown = "{% if message['role'] == 'assistant' %}{{ THINKING }}{% endif %}" + said
+    processor.chat_template = (
+        "{% set THINKING = " + repr(THINKING) + " %}" + processor.chat_template.replace(said, shown)
+    )
+    return processor
+
+
+def test_text_that_the_template_writes_into_replies_is_no_part_of_the_answer(thinker):
+    tokens = answer_tokens(thinker, "take the red mug")
+    assert THINKING in thinker.tokenizer.decode(tokens)  # trained, as a server would generate it
+    assert decode_answer(thinker, tokens) == "take the red mug"
+    pad, end = thinker.tokenizer.pad_token_id, thinker.tokenizer.eos_token_id
+    assert decode_answer(thinker, [*tokens, pad, *tokens[:-1]]) == "take the red mug"  # nothing after the end
+    alone = thinker.tokenizer("take the red mug", add_special_tokens=False)["input_ids"]
+    assert decode_answer(thinker, [*alone, end]) == "take the red mug"  # a model that does not write the block
+
+
+def test_a_thinking_block_that_stays_open_is_found(thinker):
+    assert open_thinking(thinker) == ""
+    thinker.chat_template = thinker.chat_template.replace("Assistant:", "Assistant:<think>\n")
+    assert open_thinking(thinker) == "<think>"
+
+
+def test_labels_that_the_model_cannot_tell_apart_are_named():
+    from tokenizers import normalizers
+
+    _, processor = build_tiny("tiny:smolvlm", [QUESTION, "take the red mug"], hidden=32, image_size=32)
+    assert len(label_tokens(processor, ["Pour", "pour"])) == 2
+    processor.tokenizer.backend_tokenizer.normalizer = normalizers.Lowercase()
+    with pytest.raises(UnusableText, match="labels 'Pour' and 'pour' are the same tokens") as caught:
+        label_tokens(processor, ["Pour", "stir", "pour"])
+    assert "\n" not in str(caught.value)
+
+
+def test_a_label_with_a_token_of_the_template_is_named(tiny):
+    _, processor = tiny
+    for token in (processor.image_token, processor.tokenizer.eos_token):
+        with pytest.raises(UnusableText, match=r"the label .* holds .* a token of the model's template"):
+            answer_tokens(processor, f"take {token} away")
+        with pytest.raises(UnusableText, match=r"the question .* holds"):
+            require_plain_text(processor, "question", f"what is in {token}?")

@@ -15,7 +15,7 @@ import torch
 from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.session.session import no_gaze
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer
-from gaze_vlm_ros.vlm.observation import answer_tokens, encode
+from gaze_vlm_ros.vlm.observation import encode, label_tokens, require_plain_text
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
@@ -45,7 +45,7 @@ def prepare(
     gaze_needed: raise NoGaze for a session without gaze; otherwise its windows get no target.
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
-    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer.
+    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText.
     """
     for recording in recordings if gaze_needed else ():
         if recording.gaze is None:
@@ -55,6 +55,8 @@ def prepare(
         reasons = reasons_text(dropped) or "no action in any bag"
         raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
 
+    require_plain_text(processor, "question", question(settings))
+    answers = label_tokens(processor, labels.texts)
     size = next(recording.frame_size for recording in recordings if recording.windows)
     frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
@@ -71,7 +73,7 @@ def prepare(
     for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
         row = 0
         for window, problem in zip(recording.windows, files.problems, strict=True):
-            if window.answer not in labels.texts:
+            if labels.row(window.answer) < 0:
                 dropped["with an answer that is not in the label set"] += 1
             elif problem:
                 dropped[problem] += 1
@@ -91,8 +93,8 @@ def prepare(
         windows=windows,
         dropped=dropped,
         labels=labels,
-        answer_index=np.array([labels.texts.index(window.answer) for window in windows]),
-        answer_tokens=[answer_tokens(processor, text) for text in labels.texts],
+        answer_index=np.array([labels.row(window.answer) for window in windows]),
+        answer_tokens=answers,
         prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
         kinds=kinds,
         visual=prompt.visual,

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gaze_vlm_ros.vlm.observation import decode_answer
 from gaze_vlm_ros.vlm.ranking import Ranker
 from training.data.dataset import Dataset
 from training.model.supervision import supervised_layers
@@ -45,8 +46,7 @@ def generate_windows(
     for start in range(0, len(rows), batch_size):
         inputs = data.questions(rows[start : start + batch_size], device)
         tokens = model.generate(**inputs, max_new_tokens=longest, do_sample=False)
-        said = tokens[:, inputs["input_ids"].shape[1] :]
-        texts += [text.strip() for text in processor.batch_decode(said, skip_special_tokens=True)]
+        texts += [decode_answer(processor, said) for said in tokens[:, inputs["input_ids"].shape[1] :].tolist()]
     return texts
 
 

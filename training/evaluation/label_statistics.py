@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.labels.track import LabelTrack
 
 GRID_S = 0.1  # between moments; far shorter than actions
@@ -25,9 +26,8 @@ class Moments:
     to_start_s: NDArray[np.float64]  # (M,) time until that action starts, s; NaN if there is none, or it has started
 
 
-def moments(tracks: Sequence[LabelTrack], texts: Sequence[str], task: str, horizon_s: float) -> Moments:
-    """Return the moments of the grid. texts: the label set. task, horizon_s: as in training.settings."""
-    index = {text: row for row, text in enumerate(texts)}
+def moments(tracks: Sequence[LabelTrack], labels: LabelSet, task: str, horizon_s: float) -> Moments:
+    """Return the moments of the grid. labels: the closed set. task, horizon_s: as in training.settings."""
     answers, to_start = [np.empty(0, np.int64)], [np.empty(0)]
     for track in tracks:
         starts_ns = np.asarray(track.starts_ns, dtype=np.int64)
@@ -36,13 +36,13 @@ def moments(tracks: Sequence[LabelTrack], texts: Sequence[str], task: str, horiz
         at_ns = np.arange(starts_ns[0], starts_ns[-1], round(GRID_S * 1e9))
         if task == "future":  # skip empty texts, as labels.next_label does
             starts_ns = starts_ns[[bool(text) for text in track.texts]]
-            named = np.array([index.get(text, -1) for text in track.texts if text], dtype=np.int64)
+            named = np.array([labels.row(text) for text in track.texts if text], dtype=np.int64)
             row = np.searchsorted(starts_ns, at_ns, side="right")
             wait_s = np.append(starts_ns, np.iinfo(np.int64).max)[row] / 1e9 - at_ns / 1e9
             answer = np.where(wait_s <= horizon_s, np.append(named, -1)[row], -1)
             to_start.append(np.where(answer >= 0, wait_s, np.nan))
         else:
-            named = np.array([index.get(text, -1) for text in track.texts], dtype=np.int64)
+            named = np.array([labels.row(text) for text in track.texts], dtype=np.int64)
             answer = named[np.searchsorted(starts_ns, at_ns, side="right") - 1]
             to_start.append(np.full(len(at_ns), np.nan))
         answers.append(answer)

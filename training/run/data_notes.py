@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary
+from gaze_vlm_ros.labels.label_set import spellings
 from gaze_vlm_ros.windows.cutting import reasons_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
@@ -36,6 +37,9 @@ def notes_on_data(
     unused = [text for number, text in enumerate(data.labels.texts) if not counts[number]]
     if unused:
         notes.append(f"{len(unused)} of {len(data.labels.texts)} labels have no window to train on: {_some(unused)}")
+    for several in spellings(text for index in split.training for text in recordings[index].labels.texts):
+        row = data.labels.row(several[0])
+        notes.append(f"{_quoted(several)} are taken for one label, {data.labels.texts[row]!r}")
     if len(counts) == 1:
         notes.append(f"every training window has the answer {data.labels.texts[next(iter(counts))]!r}")
     if data.dropped:
@@ -90,6 +94,10 @@ def _gaze_samples(recordings: Sequence[Recording]) -> str:
     assert set(reasons) < set(GazeSummary.__dataclass_fields__)
     counts = [f"{total(name)} {what}" for name, what in reasons.items() if total(name)]
     return f"of {total('samples')} samples {', '.join(counts) or 'all are valid, and flow or time drops them'}"
+
+
+def _quoted(texts: Sequence[str]) -> str:
+    return ", ".join(map(repr, texts))
 
 
 def _some(names: Sequence[str]) -> str:

@@ -45,7 +45,7 @@ def export_checkpoint(
     model.eval()
     texts = data.labels.texts
     seen, unseen = (
-        moments([recording.labels for recording in recordings], texts, settings.task, settings.horizon_s)
+        moments([recording.labels for recording in recordings], data.labels, settings.task, settings.horizon_s)
         for recordings in (trained_on, held_out)
     )
     other, starts_s = other_share(unseen), mean_time_to_start(seen, len(texts))

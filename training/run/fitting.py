@@ -15,6 +15,7 @@ from accelerate import Accelerator
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.vlm.observation import open_thinking
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.dataset import Dataset
 from training.data.gaze_prompt import question
@@ -109,6 +110,10 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         return 0
     job = _make_job(settings, sources, data, accelerator, device)
     notes = notes_on_data(data, job.parts, sources.split, sources.recordings, settings)
+    if tag := open_thinking(processor):
+        notes.append(
+            f"the chat template opens a thinking block ({tag}) before each reply: answers are trained inside it"
+        )
 
     trained = _make_trainable(model, settings, accelerator, data.visual)
     weights = _trained_weights(model)

@@ -66,7 +66,7 @@ class ModelBackend:
         from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
         from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
         from gaze_vlm_ros.vlm.loading import load_vlm
-        from gaze_vlm_ros.vlm.observation import answer_tokens, end_tokens
+        from gaze_vlm_ros.vlm.observation import end_tokens, label_tokens
         from gaze_vlm_ros.vlm.ranking import Ranker
         from gaze_vlm_ros.vlm.streaming import Stream
         from gaze_vlm_ros.vlm.token_boxes import TokenBoxes
@@ -88,7 +88,7 @@ class ModelBackend:
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
-        labels = [answer_tokens(self._processor, label) for label in self._metadata.labels]
+        labels = label_tokens(self._processor, self._metadata.labels)
         self._ranker: Any = Ranker(self._model, labels, self._layers)
         self._token_boxes: Any = TokenBoxes(self._model, self._processor)
         self._ends: set[int] = set()  # end tokens of open answers; empty = closed answers
@@ -140,12 +140,13 @@ class ModelBackend:
 
     def _generate(self, prompt: Any, observation: Observation, began: float) -> Answer:
         from gaze_vlm_ros.vlm.generating import generate_after
+        from gaze_vlm_ros.vlm.observation import decode_answer
 
         generated = generate_after(self._model, prompt, self._ends, MAX_TOKENS, self._layers)
         generated_s = time.perf_counter() - began
         if not math.isfinite(generated.log_likelihood):
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
-        text = " ".join(self._processor.tokenizer.decode(generated.tokens, skip_special_tokens=True).split())
+        text = " ".join(decode_answer(self._processor, generated.tokens).split())
         if not generated.ended or not text:
             raise Unfinished(
                 f"no complete answer within {MAX_TOKENS} tokens, only {text!r}; was the model trained on this question?"
