@@ -1,5 +1,7 @@
 """The base class of all errors that a user can act on, and how programs report them."""
 
+import atexit
+import gc
 import sys
 from collections.abc import Callable
 
@@ -16,6 +18,9 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
 
     A GazeVlmError is printed to stderr as `program: error: text`.
     """
+    # Python's last collections visit every object of torch and transformers: 1.2 s of computing to free what the system
+    # frees at once, and more than launch's patience on a busy robot.
+    atexit.register(gc.freeze)
     try:
         return main() or 0
     except GazeVlmError as error:

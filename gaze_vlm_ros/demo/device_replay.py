@@ -154,7 +154,7 @@ def record(recording: NativeRecording, settings: ReplaySettings, out: Path) -> d
                 time.sleep(0.2)
             # The recorder ends after a silence, so that frames the eye_tracker still had to encode are in the bag.
             recorder.must_succeed(1)
-            device.must_succeed(10)
+            device.must_succeed(60)
             glasses.stop_cleanly()
             labels.stop_cleanly()
     with open_bag(out / BAG) as bag:

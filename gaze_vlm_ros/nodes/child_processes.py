@@ -57,8 +57,11 @@ class Child:
         lines = self.log.read_text(errors="replace").replace("\r", "\n").strip().splitlines()
         return lines[-1] if lines else "(no output)"
 
-    def stop(self, timeout_s: float = 15.0) -> int:
-        """Stop the process as Ctrl-C would, and return its exit code. Raises StepFailed if it had to be killed."""
+    def stop(self, timeout_s: float = 60.0) -> int:
+        """Stop the process as Ctrl-C would, and return its exit code. Raises StepFailed if it had to be killed.
+
+        timeout_s: long by default: a node that is killed leaves its locks in shared memory.
+        """
         if self.running():
             self._process.send_signal(signal.SIGINT)
         return self.wait(timeout_s)
