@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from gaze_vlm_ros.labels.answer_words import AnswerWords
 from gaze_vlm_ros.storage.settings_file import load_settings_file, save_settings_file, settings_from_values
 from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, sizes_from
 from gaze_vlm_ros.windows.settings import (
@@ -38,6 +39,10 @@ class Settings(WindowSettings):
 
     # The question. WindowSettings holds task, horizon, frames and where windows are cut
     question: str = "What will the person do next?"
+    # Words of the answers where windows are of the stream (moments_every_s): one for each equal part of the horizon,
+    # soonest first, as in "soon take the red mug", and those for "nothing begins". Each must begin with another token
+    when_words: tuple[str, ...] = ("immediately", "shortly", "soon", "later")
+    nothing_words: str = "nothing yet"
 
     # The split: a list of names (glob patterns) of sessions, persons, tasks or scenes, or a share of all, by seed
     split_by: str = "session"  # never divide one of these between parts: session, person, task or scene
@@ -63,10 +68,14 @@ class Settings(WindowSettings):
     # whose mean is supervised in each layer
     kl_heads: str | tuple[int, ...] = "mean"
     kl_rows: str = "answer"  # rows to supervise: answer (all rows that predict the answer) or first (only its first)
+    kl_windows: str = "all"  # windows to supervise: all, or action (those within whose horizon an action begins)
     kl_per_frame: bool = False  # average one KL per frame, instead of one KL over all frames of the window
 
     # The optimizer
     windows: int = 0  # train on this many of the windows, drawn by seed; 0 = all
+    # Share of the windows to train on at which nothing begins that is used, drawn by seed. The loss takes account of it
+    # (logit adjustment), so that probabilities are those of the whole stream
+    nothing_share: float = 1.0
     steps: int = 600
     batch_size: int = 16  # windows per forward pass and process
     accumulate: int = 1  # forward passes per step; equal to one pass with all their windows
@@ -91,6 +100,7 @@ class Settings(WindowSettings):
             "gaze_samples": ("all", "newest"),
             "kl_direction": ("forward", "reverse"),
             "kl_rows": ("answer", "first"),
+            "kl_windows": ("all", "action"),
             "kl_schedule": ("falling", "constant"),
             "keep": ("best", "last"),
             "balance": ("none", "classes"),
@@ -114,12 +124,24 @@ class Settings(WindowSettings):
                 sizes_from(self.model_options)
             except UnknownTinyModel as error:
                 raise BadSettings(f"setting model_options of {self.model}: {error}") from None
+        if not 0 < self.nothing_share <= 1:
+            raise BadSettings(f"setting nothing_share is {self.nothing_share}, expected a share above 0 to 1")
+        if self.is_stream and self.balance != "none":
+            raise BadSettings(
+                f"setting balance is {self.balance!r}, expected none with moments_every_s, which keeps the "
+                "shares of the stream; nothing_share may thin the windows at which nothing begins"
+            )
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         for name in ("validation", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
                 raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")
+
+    @property
+    def answer_words(self) -> AnswerWords | None:
+        """Words of the answers of the stream; None where answers are only labels. Raises UnclearWords."""
+        return AnswerWords(self.when_words, self.nothing_words) if self.is_stream else None
 
     def kl_weight_at(self, step: int) -> float:
         """Return λ at `step`, counted from 0."""

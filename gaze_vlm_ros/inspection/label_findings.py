@@ -72,7 +72,7 @@ def window_use(
             dropped["with a frame of another size"] += 1
         else:
             windows.append(window)
-    answers = Counter(window.answer for window in windows)
+    answers = Counter(window.answer or "nothing begins" for window in windows)
     unused = sorted({text for text in labels.texts if text} - answers.keys())
     answered = {window.answer_start_ns for window in windows}
     starts = zip(labels.starts_ns.tolist(), labels.texts, strict=True)

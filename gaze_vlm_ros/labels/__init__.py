@@ -1,6 +1,7 @@
 """Action labels: the actions of a person, label tracks, closed label sets, and the label file beside a bag."""
 
 from gaze_vlm_ros.labels.actions import Action, actions_from_events
+from gaze_vlm_ros.labels.answer_words import NOTHING, AnswerWords, UnclearWords, part_of, parts_after
 from gaze_vlm_ros.labels.label_file import (
     BadLabelFile,
     Label,
@@ -27,7 +28,9 @@ from gaze_vlm_ros.labels.label_set import (
 from gaze_vlm_ros.labels.track import LabelTrack, actions_of, current_label, next_label, track_from_actions
 
 __all__ = [
+    "NOTHING",
     "Action",
+    "AnswerWords",
     "BadLabelFile",
     "Label",
     "LabelFile",
@@ -38,6 +41,7 @@ __all__ = [
     "LabelsNotWritable",
     "NoLabelTexts",
     "OtherBagsLabels",
+    "UnclearWords",
     "actions_from_events",
     "actions_of",
     "bag_identity",
@@ -48,6 +52,8 @@ __all__ = [
     "label_set_id",
     "next_label",
     "one_spelling",
+    "part_of",
+    "parts_after",
     "read_label_file",
     "spellings",
     "track_from_actions",

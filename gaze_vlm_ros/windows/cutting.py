@@ -27,8 +27,16 @@ class Window:
     session: int  # index into the caller's list of sessions
     at_ns: int  # stamp of the last frame
     frames: tuple[int, ...]  # indices into the session's frames, oldest first; none is later than at_ns
-    answer: str  # text of the label
-    answer_start_ns: int  # start of that label: after at_ns for task future, at or before it for task current
+    answer: str  # text of the label; "" = nothing begins
+    answer_start_ns: int  # start of that label: after at_ns for task future, at or before it for task current; 0 = none
+    # Time after at_ns in which nothing begins and after which nothing is known, s: the answer is right-censored there.
+    known_s: float | None = None  # None = the answer is known
+    of_stream: bool = True  # one of the moments of the stream, not one that leads_s adds
+
+    @property
+    def lead_s(self) -> float | None:
+        """Time from the last frame to the start of the label, s; None where nothing begins."""
+        return (self.answer_start_ns - self.at_ns) / 1e9 if self.answer else None
 
 
 @dataclass
@@ -63,39 +71,71 @@ def cut_windows(index: int, session: Session, settings: WindowSettings) -> tuple
     texts = labels.texts
     windows: list[Window] = []
     counts = CutCounts()
-    for at_ns, requested_ns in _moments(stamps_ns, starts_ns, texts, settings):
+    for at_ns, (requested_ns, of_stream) in _moments(stamps_ns, starts_ns, texts, settings):
+        known_s, reason = None, ""
         if settings.task == "future":
             row = next_label(starts_ns, texts, at_ns, settings.horizon_s)
+            reason = "without an action in the horizon"
+            if row < 0 and settings.is_stream:
+                known_s, reason = _without_action(at_ns, int(stamps_ns[-1]), starts_ns, texts, settings.horizon_s)
         else:
             row = current_label(starts_ns, at_ns)
-        if row < 0 or not texts[row]:
-            counts.dropped["without an action in the horizon" if settings.task == "future" else "unlabelled"] += 1
+            reason = "unlabelled"
+        if (row < 0 or not texts[row]) and reason:
+            counts.dropped[reason] += 1
             continue
         picked = pick_frames(stamps_ns, requested_ns, settings.observation_s, settings.frames)
         if not len(picked):
             counts.dropped["with too few frames before them"] += 1
             continue
-        windows.append(Window(index, at_ns, tuple(int(i) for i in picked), texts[row], int(starts_ns[row])))
+        answer, start_ns = (texts[row], int(starts_ns[row])) if row >= 0 else ("", 0)
+        windows.append(Window(index, at_ns, tuple(int(i) for i in picked), answer, start_ns, known_s, of_stream))
     counts.kept = len(windows)
     return windows, counts
 
 
+def _without_action(
+    at_ns: int, last_frame_ns: int, starts_ns: NDArray[np.int64], texts: Sequence[str], horizon_s: float
+) -> tuple[float | None, str]:
+    """Return (time for which it is known that nothing begins if that is less than the horizon, s, or None; "").
+
+    Returns (None, reason) where nothing at all is known. An action without an end holds until the last frame; a last
+    label without a text ends what is labelled.
+    """
+    if not len(starts_ns) or at_ns < starts_ns[0]:
+        return None, "before the labels begin"
+    known_until_ns = int(starts_ns[-1]) if not texts[-1] else max(last_frame_ns, int(starts_ns[-1]))
+    known_s = (known_until_ns - at_ns) / 1e9
+    if known_s <= 0:
+        return None, "without a known future"
+    return (None if known_s >= horizon_s else known_s), ""
+
+
 def _moments(
     stamps_ns: NDArray[np.int64], starts_ns: NDArray[np.int64], texts: Sequence[str], settings: WindowSettings
-) -> list[tuple[int, int]]:
-    """Return (stamp of the last frame, requested time) of each moment, ns, ascending."""
-    requested_ns: list[int] = []
-    if settings.stride_s:
-        stride_ns = round(settings.stride_s * 1e9)
-        requested_ns += range(
-            int(stamps_ns[0]) + round(settings.observation_s * 1e9), int(stamps_ns[-1]) + 1, stride_ns
-        )
+) -> list[tuple[int, tuple[int, bool]]]:
+    """Return (stamp of the last frame, (requested time, whether it is of the stream)) of each moment, ns, ascending."""
+    requested: list[tuple[int, bool]] = []
+    first_ns, last_ns = int(stamps_ns[0]) + round(settings.observation_s * 1e9), int(stamps_ns[-1])
+    if settings.is_stream:
+        every_ns = round(settings.moments_every_s * 1e9)
+        grid_ns = np.arange(first_ns, last_ns + 1, every_ns)
+        jitter = np.random.default_rng([int(stamps_ns[0]) & 0x7FFFFFFFFFFFFFFF]).uniform(-0.5, 0.5, len(grid_ns))
+        jittered_ns = grid_ns + (jitter * settings.moments_jitter * every_ns).astype(np.int64)
+        requested += [(at_ns, True) for at_ns in np.clip(jittered_ns, first_ns, last_ns).tolist()]
+    elif settings.stride_s:
+        requested += [(at_ns, True) for at_ns in range(first_ns, last_ns + 1, round(settings.stride_s * 1e9))]
     if settings.task == "future":
         leads_ns = [round(lead * 1e9) for lead in settings.leads_s]
-        requested_ns += [
-            int(start) - lead for start, text in zip(starts_ns, texts, strict=True) if text for lead in leads_ns
+        requested += [
+            (int(start) - lead, not settings.is_stream)
+            for start, text in zip(starts_ns, texts, strict=True)
+            if text
+            for lead in leads_ns
         ]
-    requested_ns.sort(reverse=True)  # the earliest of moments that coincide is kept, as it comes last
-    positions = np.searchsorted(stamps_ns, np.asarray(requested_ns, dtype=np.int64), side="right") - 1
-    moments = {int(stamps_ns[at]): requested for at, requested in zip(positions, requested_ns, strict=True) if at >= 0}
+    # The earliest of moments that coincide is kept, as it comes last; before it, one of the stream.
+    requested.sort(key=lambda moment: (moment[1], -moment[0]))
+    asked_ns = np.asarray([at_ns for at_ns, _ in requested], dtype=np.int64)
+    positions = np.searchsorted(stamps_ns, asked_ns, side="right") - 1
+    moments = {int(stamps_ns[at]): moment for at, moment in zip(positions, requested, strict=True) if at >= 0}
     return sorted(moments.items())

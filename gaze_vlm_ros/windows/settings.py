@@ -24,6 +24,7 @@ OTHER_FIT_SETTINGS = frozenset(
         "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test", "gaze",
         "gaze_as", "gaze_samples", "gaze_sigma", "gaze_error", "gaze_flow", "kl_weight", "kl_schedule",
         "kl_until", "kl_warmup", "kl_layers", "kl_direction", "kl_heads", "kl_rows", "kl_per_frame",
+        "when_words", "nothing_words", "nothing_share", "kl_windows",
         "windows", "steps", "batch_size", "accumulate", "balance", "learning_rate", "minimum_rate", "warmup",
         "weight_decay", "gradient_clip", "seed", "check_every", "keep", "loader_workers",
     )
@@ -40,10 +41,13 @@ class WindowSettings:
     observation_s: float = 3.0  # before the last frame
     frames: int = 4  # per observation, evenly spread
 
-    # Where windows are cut
+    # Where windows are cut. The stream: moments over the whole labelled span; the answer may be that nothing begins
+    moments_every_s: float = 0.0  # distance of the moments, e.g. 0.2 = as often as the predictor is queried; 0 = none
+    moments_jitter: float = 0.5  # each moves by up to half this share of that distance, drawn by the first stamp
+    # Without the stream, only moments before which an action begins:
     stride_s: float = 0.0  # one window every so many seconds; 0 = none on a stride
-    # and one this long before each action starts (task: future). Leads that are observation_s / frames apart, as here,
-    # show the same frames, and each frame is converted once
+    # and one this long before each action starts (task: future); with the stream, more windows to train on. Leads that
+    # are observation_s / frames apart, as here, show the same frames, and each frame is converted once
     leads_s: tuple[float, ...] = (0.25, 1.0, 1.75)
 
     # Which gaze counts for a frame
@@ -58,8 +62,22 @@ class WindowSettings:
         require_share(self, ["gaze_min_confidence"])
         if self.task == "future" and any(not 0 < lead <= self.horizon_s for lead in self.leads_s):
             raise BadSettings(f"setting leads_s is {list(self.leads_s)}, expected above 0 to {self.horizon_s}")
+        require_not_negative(self, ["moments_every_s"])
+        if not 0 <= self.moments_jitter <= 1:
+            raise BadSettings(f"setting moments_jitter is {self.moments_jitter}, expected a share from 0 to 1")
+        if self.is_stream:
+            if self.task != "future":
+                raise BadSettings(f"setting moments_every_s is {self.moments_every_s}, expected 0 for task {self.task}")
+            if self.stride_s:
+                raise BadSettings("settings stride_s and moments_every_s both cut windows; set stride_s to 0")
+            return
         if not self.stride_s and (self.task == "current" or not self.leads_s):
             raise BadSettings("setting stride_s is 0 and nothing else says where to cut windows; set it, e.g. to 0.5")
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether windows are cut at all moments of a session, so that the answer may be that nothing begins."""
+        return self.moments_every_s > 0
 
     @property
     def part_s(self) -> float:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
 IGNORED = -100  # in answer_tokens: padding, which the loss skips
+
+
+@dataclass(frozen=True)
+class WhenTokens:
+    """Where answers of the stream say when: all answers are alike up to one position, and differ in it by their part.
+
+    The probability of a part of the horizon, over all actions, is that of its token at that position. So the likelihood
+    of a censored window needs no more than one pass, and the sampling of parts can be corrected by adding to logits.
+    """
+
+    position: int  # in the answers
+    tokens: torch.Tensor  # (K + 1,) of each part of the horizon, and of nothing
+    # (B, K + 1) share of each part that can still be true in a right-censored window; a row of zeros = not censored
+    remaining: torch.Tensor
+    # (K + 1,) log of the share of each in the windows to train on over its share in the stream (logit adjustment,
+    # Menon et al. 2021); zeros = they are those of the stream
+    adjustment: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -18,6 +35,7 @@ class Batch:
     visual: torch.Tensor  # (V,) positions of the visual tokens in input_ids
     frame_of_token: torch.Tensor  # (V,) int64
     gaze: torch.Tensor  # (B, V) float32; each row sums to 1, or is all zero where no gaze is usable
+    when: WhenTokens | None = None  # of windows of the stream
 
     @property
     def size(self) -> int:
@@ -32,4 +50,11 @@ class Batch:
             self.visual.to(device),
             self.frame_of_token.to(device),
             self.gaze.to(device),
+            self.when
+            and replace(
+                self.when,
+                tokens=self.when.tokens.to(device),
+                remaining=self.when.remaining.to(device),
+                adjustment=self.when.adjustment.to(device),
+            ),
         )

@@ -15,11 +15,12 @@ from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.vlm.answer_inputs import with_answers
 from gaze_vlm_ros.vlm.observation import Encoded
 from gaze_vlm_ros.windows.cutting import Window
-from training.data.batch import IGNORED, Batch
+from training.data.batch import IGNORED, Batch, WhenTokens
 from training.data.gaze_prompt import GazePrompts
 from training.data.gaze_targets import FrameGaze
 from training.data.prepared_windows import PreparedWindows, Targets
 from training.data.recordings import Recording
+from training.data.stream_answers import StreamAnswers
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class Dataset:
     windows: Sequence[Window]
     dropped: Counter[str]  # number of moments without a window, by reason
     labels: LabelSet
-    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in labels.texts
-    answer_tokens: Sequence[Sequence[int]]  # tokens of each label, end token included
+    answers: Sequence[str]  # all possible ones: the texts of the labels; of the stream, AnswerWords.texts
+    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in `answers`
+    answer_tokens: Sequence[Sequence[int]]  # tokens of each of `answers`, end token included
     prompt: dict[str, torch.Tensor]  # text inputs of the question, (1, P) each: the same for every window
     kinds: Mapping[str, int]  # value for answer tokens in inputs that tell kinds of tokens apart
     visual: torch.Tensor  # (V,) positions of the visual tokens in the prompt
@@ -41,6 +43,7 @@ class Dataset:
     prepared: PreparedWindows
     gaze: Targets  # (N, V)
     has_gaze: NDArray[np.bool_]  # (N,)
+    stream: StreamAnswers | None = None  # None = answers are only labels
     gaze_prompts: GazePrompts | None = None  # prompts for training if gaze is shown in words
     holds: object = None  # keeps a temporary folder alive as long as the data set
 
@@ -57,6 +60,14 @@ class Dataset:
         with_gaze: also put gaze into the prompt, if the data set has gaze_prompts. Only for training.
         """
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
+        when = None
+        if self.stream:
+            when = self._when_tokens(self.stream, rows)
+            # Beyond the words that say when, nothing is known of a censored window.
+            texts = [
+                text[: when.position + 1] if is_censored else text
+                for text, is_censored in zip(texts, self.stream.censored[rows], strict=True)
+            ]
         longest = max(map(len, texts))
         tokens = torch.tensor([[*text, *[IGNORED] * (longest - len(text))] for text in texts])
         inputs = self.questions(rows, "cpu")
@@ -66,7 +77,11 @@ class Dataset:
         # attention_mask hides the padding, so any token does there.
         inputs = with_answers(inputs, tokens.clamp(min=0), tokens != IGNORED, self.kinds)
         targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]])
-        return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets).to(device)
+        return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets, when).to(device)
+
+    def _when_tokens(self, stream: StreamAnswers, rows: NDArray[np.int64]) -> WhenTokens:
+        tokens, remaining = torch.from_numpy(stream.when_tokens), torch.from_numpy(stream.remaining(rows))
+        return WhenTokens(stream.when_position, tokens, remaining, torch.zeros(len(tokens)))
 
     def questions(self, rows: NDArray[np.int64], device: str) -> dict[str, torch.Tensor]:
         """Return the model inputs of the windows `rows` without answers: images and prompt."""

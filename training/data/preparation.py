@@ -23,6 +23,7 @@ from training.data.dataset import Dataset
 from training.data.gaze_prompt import GazePrompts, question
 from training.data.prepared_windows import PreparedWindows, Targets
 from training.data.recordings import Mapper, Recording
+from training.data.stream_answers import answer_index, stream_answers
 from training.settings import Settings
 
 
@@ -45,7 +46,7 @@ def prepare(
     gaze_needed: raise NoGaze for a session without gaze; otherwise its windows get no target.
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
-    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText.
+    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords.
     """
     for recording in recordings if gaze_needed else ():
         if recording.gaze is None:
@@ -53,10 +54,12 @@ def prepare(
     dropped = sum((recording.dropped for recording in recordings), Counter[str]())
     if not any(recording.windows for recording in recordings):
         reasons = reasons_text(dropped) or "no action in any bag"
-        raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see stride_s, leads_s, horizon_s")
+        raise NoWindows(f"{len(recordings)} bags give no window: {reasons}; see moments_every_s, leads_s, horizon_s")
 
     require_plain_text(processor, "question", question(settings))
-    answers = label_tokens(processor, labels.texts)
+    words = settings.answer_words
+    answers = words.texts(labels.texts) if words else labels.texts
+    tokens_of = label_tokens(processor, answers)
     size = next(recording.frame_size for recording in recordings if recording.windows)
     frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
@@ -73,7 +76,7 @@ def prepare(
     for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
         row = 0
         for window, problem in zip(recording.windows, files.problems, strict=True):
-            if labels.row(window.answer) < 0:
+            if window.answer and labels.row(window.answer) < 0:
                 dropped["with an answer that is not in the label set"] += 1
             elif problem:
                 dropped[problem] += 1
@@ -85,6 +88,7 @@ def prepare(
     if not windows:
         raise NoWindows(f"{len(recordings)} bags give no window: {reasons_text(dropped)}")
     prepared = PreparedWindows(converted, np.array(bags), np.array(rows))
+    stream = stream_answers(windows, labels, words, settings.horizon_s, tokens_of) if words else None
     gaze_prompts = (
         GazePrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
     )
@@ -93,8 +97,12 @@ def prepare(
         windows=windows,
         dropped=dropped,
         labels=labels,
-        answer_index=np.array([labels.row(window.answer) for window in windows]),
-        answer_tokens=answers,
+        answers=answers,
+        answer_index=answer_index(stream, len(labels.texts))
+        if stream
+        else np.array([labels.row(window.answer) for window in windows]),
+        answer_tokens=tokens_of,
+        stream=stream,
         prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
         kinds=kinds,
         visual=prompt.visual,

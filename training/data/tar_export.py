@@ -111,7 +111,8 @@ def _description(recording: Recording, session: Session, window: Window, gaze: S
         "at_ns": window.at_ns,
         "answer": window.answer,
         "answer_start_ns": window.answer_start_ns,
-        "lead_s": (window.answer_start_ns - window.at_ns) / 1e9,
+        "lead_s": window.lead_s,
+        "known_s": window.known_s,
         "frame_size": list(recording.frame_size),
         "frames": [
             {

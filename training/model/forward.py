@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from training.data.batch import IGNORED, Batch
+from training.model.answer_loss import token_losses
 from training.model.gaze_block import gaze_block_of
 from training.model.loss import gaze_regularizer
 from training.model.supervision import supervised_heads, supervised_layers
@@ -20,12 +20,13 @@ from training.settings import Settings
 def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Tensor, Tensor]:
     """Return (language loss, KL), both scalars, in nats.
 
-    Language loss: mean of -log p over all answer tokens. KL: see model.loss.gaze_regularizer, from the attention of
-    the rows that predict the answer; 0 without `with_attention`, or if no window has gaze. The training loss is their
-    weighted sum L_LM + λ KL (arXiv 2510.21356).
+    Language loss: mean of answer_loss.token_losses over all answer tokens. KL: see model.loss.gaze_regularizer, from
+    the attention of the rows that predict the answer; 0 without `with_attention`, or if no window has gaze. The
+    training loss is their weighted sum L_LM + λ KL (arXiv 2510.21356).
     """
     logits, log_attention, row_mask = _forward(model, batch, settings, with_attention)
-    lm = F.cross_entropy(logits.flatten(0, 1).float(), batch.answer_tokens.flatten(), ignore_index=IGNORED)
+    tokens = (batch.answer_tokens != IGNORED).sum()
+    lm = token_losses(logits, batch.answer_tokens, batch.when).sum() / tokens
     if log_attention is None:
         return lm, lm.new_zeros(())
     frames = batch.frame_of_token if settings.kl_per_frame else None

@@ -20,6 +20,15 @@ def chosen_rows(rows: NDArray[np.int64], settings: Settings) -> NDArray[np.int64
     return rows[np.sort(np.random.default_rng([settings.seed, 2]).permutation(len(rows))[: settings.windows])]
 
 
+def thinned_rows(rows: NDArray[np.int64], thin: NDArray[np.bool_], settings: Settings) -> NDArray[np.int64]:
+    """Return `rows` with settings.nothing_share of those that may be left out, drawn by settings.seed.
+
+    thin: (N,) which windows of the data set may be left out.
+    """
+    kept = np.random.default_rng([settings.seed, 3]).random(len(thin)) < settings.nothing_share
+    return rows[~thin[rows] | kept[rows]]
+
+
 def batch_rows(number: int, size: int, total: int, seed: int) -> NDArray[np.int64]:
     """Return which of `total` windows are in batch `number`, (size,): each window once per epoch."""
     return np.array([_order(epoch, total, seed)[place] for epoch, place in _places(number, size, total)])

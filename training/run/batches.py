@@ -6,9 +6,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
+from gaze_vlm_ros.labels.answer_words import NOTHING
 from training.data.batch import Batch
 from training.run.job import Job
 
@@ -18,9 +21,18 @@ class NumberedBatches(torch.utils.data.Dataset[Batch]):
 
     def __init__(self, job: Job) -> None:
         self.data, self.batch_rows, self.gaze_of, self.prior = job.data, job.batch_rows, job.gaze_of, job.prior
+        self.adjustment = job.adjustment
+        self.unsupervised: NDArray[np.bool_] | None = None  # (N,) windows without KL, whatever their gaze
+        if job.data.stream and job.settings.kl_windows == "action":
+            self.unsupervised = job.data.stream.actions == NOTHING
 
     def __getitem__(self, number: int) -> Batch:
-        batch = self.data.batch(self.batch_rows(number), gaze_of=self.gaze_of, with_gaze=True)
+        rows = self.batch_rows(number)
+        batch = self.data.batch(rows, gaze_of=self.gaze_of, with_gaze=True)
+        if batch.when and self.adjustment is not None:
+            batch = replace(batch, when=replace(batch.when, adjustment=torch.from_numpy(self.adjustment)))
+        if self.unsupervised is not None:
+            batch = replace(batch, gaze=batch.gaze * ~torch.from_numpy(self.unsupervised[rows])[:, None])
         if self.prior is None:
             return batch
         return replace(batch, gaze=torch.from_numpy(self.prior) * batch.gaze.any(dim=1, keepdim=True))

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary
+from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import spellings
 from gaze_vlm_ros.windows.cutting import reasons_text
 from training.data.dataset import Dataset
@@ -33,15 +34,18 @@ def notes_on_data(
     """
     notes = []
     with_windows = {data.sessions[index].digest for index in {window.session for window in data.windows}}
-    counts = Counter(data.answer_index[parts.training].tolist())
+    begun = data.stream.actions[parts.training] if data.stream else data.answer_index[parts.training]
+    counts = Counter(begun[begun != NOTHING].tolist())
     unused = [text for number, text in enumerate(data.labels.texts) if not counts[number]]
     if unused:
         notes.append(f"{len(unused)} of {len(data.labels.texts)} labels have no window to train on: {_some(unused)}")
     for several in spellings(text for index in split.training for text in recordings[index].labels.texts):
         row = data.labels.row(several[0])
         notes.append(f"{_quoted(several)} are taken for one label, {data.labels.texts[row]!r}")
-    if len(counts) == 1:
+    if len(counts) == 1 and (begun != NOTHING).all():
         notes.append(f"every training window has the answer {data.labels.texts[next(iter(counts))]!r}")
+    if data.stream and not (begun == NOTHING).any():
+        notes.append("an action begins within the horizon after every training window, so nothing_words is never right")
     if data.dropped:
         notes.append("left out: " + reasons_text(data.dropped))
     people = [

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from accelerate import Accelerator
 
+from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.loading import load_vlm
@@ -29,7 +30,7 @@ from training.model.gaze_block import add_gaze_block, require_place
 from training.model.out_of_memory import report_out_of_memory
 from training.model.supervision import supervised_heads, supervised_layers
 from training.model.trainable import make_trainable, plain_model, weights_dtype
-from training.run.batch_sampler import chosen_rows
+from training.run.batch_sampler import chosen_rows, thinned_rows
 from training.run.data_notes import notes_on_data
 from training.run.export import export_checkpoint
 from training.run.job import Job, Parts
@@ -178,11 +179,12 @@ def _read_sources(settings: Settings, request: FitRequest, mapper: Mapper) -> _S
 
 
 def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
+    words = settings.answer_words
     model, processor = load_vlm(
         settings.model,
         device=device,
         dtype=weights_dtype(settings),
-        texts=[question(settings), *labels.texts],
+        texts=[question(settings), *(words.texts(labels.texts) if words else labels.texts)],
         seed=settings.seed,
         **settings.model_options,
     )
@@ -201,19 +203,22 @@ def _require_supervision(model: Any, processor: Any, settings: Settings) -> None
 def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator: Accelerator, device: str) -> Job:
     """Choose the rows of each part, and the gaze that each window gets. Raises NoWindows."""
     sessions = len(sources.split.training)
-    parts = Parts(
-        chosen_rows(data.rows_of(range(sessions)), settings),
-        data.rows_of(range(sessions, len(data.sessions))),
-    )
+    of_stream = np.array([window.of_stream for window in data.windows])
+    training, validation = data.rows_of(range(sessions)), data.rows_of(range(sessions, len(data.sessions)))
+    used, adjustment = training, None
+    if data.stream:
+        used = thinned_rows(training, (data.stream.actions == NOTHING) & ~data.stream.censored, settings)
+        adjustment = data.stream.adjustment(used, training[of_stream[training]])
+    parts = Parts(chosen_rows(used, settings), validation[of_stream[validation]])
     if not len(parts.training):
-        raise NoWindows("the training sessions give no window; see stride_s, leads_s and split in the settings")
+        raise NoWindows("the training sessions give no window; see moments_every_s and split in the settings")
     gaze_of = np.arange(len(data.windows))
     if settings.gaze == "shuffled":
         gaze_of[parts.training] = parts.training[shuffled_rows(data.has_gaze[parts.training], settings.seed)]
     prior = None
     if settings.gaze in ("uniform", "centred"):
         prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
-    return Job(data, parts, gaze_of, prior, settings, device, accelerator, data_hash(sources.used))
+    return Job(data, parts, gaze_of, prior, settings, device, accelerator, data_hash(sources.used), adjustment)
 
 
 def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:

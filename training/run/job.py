@@ -33,6 +33,8 @@ class Job:
     device: str
     accelerator: Accelerator
     data_hash: str
+    # (K + 1,) see batch.WhenTokens.adjustment: of the windows to train on
+    adjustment: NDArray[np.float32] | None = None
 
     def batch_rows(self, number: int) -> NDArray[np.int64]:
         """Return the rows of the windows in batch `number`, counted over all processes."""

@@ -126,8 +126,8 @@ def _backward(
 def check(model: Any, job: Job) -> dict[str, float]:
     """Return validation_lm and validation_kl over at most CHECKED_WINDOWS validation windows, of all processes.
 
-    validation_lm is the mean over answer tokens, validation_kl over windows with gaze, and absent if none has: as in
-    training, and whatever the batch size.
+    validation_lm is the mean over answer tokens, and for the stream over windows of -log p of whole answers;
+    validation_kl over windows with gaze, and absent if none has: as in training, and whatever the batch size.
     """
     model.eval()
     settings, accelerator = job.settings, job.accelerator
@@ -147,7 +147,7 @@ def check(model: Any, job: Job) -> dict[str, float]:
             tokens, with_gaze = _counts(batch)
             sums += torch.tensor([lm.item() * tokens, tokens, kl.item() * with_gaze, with_gaze], dtype=torch.float64)
     lm_sum, tokens, kl_sum, with_gaze = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
-    losses = {"validation_lm": lm_sum / tokens}
+    losses = {"validation_lm": lm_sum / (len(rows) if job.data.stream else tokens)}
     return losses | {"validation_kl": kl_sum / with_gaze} if with_gaze else losses
 
 
