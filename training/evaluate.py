@@ -18,6 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.windows.settings import PROTOCOLS
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from training.evaluation.scores import json_ready, table
 
@@ -38,6 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         cache=arguments.cache,
         examples=arguments.examples,
         embedding_model=arguments.embedding_model,
+        protocol=arguments.protocol,
+        unknown=arguments.unknown,
     )
     print(table(scores))
     if arguments.json:
@@ -59,6 +62,19 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="add a semantic score of generated answers, by this folder or hub name, such as "
         "sentence-transformers/all-MiniLM-L6-v2",
+    )
+    parser.add_argument(
+        "--protocol",
+        choices=PROTOCOLS,
+        default="",
+        help="which windows to score: own, as the settings of the fit say, or epic-kitchens, one second before each "
+        "action, to compare by class-mean top-5 recall (default: that of the fit)",
+    )
+    parser.add_argument(
+        "--unknown",
+        choices=("wrong", "left-out"),
+        default="wrong",
+        help="count windows whose answer the checkpoint does not know as wrong (the default), or leave them out",
     )
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     return parser

@@ -45,11 +45,13 @@ class LabelSet:
 
     def row(self, text: str) -> int:
         """Return the place of a label in the set, in whatever spelling; -1 = it is not in the set."""
-        return self._rows.get(label_key(text), -1)
+        return self._rows.get(one_spelling(text), self._rows.get(label_key(text), -1))
 
     @functools.cached_property
     def _rows(self) -> Mapping[str, int]:
-        return {label_key(text): row for row, text in enumerate(self.texts)}
+        # Checkpoints of earlier releases may know two spellings of one label: each is itself.
+        rows = {text: row for row, text in enumerate(self.texts)}
+        return {label_key(text): row for text, row in rows.items()} | rows
 
 
 def label_set_id(texts: Sequence[str]) -> str:

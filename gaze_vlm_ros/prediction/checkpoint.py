@@ -67,6 +67,7 @@ class CheckpointMetadata:
     time_to_start_s: tuple[float, ...] = ()  # one per label, expected, from the last frame; empty = unknown
     time_to_start_source: str = "none"  # how time_to_start_s was determined
     time_to_start_error_s: float | None = None  # mean absolute error on validation
+    calibrated_on: int = 0  # validation windows that the temperature was fitted to
     format: int = METADATA_FORMAT
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,6 +13,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.track import current_label, next_label
 from gaze_vlm_ros.session.session import Session, require_labels
 from gaze_vlm_ros.video.frame_selection import pick_frames
+from gaze_vlm_ros.windows.epic_kitchens import moments_before_actions
 from gaze_vlm_ros.windows.settings import WindowSettings
 
 
@@ -71,14 +72,23 @@ def cut_windows(index: int, session: Session, settings: WindowSettings) -> tuple
     texts = labels.texts
     windows: list[Window] = []
     counts = CutCounts()
-    for at_ns, (requested_ns, of_stream) in _moments(stamps_ns, starts_ns, texts, settings):
+    own = settings.protocol == "own"
+    asked: Iterable[tuple[int, int, bool, int]]
+    if own:
+        asked = ((at_ns, *moment, -1) for at_ns, moment in _moments(stamps_ns, starts_ns, texts, settings))
+    else:
+        asked = (
+            (at_ns, requested_ns, True, row)
+            for at_ns, requested_ns, row in moments_before_actions(stamps_ns, starts_ns, texts)
+        )
+    for at_ns, requested_ns, of_stream, row in asked:
         known_s, reason = None, ""
-        if settings.task == "future":
+        if own and settings.task == "future":
             row = next_label(starts_ns, texts, at_ns, settings.horizon_s)
             reason = "without an action in the horizon"
             if row < 0 and settings.is_stream:
                 known_s, reason = _without_action(at_ns, int(stamps_ns[-1]), starts_ns, texts, settings.horizon_s)
-        else:
+        elif own:
             row = current_label(starts_ns, at_ns)
             reason = "unlabelled"
         if (row < 0 or not texts[row]) and reason:

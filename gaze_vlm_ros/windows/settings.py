@@ -16,6 +16,8 @@ class BadSettings(GazeVlmError):
     """A settings file or an override cannot be used."""
 
 
+PROTOCOLS = ("own", "epic-kitchens")
+
 # Settings of a fit that do not change its windows. A fit's YAML file may hold them too: `bag check --config` accepts
 # these names and refuses all others. test/windows compares them with training/settings.py.
 OTHER_FIT_SETTINGS = frozenset(
@@ -50,6 +52,10 @@ class WindowSettings:
     # are observation_s / frames apart, as here, show the same frames, and each frame is converted once
     leads_s: tuple[float, ...] = (0.25, 1.0, 1.75)
 
+    # own: as said above, the answer is the first action after the last frame. epic-kitchens: EPIC-KITCHENS-100's, one
+    # window 1 s before each action, which is the answer even where another one starts in between
+    protocol: str = "own"
+
     # Which gaze counts for a frame
     gaze_window_s: float = 0.2  # samples at most this long before the frame
     gaze_min_confidence: float = 0.6  # samples below it do not count; samples without a confidence do
@@ -57,6 +63,10 @@ class WindowSettings:
     def __post_init__(self) -> None:
         if self.task not in ("future", "current"):
             raise BadSettings(f"setting task is {self.task!r}, expected one of future, current")
+        if self.protocol not in PROTOCOLS:
+            raise BadSettings(f"setting protocol is {self.protocol!r}, expected one of {', '.join(PROTOCOLS)}")
+        if self.protocol == "epic-kitchens" and self.task != "future":
+            raise BadSettings("setting protocol is epic-kitchens, which needs task: future")
         require_above_zero(self, ["horizon_s", "observation_s", "frames", "gaze_window_s"])
         require_not_negative(self, ["stride_s"])
         require_share(self, ["gaze_min_confidence"])

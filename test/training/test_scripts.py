@@ -34,10 +34,11 @@ def test_evaluate_hands_on_every_option_and_overwrites_nothing(
     monkeypatch.setattr(evaluate, "table", lambda scores: "the table")
     out = tmp_path / "new" / "scores.json"
     options = f"--json {out} --examples 5 --cache c --embedding-model e --device cpu"
+    options += " --protocol epic-kitchens --unknown left-out"
     assert evaluate.main(["run", "a", "b", *options.split()]) == 0
     assert given == {
         "positional": (Path("run"), ["a", "b"]), "device": "cpu", "cache": Path("c"), "examples": 5,
-        "embedding_model": "e",
+        "embedding_model": "e", "protocol": "epic-kitchens", "unknown": "left-out",
     }  # fmt: skip
     assert out.read_text() == '{\n "value": null\n}\n'
     assert capsys.readouterr().out == "the table\n"

@@ -57,6 +57,19 @@ def test_windows_a_step_apart_share_frames_though_the_camera_jitters(cut: dict[s
         assert (np.abs(steps_s - 0.75) < 0.06).all()
 
 
+def test_epic_kitchens_asks_for_each_action_one_second_before_it() -> None:
+    """Also where another action starts in between; own windows then have that one as the answer."""
+    labels = [(5.0, "take mug"), (5.5, "pour"), (7.0, ""), (9.0, "stir"), (0.5, "sit")]
+    cooking = session(labels=sorted(labels))
+    windows, counts = cut_windows(0, cooking, WindowSettings(protocol="epic-kitchens", frames=3))
+    assert [(w.at_ns / SECOND, w.answer, w.answer_start_ns / SECOND) for w in windows] == [
+        (4.0, "take mug", 5.0), (4.5, "pour", 5.5), (8.0, "stir", 9.0),
+    ]  # fmt: skip
+    assert counts.dropped == {"with too few frames before them": 1}
+    own, _ = cut_windows(0, cooking, WindowSettings(leads_s=(1.0,), frames=3))
+    assert [w.answer for w in own] == ["take mug", "take mug", "stir"]
+
+
 def test_stride_windows_are_dropped_by_reason_and_counted() -> None:
     stalled = session()
     keep = (stalled.frames.stamps_ns < 6 * SECOND) | (stalled.frames.stamps_ns > 7.95 * SECOND)

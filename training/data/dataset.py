@@ -32,7 +32,7 @@ class Dataset:
     dropped: Counter[str]  # number of moments without a window, by reason
     labels: LabelSet
     answers: Sequence[str]  # all possible ones: the texts of the labels; of the stream, AnswerWords.texts
-    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in `answers`
+    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in `answers`; -1 = not among them
     answer_tokens: Sequence[Sequence[int]]  # tokens of each of `answers`, end token included
     prompt: dict[str, torch.Tensor]  # text inputs of the question, (1, P) each: the same for every window
     kinds: Mapping[str, int]  # value for answer tokens in inputs that tell kinds of tokens apart
@@ -58,7 +58,10 @@ class Dataset:
 
         gaze_of: (N,) row whose gaze each window gets; None = its own.
         with_gaze: also put gaze into the prompt, if the data set has gaze_prompts. Only for training.
+        Raises ValueError for a window whose answer is not in the label set.
         """
+        if (self.answer_index[rows] < 0).any():
+            raise ValueError("a window without an answer in the label set cannot be trained on")
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
         when = None
         if self.stream:

@@ -26,6 +26,8 @@ from training.data.recordings import Mapper, Recording
 from training.data.stream_answers import answer_index, stream_answers
 from training.settings import Settings
 
+UNKNOWN_ANSWER = "with an answer that is not in the label set"  # reason in Dataset.dropped
+
 
 def prepare(
     recordings: Sequence[Recording],
@@ -37,6 +39,7 @@ def prepare(
     gaze_needed: bool = True,
     mapper: Mapper = map,
     gaze_shown_in: Sequence[Recording] = (),
+    keep_unknown: bool = False,
 ) -> Dataset:
     """Encode the windows of `recordings` for the model exactly as the predictor does.
 
@@ -46,6 +49,7 @@ def prepare(
     gaze_needed: raise NoGaze for a session without gaze; otherwise its windows get no target.
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
+    keep_unknown: keep windows whose answer is not in the label set, to count them as wrong.
     Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords.
     """
     for recording in recordings if gaze_needed else ():
@@ -76,8 +80,8 @@ def prepare(
     for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
         row = 0
         for window, problem in zip(recording.windows, files.problems, strict=True):
-            if window.answer and labels.row(window.answer) < 0:
-                dropped["with an answer that is not in the label set"] += 1
+            if window.answer and labels.row(window.answer) < 0 and (words or not keep_unknown):
+                dropped[UNKNOWN_ANSWER] += 1
             elif problem:
                 dropped[problem] += 1
             else:

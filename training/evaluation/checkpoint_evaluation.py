@@ -35,17 +35,22 @@ def evaluate_checkpoint(
     cache: Path | None = None,
     examples: int = 0,
     embedding_model: str = "",
+    protocol: str = "",
+    unknown: str = "wrong",
 ) -> dict[str, Any]:
     """Return all scores of a checkpoint on `bags`, see scores.score.
 
     device: auto, cpu, cuda or cuda:N. cache: folder of prepared windows; None = a temporary one.
     examples: windows of each scene to return in full.
     embedding_model: folder or hub name for the semantic score of generated answers; "" = no such score.
+    protocol: see training.settings; "" = that of the checkpoint. unknown: what becomes of windows whose answer is not
+        in the label set: wrong = they count as wrong, left-out = they do not count.
     Raises TrainedOn for a session that trained or chose the checkpoint, and what loading raises.
     """
     metadata = read_checkpoint_metadata(checkpoint)
     embed = load_embedder(embedding_model) if embedding_model else None
     settings = replace(load_settings(checkpoint / SETTINGS_FILE), gaze_error=0.0)  # score against true gaze
+    settings = replace(settings, protocol=protocol or settings.protocol)
     sessions = load_recordings(find_bags(bags), settings)
     for session in sessions:
         if session.digest in metadata.trained_on:
@@ -54,8 +59,10 @@ def evaluate_checkpoint(
     device = resolve_device(device)
     model, processor = load_vlm(checkpoint, device=device, dtype=getattr(torch, settings.dtype))
     labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
-    data = prepare(sessions, labels, settings, model, processor, cache, gaze_needed=False)
+    data = prepare(
+        sessions, labels, settings, model, processor, cache, gaze_needed=False, keep_unknown=unknown == "wrong"
+    )
     if metadata.gaze_block:
         load_gaze_block(model, checkpoint, data.visual)
     answers = answer_windows(model, processor, data, settings, device)
-    return score(metadata, data, answers, examples, embed)
+    return score(metadata, data, answers, settings, examples, embed)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import betaincinv
+from scipy.special import betaincinv, logsumexp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -24,14 +25,15 @@ def probabilities(log_likelihoods: Floats, temperature: float = 1.0) -> Floats:
 def top_k_hits(scores: Floats, answers: Ints, k: int) -> NDArray[np.bool_]:
     """Return (N,) whether the true answer is among the k best. Ties count against it, so constant scores are no hit.
 
-    scores: (N, A). answers: (N,) index of the true answer.
+    Rank by log-likelihoods: probabilities may underflow to equal zeros.
+    scores: (N, A). answers: (N,) index of the true answer; -1 = not in the set, which is never a hit.
     """
     true_scores = scores[np.arange(len(answers)), answers]
     as_good = (scores >= true_scores[:, None]).sum(axis=1)
-    return np.asarray(as_good <= k)
+    return np.asarray((answers >= 0) & (as_good <= k))
 
 
-def class_mean_recall(hits: NDArray[np.bool_], answers: Ints) -> float:
+def class_mean_recall(hits: NDArray[np.bool_], answers: NDArray[Any]) -> float:
     """Return the mean over classes of the share of hits in each class that occurs: rare classes count as frequent ones.
 
     hits: (N,). answers: (N,) class of each.
@@ -41,16 +43,28 @@ def class_mean_recall(hits: NDArray[np.bool_], answers: Ints) -> float:
 
 def negative_log_likelihood(log_likelihoods: Floats, answers: Ints, temperature: float) -> float:
     """Return the mean of -log p of the true answers over the closed set, nats."""
-    chosen = probabilities(log_likelihoods, temperature)[np.arange(len(answers)), answers]
-    return float(-np.log(np.maximum(chosen, 1e-300)).mean())
+    scaled = log_likelihoods / temperature
+    return float((logsumexp(scaled, axis=1) - scaled[np.arange(len(answers)), answers]).mean())
+
+
+TEMPERATURE_PRIOR = np.log(2.0)  # standard deviation of log temperature: a priori within a factor of 2, mostly
 
 
 def fit_temperature(log_likelihoods: Floats, answers: Ints) -> float:
-    """Return the temperature with the least negative log-likelihood (Guo et al. 2017), within 1/20 to 20."""
+    """Return the most probable temperature (Guo et al. 2017), within 1/20 to 20, from N answered windows.
+
+    Before any window is seen, the logarithm of the temperature is normal around 0, with standard deviation
+    TEMPERATURE_PRIOR. A handful of windows that are all right, or all wrong, would otherwise say that the model is
+    certain; hundreds outweigh the prior.
+    """
     # The loss is smooth in one dimension, so a fine logarithmic grid is accurate (1 %) and cannot diverge.
-    grid = np.exp(np.linspace(np.log(0.05), np.log(20.0), 601))
-    losses = [negative_log_likelihood(log_likelihoods, answers, temperature) for temperature in grid]
-    return float(grid[int(np.argmin(losses))])
+    logs = np.linspace(np.log(0.05), np.log(20.0), 601)
+    losses = [
+        len(answers) * negative_log_likelihood(log_likelihoods, answers, np.exp(log))
+        + 0.5 * (log / TEMPERATURE_PRIOR) ** 2
+        for log in logs
+    ]
+    return float(np.exp(logs[int(np.argmin(losses))]))
 
 
 def selective_threshold(
@@ -102,17 +116,20 @@ def semantic_scores(answers: Sequence[str], truths: Sequence[str], embed: Callab
     return np.array([float(vectors[a] @ vectors[b]) for a, b in zip(answers, truths, strict=True)])
 
 
+LEAST_SESSIONS = 5  # of a bootstrap interval
+
+
 def bootstrap_interval(
     sessions: Ints, statistic: Callable[[Ints], float], draws: int = 1000, seed: int = 0, level: float = 0.95
 ) -> tuple[float, float]:
     """Return the bootstrap confidence interval of `statistic(indices)`, resampling whole sessions.
 
-    Windows of one session are not independent, so resampling windows would make intervals too narrow. With a single
-    session the interval is (NaN, NaN).
+    Windows of one session are not independent, so resampling windows would make intervals too narrow. With fewer than
+    LEAST_SESSIONS the interval is (NaN, NaN): that of two is just their minimum and maximum.
     sessions: (N,) session of each window. draws: number of resamples.
     """
     names = np.unique(sessions)
-    if len(names) < 2:
+    if len(names) < LEAST_SESSIONS:
         return float("nan"), float("nan")
     members = [np.flatnonzero(sessions == name) for name in names]
     generator = np.random.default_rng(seed)

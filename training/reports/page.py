@@ -28,7 +28,7 @@ sessions; {{ labels|length }} possible answers. All figures are from sessions th
 <th>calibration error</th><th>windows</th><th>sessions</th></tr>
 {% for group in groups %}{% for run in runs %}{% set s = run.evaluation.groups[group] %}
 <tr><td>{{ group if loop.first else "" }}</td><td>{{ run.name }}</td><td class="n"><b>{{ "%.3f"|format(s.top1.value) }}</b></td>
-<td class="n">{% if s.top1.low is not none %}{{ "%.2f to %.2f"|format(s.top1.low, s.top1.high) }}{% else %}one session{% endif %}</td>
+<td class="n">{% if s.top1.low is not none %}{{ "%.2f to %.2f"|format(s.top1.low, s.top1.high) }}{% else %}n = {{ s.sessions }}{% endif %}</td>
 <td class="n">{{ "%.3f"|format(s.top5.value) }}</td><td class="n">{{ "%.3f"|format(s.class_mean_recall.value) }}</td>
 <td class="n">{{ "%.3f"|format(s.exact_match.value) }}</td><td class="n">{{ "%.3f"|format(s.calibration_error) }}</td>
 <td class="n">{{ s.windows }}</td><td class="n">{{ s.sessions }}</td></tr>

@@ -56,7 +56,7 @@ def export_checkpoint(
         scores, truth = rank_windows(model, data, validation, device), data.answer_index[validation]
         temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
         published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
-        confidences, hits = published.max(axis=1), metrics.top_k_hits(published, truth, 1)
+        confidences, hits = published.max(axis=1), metrics.top_k_hits(scores, truth, 1)
         for precision in PRECISIONS:
             threshold, share = metrics.selective_threshold(confidences, hits, precision)
             # Round down, so that an answer exactly at the threshold passes.
@@ -83,6 +83,7 @@ def export_checkpoint(
         gaze_block=settings.gaze_as == "block",
         score_kind=score_kind,
         temperature=round(temperature, 4),
+        calibrated_on=len(validation),
         trained_on=tuple(recording.digest for recording in (*trained_on, *held_out)),
         other_share=None if other is None else round(other, 4),
         abstain_thresholds=tuple(thresholds),

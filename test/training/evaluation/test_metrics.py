@@ -18,6 +18,29 @@ def test_hits_and_recall_by_hand() -> None:
     assert metrics.class_mean_recall(frequent, np.array([0, 0, 0, 1])) == 0.5
 
 
+def test_a_label_that_is_not_in_the_set_is_never_a_hit() -> None:
+    assert metrics.top_k_hits(np.array([[0.0, 1.0], [0.0, 1.0]]), np.array([-1, 1]), 2).tolist() == [False, True]
+
+
+def test_ranks_come_from_log_likelihoods_where_probabilities_underflow() -> None:
+    scores = -1000.0 * np.arange(8)[None]
+    assert metrics.probabilities(scores, 0.05)[0, 2] == 0
+    assert [metrics.top_k_hits(scores, np.array([2]), k)[0] for k in (2, 3, 5)] == [False, True, True]
+    assert metrics.negative_log_likelihood(scores, np.array([2]), 0.5) == pytest.approx(4000)
+
+
+@pytest.mark.parametrize(("right", "sure"), [(True, (0.5, 0.9)), (False, (0.36, 0.5))])
+def test_a_handful_of_windows_does_not_make_a_model_certain(right: bool, sure: tuple[float, float]) -> None:
+    """Six windows that are all right, or all wrong, at 0.5: the likeliest temperatures are 0 and infinity."""
+    few = np.tile(np.log([0.5, 0.3, 0.2]), (6, 1))
+    truth = np.full(6, 0 if right else 1)
+    published = metrics.probabilities(few, metrics.fit_temperature(few, truth)).max()
+    assert sure[0] < published < sure[1]
+    many = np.repeat(few, 100, axis=0)  # as many windows as outweigh any prior
+    certain = metrics.probabilities(many, metrics.fit_temperature(many, np.repeat(truth, 100))).max()
+    assert certain > 0.97 if right else certain < 0.37
+
+
 def test_constant_scores_are_no_hit() -> None:
     assert not metrics.top_k_hits(np.zeros((5, 3)), np.array([0, 1, 2, 0, 1]), 1).any()
 
@@ -107,4 +130,5 @@ def test_bootstrap_draws_sessions_not_windows() -> None:
     low, high = metrics.bootstrap_interval(sessions, lambda chosen: float(hits[chosen].mean()))
     assert low == pytest.approx(0.2, abs=0.1)
     assert high == pytest.approx(0.8, abs=0.1)
-    assert np.isnan(metrics.bootstrap_interval(np.zeros(5), lambda chosen: 1.0)).all()
+    assert np.isnan(metrics.bootstrap_interval(np.arange(4), lambda chosen: float(chosen.mean()))).all()
+    assert np.isfinite(metrics.bootstrap_interval(np.arange(5), lambda chosen: float(chosen.mean()))).all()
