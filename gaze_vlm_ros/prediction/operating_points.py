@@ -1,0 +1,83 @@
+"""Thresholds for a target precision, chosen on streams with their truth, and how far they can be trusted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import betaincinv
+
+from gaze_vlm_ros.labels.answer_words import NOTHING
+from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats
+from gaze_vlm_ros.prediction.stream_starts import given_answers
+
+NEVER = 2.0  # a threshold that no probability reaches
+KEEP_SHARES = (1.0, 0.75, 0.5, 0.25)  # thresholds to keep an answer that are tried, as shares of that to begin it
+SWEPT = 100  # thresholds to begin an answer that are tried
+CONFIDENCE = 0.9  # of OperatingPoint.certified_share
+CERTIFIED_SHARE = 0.9  # of all sessions in which the target must be reached, with that confidence
+
+
+@dataclass(frozen=True)
+class OperatingPoint:
+    """Thresholds that reached a target precision on calibration streams; a probability of NEVER = none did."""
+
+    target_precision: float
+    begin: float  # least probability of an action to begin with it as the answer
+    keep: float  # least probability to keep it
+    precision: float  # reached: share of the moments with an answer at which it was right; NaN = no answer
+    recall: float  # share of the moments with an action within the horizon at which it was the answer
+    sessions: int = 0  # calibration sessions with an answer
+    certified_share: float = 0.0  # lower limit of the share of sessions in which the target is reached
+
+    @property
+    def is_certified(self) -> bool:
+        """Whether the target holds in CERTIFIED_SHARE of all such sessions, with CONFIDENCE."""
+        return self.certified_share >= CERTIFIED_SHARE
+
+
+def swept_thresholds(stream: BelievedStream) -> Floats:
+    """Return at most SWEPT thresholds between the probabilities of the best actions, descending."""
+    best = stream.begins.max(axis=1)
+    return np.unique(np.quantile(best, np.linspace(0, 1, SWEPT), method="higher"))[::-1]
+
+
+def operating_point(stream: BelievedStream, target_precision: float) -> OperatingPoint:
+    """Return the thresholds with the best recall among those that reach a target precision on this stream.
+
+    Precision and recall are over moments. With thresholds of another stream, scores are those of a real use.
+    """
+    swept = swept_thresholds(stream)
+    begin, share = (grid.ravel() for grid in np.meshgrid(swept, KEEP_SHARES, indexing="ij"))
+    given = given_answers(stream, begin, begin * share)[stream.known]
+    truth = stream.action[stream.known]
+    hits = (given == truth[:, None]) & (given != NOTHING)
+    right, said = hits.sum(axis=0), (given != NOTHING).sum(axis=0)
+    precision = np.divide(right, said, out=np.full(len(said), np.nan), where=said > 0)
+    recall = right / max(1, int((truth != NOTHING).sum()))
+    reached = np.flatnonzero(precision >= target_precision)
+    if not len(reached):
+        return OperatingPoint(target_precision, NEVER, NEVER, float("nan"), 0.0)
+    # Of equally good ones the first: the highest threshold, and the least difference between the two.
+    chosen = int(reached[recall[reached].argmax()])
+    sessions = stream.session[stream.known]
+    own = [hits[sessions == number, chosen].sum() / count for number in np.unique(sessions)
+           if (count := (given[sessions == number, chosen] != NOTHING).sum())]  # fmt: skip
+    passed = sum(share >= target_precision for share in own)
+    return OperatingPoint(
+        target_precision,
+        float(begin[chosen]),
+        float(begin[chosen] * share[chosen]),
+        float(precision[chosen]),
+        float(recall[chosen]),
+        len(own),
+        lower_share(passed, len(own)),
+    )
+
+
+def lower_share(passed: int, sessions: int) -> float:
+    """Return the lower limit of the share of sessions that pass, with 90 % confidence (Clopper and Pearson 1934).
+
+    5 that all pass bound it at 0.63, 22 at 0.90.
+    """
+    return float(betaincinv(passed, sessions - passed + 1, 1 - CONFIDENCE)) if passed else 0.0
