@@ -50,7 +50,7 @@ def _truth(start: list[Slot], takes: list[Take], actions: Actions, eyes: Eyes, t
         places[row], scales[row] = [slot.at for slot in standing], [slot.scale for slot in standing]
         if carrying is not None:
             carried[row] = carrying.target
-            places[row, carrying.target] = hand[row] - GRASP
+            places[row, carrying.target], scales[row, carrying.target] = hand[row] - GRASP, 1.0
     return TruthTrack(
         times_s, places, scales, carried, hand, np.ones(count, bool), grip, head, gaze, state,
         np.array([takes[row].hint for row in now]), actions.going_on(times_s), actions.targets[now],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from gaze_vlm_ros.sim.bench_scene import (
     Floats,
     Habits,
     Look,
+    Occluder,
     Slot,
     View,
 )
@@ -26,6 +29,13 @@ from gaze_vlm_ros.sim.bench_sprites import CLUTTER, blend, object_sprite, sprite
 Image = NDArray[np.uint8]
 BENCH_1_VIEW = View()
 _SUBPIXEL_BITS = 4  # OpenCV draws with coordinates of 1/16 px: without them a slow hand would jump from px to px
+
+
+class Carried(NamedTuple):
+    """The object in the hand."""
+
+    thing: int  # index into OBJECTS
+    scale: float  # share of OBJECT_SIZE
 
 
 class BenchRenderer:
@@ -37,18 +47,18 @@ class BenchRenderer:
         self._size, self._view = size, view
         self._scale = size[0] / VIEW_WIDTH  # px per unit
         self._look, self._habits = look, habits
+        levels = np.arange(256)[:, None] * np.array(view.tint)
+        bright = np.clip(levels, 0, 255).astype(np.uint8)[None]  # (1, 256, 3) for cv2.LUT
+        self._light = None if view.tint == BENCH_1_VIEW.tint else bright
         self._room = self._draw_room(clutter)
         self._layers: dict[object, Image] = {}
 
     def world_to_image(self, points: Floats, head: Floats) -> Floats:
         """Convert (..., 2) points in units to px in the image, for a head (shift x, shift y, roll)."""
-        centre = np.array([VIEW_WIDTH / 2, VIEW_WIDTH / 2 * self._size[1] / self._size[0]])
-        cosine, sine = np.cos(head[2]), np.sin(head[2])
-        turned = (np.asarray(points) - centre - head[:2]) @ np.array([[cosine, sine], [-sine, cosine]])
-        return (turned + centre) * self._scale
+        return self._view.seen(np.asarray(points), head, VIEW_WIDTH * self._size[1] / self._size[0]) * self._scale
 
     def render(
-        self, standing: list[Slot | None], carried: int | None, hint: int, hand: Floats, grip: float, head: Floats
+        self, standing: list[Slot | None], carried: Carried | None, hint: int, hand: Floats, grip: float, head: Floats
     ) -> Image:
         """Return (H, W, 3) uint8 RGB. standing: place of each object, None for the one carried in the hand."""
         layer = self._layer(standing, hint)
@@ -60,7 +70,9 @@ class BenchRenderer:
         moved = cv2.warpAffine(layer, turn, self._size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         frame = np.asarray(moved, np.uint8)
         self._draw_arm(frame, carried, hand, grip, head)
-        return frame
+        for occluder in self._view.occluders:
+            self._draw_occluder(frame, occluder, head)
+        return frame if self._light is None else np.asarray(cv2.LUT(frame, self._light), np.uint8)
 
     # Layers that stand still.
 
@@ -112,7 +124,7 @@ class BenchRenderer:
             for _, index in far_first:
                 slot = standing[index]
                 assert slot is not None
-                self._stand(picture, object_sprite(index, self._side(slot)), slot)
+                self._stand(picture, object_sprite(index, self._side(slot), self._view.shapes), slot)
             self._layers[key] = picture
         return self._layers[key]
 
@@ -127,12 +139,12 @@ class BenchRenderer:
 
     # What moves.
 
-    def _draw_arm(self, frame: Image, carried: int | None, hand: Floats, grip: float, head: Floats) -> None:
+    def _draw_arm(self, frame: Image, carried: Carried | None, hand: Floats, grip: float, head: Floats) -> None:
         tip = self.world_to_image(hand, head)
         shoulder = self.world_to_image(np.array(self._view.shoulder), head)
         along = (tip - shoulder) / max(float(np.linalg.norm(tip - shoulder)), 1e-6)
         across = np.array([-along[1], along[0]])
-        unit = self._scale
+        unit = self._scale * self._view.zoom
         # Distances from the fingertips back to the palm and on to the wrist, in units.
         palm, wrist = tip - along * 46 * unit, tip - along * 84 * unit
         cuff = tip - along * 116 * unit
@@ -149,9 +161,9 @@ class BenchRenderer:
         parts.append((palm - across * 16 * unit, thumb, 15, self._habits.skin))
         self._shade_under(frame, parts)
         if carried is not None:
-            side = round(OBJECT_SIZE * self._scale)
+            side = round(OBJECT_SIZE * carried.scale * unit)
             x, y = self.world_to_image(hand - GRASP, head).round().astype(int)
-            blend(frame, object_sprite(carried, side), x - side // 2, y - side // 2)
+            blend(frame, object_sprite(carried.thing, side, self._view.shapes), x - side // 2, y - side // 2)
         for start, end, width, colour in parts:
             dark: Colour = tuple(int(0.7 * channel) for channel in colour)  # type: ignore[assignment]
             _limb(frame, start, end, (width + 4) * unit, dark)
@@ -162,13 +174,27 @@ class BenchRenderer:
             shift = across * width * 0.2 * unit
             _limb(frame, start + shift, end + shift, width * 0.4 * unit, lit)
 
+    def _draw_occluder(self, frame: Image, occluder: Occluder, head: Floats) -> None:
+        """A box in front of everything: its face, a lit edge on top, a dark one at its right."""
+        left, top, right, bottom, colour = occluder
+        depth = 9.0
+        for corners, factor in (
+            ([(left, top), (right, top), (right, bottom), (left, bottom)], 1.0),
+            ([(left, top), (left + depth, top - depth), (right + depth, top - depth), (right, top)], 1.35),
+            ([(right, top), (right + depth, top - depth), (right + depth, bottom), (right, bottom)], 0.6),
+        ):
+            points = self.world_to_image(np.array(corners), head) * (1 << _SUBPIXEL_BITS)
+            shade = tuple(min(255, int(factor * channel)) for channel in colour)
+            cv2.fillPoly(frame, [points.round().astype(np.int32)], shade, cv2.LINE_AA, _SUBPIXEL_BITS)
+
     def _shade_under(self, frame: Image, parts: list[tuple[Floats, Floats, float, Colour]]) -> None:
         """The shadow of arm and hand, at a quarter of the size: it is blurred anyway."""
         small = np.zeros((max(frame.shape[0] // 4, 1), max(frame.shape[1] // 4, 1)), np.uint8)
-        fall = np.array([14.0, 18.0]) * self._scale
+        unit = self._scale * self._view.zoom
+        fall = np.array([14.0, 18.0]) * unit
         for start, end, width, _ in parts:
-            _limb(small, (start + fall) / 4, (end + fall) / 4, width * self._scale / 4, 90)
-        small = cv2.GaussianBlur(small, (0, 0), 2.2 * self._scale)
+            _limb(small, (start + fall) / 4, (end + fall) / 4, width * unit / 4, 90)
+        small = cv2.GaussianBlur(small, (0, 0), 2.2 * unit)
         shade = 255 - cv2.resize(small, (frame.shape[1], frame.shape[0]), interpolation=cv2.INTER_LINEAR)
         cv2.multiply(frame, cv2.cvtColor(shade, cv2.COLOR_GRAY2RGB), frame, 1 / 255)
 

@@ -112,8 +112,35 @@ def habits(person: str) -> Habits:
     )
 
 
+class Occluder(NamedTuple):
+    """A thing that stands between the camera and the bench, and hides a part of it. Edges in units."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    colour: Colour
+
+
 @dataclass(frozen=True)
 class View:
-    """How one session is seen: what differs between cameras and seats. The defaults are those of bench 1."""
+    """How one session is seen: what differs between cameras, seats and rooms. The defaults are those of bench 1."""
 
     shoulder: tuple[float, float] = (float(SHOULDER[0]), float(SHOULDER[1]))  # where the arm comes from
+    zoom: float = 1.0  # a lens with a longer focal length: above 1
+    occluders: tuple[Occluder, ...] = ()
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0)  # of the light: factor of red, green and blue
+    box_scale: float = 1.0  # side of an object's box in the truth, as a share of OBJECT_SIZE
+    shapes: int = 0  # which shapes of objects, see bench_sprites
+
+    def seen(self, points: Floats, head: Floats, height: float) -> Floats:
+        """Convert points on the bench to places in the view, in units.
+
+        points: (..., 2) and one head (3,), or (T, 2) and the head (T, 3) at each. height: of the view, in units.
+        """
+        centre = np.array([VIEW_WIDTH / 2, height / 2])
+        cosine, sine = np.cos(head[..., 2]), np.sin(head[..., 2])
+        turn = np.moveaxis(np.array([[cosine, sine], [-sine, cosine]]), (0, 1), (-2, -1))
+        ahead = points - centre - head[..., :2]
+        turned = ahead @ turn if head.ndim == 1 else (ahead[:, None] @ turn)[:, 0]
+        return turned * self.zoom + centre

@@ -14,8 +14,8 @@ from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
-from gaze_vlm_ros.sim import bench1
-from gaze_vlm_ros.sim.bench_renderer import BenchRenderer
+from gaze_vlm_ros.sim import bench1, bench2
+from gaze_vlm_ros.sim.bench_renderer import BenchRenderer, Carried
 from gaze_vlm_ros.sim.bench_scene import OBJECT_SIZE, OBJECTS, VERB, Slot
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.sim.person import BLINK
@@ -87,7 +87,7 @@ def _text(index: int) -> str:
 
 def script_of(settings: BenchSettings) -> Script:
     """Return what happens in a session, before anything is drawn. Raises UnknownTask."""
-    return bench1.script(settings)
+    return bench2.script(settings) if settings.bench == 2 else bench1.script(settings)
 
 
 def frame_times_s(settings: BenchSettings) -> NDArray[np.float64]:
@@ -110,7 +110,7 @@ def simulate(settings: BenchSettings) -> Iterator[Event]:
     streams = (
         _labels(script.actions, settings),
         _gaze(script.eyes, renderer, settings),
-        _frames(script.truth_at(frame_times_s(settings)), renderer, settings),
+        _frames(script, renderer, settings),
     )
     # A label that starts with a frame comes before it, as do gaze samples.
     return heapq.merge(*streams, key=lambda event: event.t_ns)
@@ -153,8 +153,9 @@ def _gaze(eyes: Eyes, renderer: BenchRenderer, settings: BenchSettings) -> Itera
         yield GazeEvent(round(time_s * 1e9), float(x), float(y), float(confidence), worn, state)
 
 
-def _frames(track: TruthTrack, renderer: BenchRenderer, settings: BenchSettings) -> Iterator[FrameEvent]:
-    half = OBJECT_SIZE * settings.width / 640 / 2
+def _frames(script: Script, renderer: BenchRenderer, settings: BenchSettings) -> Iterator[FrameEvent]:
+    track = script.truth_at(frame_times_s(settings))
+    half = OBJECT_SIZE * script.view.box_scale * settings.width / 640 / 2
     for row, time_s in enumerate(track.times_s.tolist()):
         carried, hint, target = int(track.carried[row]), int(track.hint[row]), int(track.target[row])
         hand, head = track.hand[row], track.head[row]
@@ -164,7 +165,8 @@ def _frames(track: TruthTrack, renderer: BenchRenderer, settings: BenchSettings)
                 zip(track.places[row].tolist(), track.scales[row].tolist(), strict=True)
             )
         ]
-        rgb = renderer.render(standing, carried if carried >= 0 else None, hint, hand, float(track.grip[row]), head)
+        held = None if carried < 0 else Carried(carried, float(track.scales[row, carried]))
+        rgb = renderer.render(standing, held, hint, hand, float(track.grip[row]), head)
         centres = renderer.world_to_image(track.places[row], head)
         x, y = centres[target] if target >= 0 else (np.nan, np.nan)
         truth = Truth(

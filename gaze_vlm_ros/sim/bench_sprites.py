@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -141,9 +142,41 @@ def sprite(kind: str, colour: Colour, side_px: int) -> Rgba:
     return np.dstack([colours, small[:, :, 3:]]).round().astype(np.uint8)
 
 
-def object_sprite(index: int, side_px: int) -> Rgba:
-    """Return the picture of OBJECTS[index]."""
-    return sprite(OBJECTS[index].kind, OBJECTS[index].colour, side_px)
+class Shape(NamedTuple):
+    """How things are drawn that belong to another set of the same kinds: another mug is still a mug."""
+
+    mirrored: bool = False
+    width: float = 1.0  # share of the usual
+    height: float = 1.0
+    shade: float = 1.0  # factor of the colour
+
+
+SHAPES = (
+    Shape(),
+    Shape(width=0.88, shade=0.85),
+    Shape(mirrored=True, height=0.9, shade=1.1),
+    Shape(mirrored=True, width=0.72, shade=0.74),
+    Shape(width=1.0, height=0.72, shade=1.2),
+)
+KNOWN_SHAPES, HELD_OUT_SHAPES = (0, 1, 2), (3, 4)  # indices into SHAPES
+
+
+@functools.lru_cache(maxsize=256)
+def object_sprite(index: int, side_px: int, shapes: int = 0) -> Rgba:
+    """Return the picture of OBJECTS[index]: (side_px, side_px, 4). shapes: index into SHAPES. Do not write into it."""
+    shape = SHAPES[shapes]
+    colour: Colour = tuple(min(255, int(shape.shade * channel)) for channel in OBJECTS[index].colour)  # type: ignore[assignment]
+    picture = sprite(OBJECTS[index].kind, colour, side_px)
+    if shape == SHAPES[0]:
+        return picture
+    if shape.mirrored:
+        picture = picture[:, ::-1]
+    width, height = max(1, round(side_px * shape.width)), max(1, round(side_px * shape.height))
+    left, top = (side_px - width) // 2, round(0.9 * (side_px - height))  # it stands where the usual one does
+    canvas = np.zeros_like(picture)
+    small = cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=cv2.INTER_AREA)
+    canvas[top : top + height, left : left + width] = small
+    return canvas
 
 
 def blend(image: NDArray[np.uint8], picture: Rgba, left: int, top: int) -> None:

@@ -20,6 +20,9 @@ SCENES = ("workbench", "misleading")
 FIXATION, SACCADE, BLINK = 1, 2, 3  # gaze_vlm_msgs/GazeStamped
 
 
+HEAD_S = 0.35  # time constant of a head that follows gaze: it is heavy
+
+
 class UnknownTask(GazeVlmError):
     """The requested task or scene is not simulated."""
 
@@ -44,10 +47,7 @@ class Take:
 def plan(rng: np.random.Generator, places: list[Slot], habits: Habits, task: str, scene: str, hint_reliability: float,
          duration_s: float) -> tuple[list[Slot], list[Take]]:  # fmt: skip
     """Return where each object starts (in the order of OBJECTS), and every take until after `duration_s`."""
-    if task not in TASKS:
-        raise UnknownTask(f"task is {task!r}, expected one of {', '.join(TASKS)}")
-    if scene not in SCENES:
-        raise UnknownTask(f"scene is {scene!r}, expected one of {', '.join(SCENES)}")
+    require_known(task, scene)
     order = rng.permutation(len(places))
     standing = [places[i] for i in order[: len(OBJECTS)]]
     start = list(standing)
@@ -73,10 +73,23 @@ def plan(rng: np.random.Generator, places: list[Slot], habits: Habits, task: str
     return start, takes
 
 
+def require_known(task: str, scene: str) -> None:
+    """Raise UnknownTask unless both are simulated."""
+    if task not in TASKS:
+        raise UnknownTask(f"task is {task!r}, expected one of {', '.join(TASKS)}")
+    if scene not in SCENES:
+        raise UnknownTask(f"scene is {scene!r}, expected one of {', '.join(SCENES)}")
+
+
+def task_weights(task: str, x: Floats) -> Floats:
+    """Return how much more likely each object at x (units) is to be taken next. The task only shifts the odds."""
+    return {"tidy": np.ones(len(x)), "sort": 1.5 - x / VIEW_WIDTH, "assemble": 0.5 + x / VIEW_WIDTH}[task]
+
+
 def _choose(rng: np.random.Generator, standing: list[Slot], task: str, last: int) -> int:
-    """Choose the next object, never the same twice in a row. The task only shifts the odds: order does not decide."""
+    """Choose the next object, never the same twice in a row: order does not decide."""
     x = np.array([slot.at[0] for slot in standing])
-    weights = {"tidy": np.ones(len(x)), "sort": 1.5 - x / VIEW_WIDTH, "assemble": 0.5 + x / VIEW_WIDTH}[task]
+    weights = task_weights(task, x)
     if last >= 0:
         weights[last] = 0
     return int(rng.choice(len(x), p=weights / weights.sum()))
@@ -112,13 +125,21 @@ def watch(rng: np.random.Generator, takes: list[Take], standing: list[Slot], hab
     """Simulate where the person looks, and how the head follows."""
     count = int(np.ceil((duration_s + 1) * TRACK_RATE_HZ)) + 2
     times = np.arange(count) / TRACK_RATE_HZ
-    gaze, state = _move_eyes(_fixations(rng, takes, standing), times)
-    wobble = rng.normal(0, 1.2, (count, 2))  # fixational drift and tremor
+    gaze, state = eyes_on(rng, _fixations(rng, takes, standing), times, duration_s)
+    return Eyes(gaze, state, _head(rng, gaze, times, habits), TRACK_RATE_HZ)
+
+
+def eyes_on(
+    rng: np.random.Generator, fixations: list[tuple[float, Floats]], times: Floats, duration_s: float
+) -> tuple[Floats, NDArray[np.uint8]]:
+    """Return gaze (T, 2) and eye state (T,) at `times` for fixations (from when, where), with saccades and blinks."""
+    gaze, state = _move_eyes(fixations, times)
+    wobble = rng.normal(0, 1.2, gaze.shape)  # fixational drift and tremor
     gaze = gaze + np.apply_along_axis(lambda x: np.convolve(x, np.ones(9) / 9, "same"), 0, wobble)
     blink_s = 0.0
     while (blink_s := blink_s + rng.exponential(4.0) + 0.4) < duration_s:
         state[(times >= blink_s) & (times < blink_s + rng.uniform(0.1, 0.3))] = BLINK
-    return Eyes(gaze, state, _head(rng, gaze, times, habits), TRACK_RATE_HZ)
+    return gaze, state
 
 
 def _fixations(rng: np.random.Generator, takes: list[Take], standing: list[Slot]) -> list[tuple[float, Floats]]:
@@ -151,7 +172,7 @@ def _move_eyes(fixations: list[tuple[float, Floats]], times: Floats) -> tuple[Fl
         # Main sequence: 2.2 ms a degree and 21 ms (Carpenter 1988); the view spans about 80 degrees.
         degrees = float(np.linalg.norm(place - position)) * 80 / VIEW_WIDTH
         length_s = 0.021 + 0.0022 * degrees
-        during = (times >= start_s) & (times < following[0])
+        during = slice(*np.searchsorted(times, (start_s, following[0])))
         share = (times[during] - start_s) / length_s
         gaze[during] = position + (place - position) * np.asarray(minimum_jerk(share))[:, None]
         state[during] = np.where(share < 1, SACCADE, FIXATION)
@@ -166,13 +187,18 @@ def _head(rng: np.random.Generator, gaze: Floats, times: Floats, habits: Habits)
     goal = (gaze - centre) * habits.head_gain
     shift = np.empty_like(goal)
     current = goal[0]
-    smoothing = 1 - np.exp(-1 / (0.35 * TRACK_RATE_HZ))  # 0.35 s: a head is heavy
+    smoothing = 1 - np.exp(-1 / (HEAD_S * TRACK_RATE_HZ))
     for index, target in enumerate(goal):
         current = current + smoothing * (target - current)
         shift[index] = current
+    sway = head_sway(rng, times) * habits.tremor
+    shift = np.clip(shift + sway[:, :2], -MARGIN * 0.6, MARGIN * 0.6)
+    return np.column_stack([shift, sway[:, 2] * 0.003])
+
+
+def head_sway(rng: np.random.Generator, times: Floats) -> Floats:
+    """Return (T, 3) how a head that holds still moves: x and y in units, and a third for its roll."""
     phases = rng.uniform(0, 2 * np.pi, (3, 4))
     rates = np.array([0.23, 0.61, 1.7, 4.1])  # Hz: sway, breathing, tremor
     sizes = np.array([3.0, 1.5, 0.7, 0.3])
-    sway = (np.sin(2 * np.pi * times[:, None, None] * rates + phases) * sizes).sum(axis=2) * habits.tremor
-    shift = np.clip(shift + sway[:, :2], -MARGIN * 0.6, MARGIN * 0.6)
-    return np.column_stack([shift, sway[:, 2] * 0.003])
+    return (np.sin(2 * np.pi * times[:, None, None] * rates + phases) * sizes).sum(axis=2)

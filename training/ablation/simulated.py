@@ -34,7 +34,13 @@ def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> tuple[list[P
         for number in range(count):
             seed, task = len(plans), simulate["tasks"][number % len(simulate["tasks"])]
             settings = BenchSettings(
-                seed=seed, person=f"person_{seed:03d}", task=task, scene=scene, duration_s=simulate["session_s"]
+                bench=simulate.get("bench", BenchSettings.bench),
+                seed=seed,
+                person=f"person_{seed:03d}",
+                task=task,
+                scene=scene,
+                duration_s=simulate["session_s"],
+                kinds="known" if kind == "train" else simulate.get("held_out_kinds", BenchSettings.kinds),
             )
             plans.append((out / "bags" / f"{kind}_{number:03d}", settings))
     missing = [plan for plan in plans if not plan[0].is_dir()]
