@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 import yaml
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import write_text
 
 SettingsType = TypeVar("SettingsType")
 
@@ -60,9 +61,7 @@ def settings_from_values(
 
 def save_settings_file(settings: Any, path: Path) -> None:
     """Write all fields of a dataclass as YAML that load_settings_file reads back to an equal one, defaults included."""
-    path.write_text(
-        yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True), encoding="utf-8"
-    )
+    write_text(path, yaml.safe_dump(_plain(dataclasses.asdict(settings)), sort_keys=False, allow_unicode=True))
 
 
 def read_settings_mapping(path: Path, *, error: type[GazeVlmError] = BadSettingsFile, example: str) -> dict[Any, Any]:

@@ -24,7 +24,7 @@ def latex_table(table: Sequence[Mapping[str, Any]], baseline: str) -> str:
             for name in ("top1", "difference", "overlap"):
                 cells.append(_tex(of_kind[0][name]) if of_kind and of_kind[0][name] is not None else "--")
         lines.append(" & ".join(cells) + r" \\")
-    note = f"% 95 % intervals by Student's t over seeds; Delta is to {baseline}, seed by seed"
+    note = f"% 95 % intervals by Student's t over seeds; Delta is to {' '.join(baseline.split())}, seed by seed"
     return "\n".join([*lines, r"\bottomrule", r"\end{tabular}", note, ""])
 
 
@@ -45,8 +45,16 @@ def latex_sweep(table: Sequence[Mapping[str, Any]], sweep: str) -> str:
     return "\n".join([*rows, r"\bottomrule", r"\end{tabular}", ""])
 
 
+_LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "λ": r"$\lambda$", "σ": r"$\sigma$", "×": r"$\times$",
+    "<": r"\textless{}", ">": r"\textgreater{}",
+}  # fmt: skip
+
+
 def _escaped(text: str) -> str:
-    return text.replace("λ", r"$\lambda$").replace("%", r"\%").replace("_", r"\_")
+    """Return `text` so that LaTeX prints it."""
+    return "".join(_LATEX.get(c, c) for c in text)
 
 
 def _tex(mean: Mean) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -57,10 +59,21 @@ class Run:
     overrides: dict[str, Any]
 
     @property
+    def title(self) -> str:
+        """Name for messages."""
+        return f"arm {self.arm!r}{f', {self.sweep} {self.value}' if self.sweep else ''}, seed {self.seed}"
+
+    @property
     def folder(self) -> str:
         """Readable name, unique in the ablation."""
         parts = [self.arm, *([f"{self.sweep}={self.value}"] if self.sweep else []), f"seed{self.seed}"]
-        return "__".join("".join(c if c.isalnum() or c in "=.-" else "_" for c in part) for part in parts)
+        return "__".join(map(file_name, parts))
+
+
+def file_name(text: str) -> str:
+    """Return `text` as part of a file name: ASCII letters without accents, digits, and _ for all else but = . and -"""
+    plain = unicodedata.normalize("NFKD", text.replace("λ", "lambda")).encode("ascii", "ignore").decode()
+    return "".join(c if c.isalnum() or c in "=.-" else "_" for c in plain) or "_"
 
 
 def load_ablation(path: Path) -> Ablation:
@@ -76,7 +89,21 @@ def load_ablation(path: Path) -> Ablation:
     for place, arm in [("baseline", ablation.baseline), *named]:
         if arm not in ablation.arms:
             raise BadAblation(f"{path}: {place} names arm {arm!r}, and there are only {', '.join(ablation.arms)}")
+    _require_own_names(path, [(run.folder, run.title) for run in runs_of(ablation)])
+    _require_own_names(path, [(file_name(name), f"sweep {name!r}") for name in ablation.sweeps])
     return ablation
+
+
+def _require_own_names(path: Path, named: Sequence[tuple[str, str]]) -> None:
+    """Raise BadAblation if two of (file name, what it is for) share a name, also where case does not count."""
+    taken: dict[str, str] = {}
+    for name, what in named:
+        if other := taken.get(name.lower()):
+            raise BadAblation(
+                f"{path}: {other} and {what} would share one result, the file name {name}; give them names that differ "
+                "in letters or digits"
+            )
+        taken[name.lower()] = what
 
 
 def runs_of(ablation: Ablation) -> list[Run]:

@@ -15,7 +15,7 @@ from gaze_vlm_ros.figures import embedded, png
 from training.ablation import figures
 from training.ablation.latex import latex_sweep, latex_table
 from training.ablation.page import OPTIONAL, PAGE
-from training.ablation.plan import Ablation, Run
+from training.ablation.plan import Ablation, Run, file_name
 from training.ablation.statistics import Mean, Row, rows_of, summary
 
 
@@ -41,8 +41,7 @@ def write(
             swept = {ablation.baseline, *(row.arm for row in of_sweep)}
             recipe = [row for row in rows if not row.sweep and row.arm in swept]
             if of_sweep:
-                readable = "".join(c if c.isalnum() else "_" for c in name)
-                plots[f"sweep_{readable}"] = figures.sweep_accuracy(of_sweep, name, recipe)
+                plots[f"sweep_{file_name(name)}"] = figures.sweep_accuracy(of_sweep, name, recipe)
     pictures = {name: png(figure) for name, figure in plots.items()}
     for name, figure in plots.items():
         (out / f"{name}.png").write_bytes(pictures[name])

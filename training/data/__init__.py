@@ -9,7 +9,14 @@ if TYPE_CHECKING:
     from training.data.conversion import Converted, VisualTokens, convert_recording, convert_recordings
     from training.data.dataset import Dataset
     from training.data.gaze_prompt import GazePrompts, UnequalPrompts, question, question_with_gaze, with_ring
-    from training.data.gaze_targets import FrameGaze, frame_gaze, prior_target, shuffled_rows, window_target
+    from training.data.gaze_targets import (
+        FrameGaze,
+        NothingToShuffle,
+        frame_gaze,
+        prior_target,
+        shuffled_rows,
+        window_target,
+    )
     from training.data.preparation import prepare
     from training.data.prepared_arrays import CannotStore, PreparedArrays, PreparedArraysWriter
     from training.data.prepared_windows import PreparedWindows, Targets
@@ -43,7 +50,14 @@ else:
                 "question_with_gaze",
                 "with_ring",
             ],
-            "training.data.gaze_targets": ["FrameGaze", "frame_gaze", "prior_target", "shuffled_rows", "window_target"],
+            "training.data.gaze_targets": [
+                "FrameGaze",
+                "NothingToShuffle",
+                "frame_gaze",
+                "prior_target",
+                "shuffled_rows",
+                "window_target",
+            ],
             "training.data.prepared_arrays": ["CannotStore", "PreparedArrays", "PreparedArraysWriter"],
             "training.data.prepared_windows": ["PreparedWindows", "Targets"],
             "training.data.preparation": ["prepare"],
@@ -79,6 +93,7 @@ __all__ = [
     "MixedSizes",
     "NoRay",
     "NoSuchBag",
+    "NothingToShuffle",
     "PartCounts",
     "PreparedArrays",
     "PreparedArraysWriter",

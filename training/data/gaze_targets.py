@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate, patch_distribution
 from gaze_vlm_ros.gaze.flow import FlowSettings
 from gaze_vlm_ros.session.session import Session
@@ -12,6 +13,10 @@ from training.settings import Settings
 
 Floats = NDArray[np.float64]
 FrameGaze = tuple[Floats, Floats]  # points (n, 2) px on one frame, weights (n,)
+
+
+class NothingToShuffle(GazeVlmError):
+    """The shuffled control needs two windows with gaze."""
 
 
 def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
@@ -64,8 +69,11 @@ def prior_target(
 def shuffled_rows(has_gaze: NDArray[np.bool_], seed: int) -> NDArray[np.int64]:
     """Return for each window the window whose gaze it gets in the shuffled control, (N,).
 
-    Windows with usable gaze exchange it in a random cycle: none keeps its own, and as many have gaze as before.
+    Windows with usable gaze exchange it in a random cycle: none keeps its own, and as many have gaze as before. Raises
+    NothingToShuffle if only one window has gaze.
     """
+    if has_gaze.sum() == 1:
+        raise NothingToShuffle("only one window to train on has usable gaze, and it would keep its own; give more bags")
     rows = np.arange(len(has_gaze))
     order = np.random.default_rng([seed, 1]).permutation(np.flatnonzero(has_gaze))
     rows[order] = np.roll(order, 1)

@@ -136,7 +136,7 @@ def _group_scores(
         "class_mean_recall_at_5": class_mean(fifth),
         "exact_match": interval(exact),
         **{name: interval(values[rows]) for name, values in by_text.items()},  # for generated answers
-        # Of the windows whose answer is in the set: the likelihood of any other is 0.
+        # Only of windows whose answer is in the set: no other can be given.
         "negative_log_likelihood": metrics.negative_log_likelihood(
             likelihoods[known], truth[known], metadata.temperature
         ) if known.any() else float("nan"),

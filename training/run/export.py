@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.label_set import label_set_id
-from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, weights_revision, write_checkpoint_metadata
+from gaze_vlm_ros.prediction.checkpoint import (
+    METADATA_NAME,
+    CheckpointMetadata,
+    weights_revision,
+    write_checkpoint_metadata,
+)
 from training.data.dataset import Dataset
 from training.data.gaze_prompt import question
 from training.data.recordings import Recording
@@ -42,6 +47,7 @@ def export_checkpoint(
         thresholds, Geifman and El-Yaniv 2017); without any they stay uncalibrated.
     trained_on, held_out: sessions that trained the weights, and sessions that chose them.
     """
+    (out / METADATA_NAME).unlink(missing_ok=True)  # of the fit that this one lengthens
     model.eval()
     texts = data.labels.texts
     seen, unseen = (

@@ -144,9 +144,10 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         for name in preflight.without_gradient:
             weights.pop(name).requires_grad_(False)
         model, optimizer = accelerator.prepare(model, make_optimizer(weights, settings))
-    if state is None and accelerator.is_main_process:
+    if accelerator.is_main_process:
         request.out.mkdir(parents=True, exist_ok=True)
         save_settings(settings, request.out / SETTINGS_FILE)
+    if state is None and accelerator.is_main_process:
         write_data(request.out, data, sources.split, sources.recordings, notes)
     accelerator.wait_for_everyone()
 
@@ -161,7 +162,8 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         trained = _make_trainable(whole_model, settings, accelerator, data.visual)
     set_weights(_trained_weights(whole_model), chosen)
     _export(request.out, trained, processor, job, sources.used, len(sources.split.training))
-    (request.out / STATE).unlink(missing_ok=True)
+    megabytes = (request.out / STATE).stat().st_size / 1e6
+    print(f"{STATE} ({megabytes:.0f} MB) lets --resume with more steps lengthen this fit; nothing else reads it")
     print(f"checkpoint: {request.out}", flush=True)
     return 0
 

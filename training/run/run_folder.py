@@ -13,6 +13,7 @@ from pathlib import Path
 from safetensors import SafetensorError
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
@@ -60,8 +61,9 @@ def report_full_disk(out: Path) -> Iterator[None]:
 def check_output(out: Path, settings: Settings, resume: bool) -> None:
     """Raise unless `out` can take this fit, before any work is done.
 
-    Raises WillNotOverwrite for an output folder that is not empty, CannotWrite, and CannotResume, which names every
-    setting that differs from those of the interrupted fit.
+    resume: go on with an interrupted fit, or lengthen one: `settings` may ask for more steps than it had. Raises
+    WillNotOverwrite for an output folder that is not empty, CannotWrite, and CannotResume, which names every other
+    setting that differs.
     """
     if out.exists() and not out.is_dir():
         raise WillNotOverwrite(f"{out} is a file, expected a folder or a new name; give another --out")
@@ -78,10 +80,14 @@ def check_output(out: Path, settings: Settings, resume: bool) -> None:
     changed = [
         f"{name} was {before[name]!r} and is {now[name]!r}"
         for name in now
-        if before[name] != now[name] and name not in _SPEED_SETTINGS
+        if before[name] != now[name]
+        and name not in _SPEED_SETTINGS
+        and not (name == "steps" and now[name] > before[name])
     ]
     if changed:
         raise CannotResume(f"the settings differ: {', '.join(changed)}; resume with --config {out / SETTINGS_FILE}")
+    if (out / METADATA_NAME).is_file() and now["steps"] == before["steps"]:
+        raise CannotResume(f"the fit in {out} has finished its {now['steps']} steps; --set steps=N lengthens it")
 
 
 def _require_writable(out: Path) -> None:

@@ -10,6 +10,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from scipy.stats import t as student_t
 
 from gaze_vlm_ros.session.session import load_session
 from training import ablate
-from training.ablation import experiment, guards, plan, runner, simulated, worker_tasks
+from training.ablation import experiment, guards, latex, plan, runner, simulated, worker_tasks
 from training.ablation.statistics import mean_over_seeds
 from training.settings import Settings, load_settings, save_settings
 
@@ -163,6 +164,34 @@ def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path
     config.write_text(yaml.safe_dump(values))
     with pytest.raises(plan.BadAblation, match="baseline names arm 'nothing', and there are only"):
         ablate.main(["--config", str(config), "--out", str(tmp_path / "out")])
+
+
+@pytest.mark.parametrize(
+    ("arms", "shared"),
+    [
+        (["gaze+block", "gaze block"], "gaze_block__seed0"),
+        (["Gaze", "gaze"], "gaze__seed0"),  # one folder on a Mac
+        (["né", "ne\u0301"], "ne__seed0"),
+    ],
+)
+def test_arms_that_would_share_a_folder_are_refused(config: Path, arms: list[str], shared: str) -> None:
+    values = yaml.safe_load(config.read_text())
+    config.write_text(yaml.safe_dump(values | {"arms": {arm: {} for arm in arms}, "baseline": arms[0], "sweeps": {}}))
+    with pytest.raises(plan.BadAblation, match=f"arm .* and arm .* would share one result, the file name {shared}"):
+        plan.load_ablation(config)
+    config.write_text(yaml.safe_dump(values | {"seeds": [0, 0]}))
+    with pytest.raises(plan.BadAblation, match="arm 'gaze', seed 0 and arm 'gaze', seed 0 would share"):
+        plan.load_ablation(config)
+
+
+def test_names_are_ascii_in_files_and_escaped_in_latex() -> None:
+    run = plan.Run("λ = 0, gaze & Brücke", "", None, 1, {})
+    assert run.folder == "lambda_=_0__gaze___Brucke__seed1"
+    figures = {"top1": mean_over_seeds([0.5]), "difference": None, "overlap": None}
+    lines: Any = [{"sessions": "a_b#1", "sweep": "", "arm": r"50% & $x$ {^~\}", **figures}]
+    table = latex.latex_table(lines, "base")
+    assert r"{a\_b\#1}" in table
+    assert r"50\% \& \$x\$ \{\textasciicircum{}\textasciitilde{}\textbackslash{}\} & $0.500$ & -- & -- \\" in table
 
 
 @pytest.mark.parametrize("name", ["workbench", "models"])

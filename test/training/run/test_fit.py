@@ -67,7 +67,6 @@ def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) 
     assert [(s["name"], s["part"], s["windows"]) for s in data["sessions"]] == [
         ("s0", "training", 24), ("s1", "training", 24), ("s2", "validation", 24),
     ]  # fmt: skip
-    assert not (small_checkpoint / run_folder.STATE).exists()
 
 
 def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
@@ -129,6 +128,26 @@ def test_an_interrupted_fit_goes_on_to_the_very_same_weights(
         assert (tmp_path / "cut" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert [row["lm"] for row in rows(tmp_path / "cut")] == [row["lm"] for row in rows(tmp_path / "whole")]
     signal.signal(signal.SIGINT, handled)
+
+
+def test_a_finished_fit_is_lengthened_from_its_last_step(
+    small_bags: Path, small_settings: list[str], tmp_path: Path
+) -> None:
+    """With a constant rate and no λ, where a length changes nothing else, it is the fit that was longer at once."""
+    constant = [part for value in ("minimum_rate=1", "warmup=0", "gaze=none", "keep=last") for part in ("--set", value)]
+    common = [*small_settings, *constant, "--cache", str(tmp_path / "cache")]
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    for name, steps in (("long", 6), ("short", 4)):
+        assert fit.main([*common, "--set", f"steps={steps}", "--out", str(tmp_path / name), *bags]) == 0
+    again = [*common, "--resume", "--out", str(tmp_path / "short"), *bags]
+    with pytest.raises(run_folder.CannotResume, match="has finished its 4 steps; --set steps=N lengthens it"):
+        fit.main([*again, "--set", "steps=4"])
+    with pytest.raises(run_folder.CannotResume, match="steps was 4 and is 3"):
+        fit.main([*again, "--set", "steps=3"])
+    assert fit.main([*again, "--set", "steps=6"]) == 0
+    for name in ("model.safetensors", "settings.yaml"):
+        assert (tmp_path / "short" / name).read_bytes() == (tmp_path / "long" / name).read_bytes()
+    assert [row["lm"] for row in rows(tmp_path / "short")] == [row["lm"] for row in rows(tmp_path / "long")]
 
 
 def test_lora_trains_the_language_model_and_leaves_plain_weights(
