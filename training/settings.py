@@ -50,8 +50,13 @@ class Settings(WindowSettings):
     test: float | tuple[str, ...] = ()  # not used by the fit at all; for evaluate.py
 
     # Gaze targets. WindowSettings says which samples count for a frame
-    gaze: str = "real"  # real, or a control: none (language loss only), shuffled (another window's), uniform, centred
+    # real, or a control in its place: none (language loss only), shuffled (another window's), uniform, centred;
+    # from boxes in the bag (training_bag.md): boxes (of the object of the answer), hand, random_box (of any object)
+    gaze: str = "real"
     gaze_as: str = "attention"  # attention: supervise it; or, to compare: block, text (in words), drawn (on pictures)
+    # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;
+    # it is carried back to the frame. Below 0, a control: gaze of another moment of the session, where it was then
+    gaze_shift_s: float = 0.0
     gaze_samples: str = "all"  # all samples that count, or, to compare, only the newest
     gaze_sigma: float = 0.03  # of the Gaussian around a sample, share of the frame's width: tracker error and fovea
     gaze_error: float = 0.0  # standard deviation of an error added to each window's gaze, share of the width
@@ -95,7 +100,16 @@ class Settings(WindowSettings):
         choices = {
             "train": ("full", "lora"),
             "split_by": ("session", "person", "task", "scene"),
-            "gaze": ("real", "none", "shuffled", "uniform", "centred"),
+            "gaze": (
+                "real",
+                "none",
+                "shuffled",
+                "uniform",
+                "centred",
+                "boxes",
+                "hand",
+                "random_box",
+            ),
             "gaze_as": ("attention", "block", "text", "drawn"),
             "gaze_samples": ("all", "newest"),
             "kl_direction": ("forward", "reverse"),
@@ -131,6 +145,8 @@ class Settings(WindowSettings):
                 f"setting balance is {self.balance!r}, expected none with moments_every_s, which keeps the "
                 "shares of the stream; nothing_share may thin the windows at which nothing begins"
             )
+        if not -10 <= self.gaze_shift_s <= 1:
+            raise BadSettings(f"setting gaze_shift_s is {self.gaze_shift_s}, expected -10 to 1")
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         for name in ("validation", "test"):

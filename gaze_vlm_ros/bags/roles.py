@@ -1,4 +1,4 @@
-"""Which topic of a bag is the camera, the gaze or the labels."""
+"""Which topic of a bag is the camera, the gaze, the labels or the boxes of things."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ CAMERA_TYPES = ("sensor_msgs/msg/CompressedImage", "sensor_msgs/msg/Image", *VID
 COMPRESSED_TRANSPORTS = ("/compressed", "/ffmpeg", "/foxglove")
 GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
 LABEL_TYPE = "gaze_vlm_msgs/msg/ActionLabel"
+REGIONS_TYPE = "gaze_vlm_msgs/msg/ImageRegions"
 # Drivers of other trackers publish bare points. The bag's record gaze_coordinates says what they mean; normalized: from
 # 0 to 1 over the image's width and height.
 POINT_TYPE = "geometry_msgs/msg/PointStamped"
@@ -43,6 +44,11 @@ def gaze_stream(bag: Bag) -> TopicStream | None:
 def label_stream(bag: Bag) -> TopicStream | None:
     """Return the label messages, None where the bag has none. Raises UnclearRole."""
     return _stream_of(bag, "label_topic", LABEL_TYPE)
+
+
+def regions_stream(bag: Bag) -> TopicStream | None:
+    """Return the messages with boxes of things, None where the bag has none. Raises UnclearRole."""
+    return _stream_of(bag, "regions_topic", REGIONS_TYPE)
 
 
 def _stream_of(bag: Bag, role: str, *type_names: str) -> TopicStream | None:

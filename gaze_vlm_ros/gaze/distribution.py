@@ -78,6 +78,7 @@ def aggregate(
     at: int,
     window_s: float = 0.2,  # the paper's; a fixation lasts about as long
     *,
+    shift_s: float = 0.0,  # take gaze of this much later than the frame; negative: earlier
     newest_alone: bool = False,  # use only the newest sample that counts
     min_confidence: float = 0.6,  # below, pupil detectors are mostly wrong
     flow: FlowSettings | None = None,
@@ -88,10 +89,12 @@ def aggregate(
     the confidence is at least `min_confidence` or not given, the eye is not known to be in a blink or saccade, and the
     point is on the image. With `flow`, each is carried from the frame on which it was measured (the newest one at that
     time) to frame `at` by optical flow, and dropped where flow is not consistent (arXiv 2510.21356, section 3), or
-    where that earlier frame is damaged or of another size. With `newest_alone`, only the last of those that count is
-    used. Raises DamagedImage where frame `at` is damaged.
+    where that other frame is damaged or of another size. With `newest_alone`, only the last of those that count is
+    used. With `shift_s`, samples of the `window_s` seconds up to that much after the frame's stamp take their place.
+    Later ones are carried back to frame `at`; earlier ones, which are there as a control, stay where they were in the
+    newest picture of their own time. Raises DamagedImage where frame `at` is damaged.
     """
-    at_ns = int(frames.stamps_ns[at])
+    at_ns = int(frames.stamps_ns[at]) + round(shift_s * 1e9)
     width, height = frames.size
     first = int(np.searchsorted(samples.stamps_ns, at_ns - round(window_s * 1e9), side="right"))
     stop = int(np.searchsorted(samples.stamps_ns, at_ns, side="right"))
@@ -109,7 +112,13 @@ def aggregate(
     if newest_alone:
         points, stamps_ns = points[-1:], stamps_ns[-1:]
     if flow is not None and len(points):
-        points = _carried(points, stamps_ns, frames, at, flow)
+        to = at if shift_s >= 0 else max(0, int(np.searchsorted(frames.stamps_ns, at_ns, side="right")) - 1)
+        try:
+            points = _carried(points, stamps_ns, frames, to, flow)
+        except DamagedImage:
+            if to == at:
+                raise
+            points = points[:0]
     return points, np.ones(len(points))
 
 
@@ -126,14 +135,14 @@ def scaled(points: Floats, measured_on: tuple[int, int], size: tuple[int, int]) 
 def _carried(points: Floats, stamps_ns: NDArray[np.int64], frames: FrameStream, at: int, flow: FlowSettings) -> Floats:
     """Return `points` carried to frame `at`, without those that flow loses."""
     # A sample between two frames belongs to the older one: the newer did not exist yet.
-    measured_on = np.clip(np.searchsorted(frames.stamps_ns, stamps_ns, side="right") - 1, 0, at)
+    measured_on = np.maximum(np.searchsorted(frames.stamps_ns, stamps_ns, side="right") - 1, 0)
     kept = [points[measured_on == at]]
-    for source in np.unique(measured_on[measured_on < at]):
-        later = frames.small_grey(at, flow.width_px)
+    for source in np.unique(measured_on[measured_on != at]):
+        target = frames.small_grey(at, flow.width_px)
         try:
-            earlier = frames.small_grey(int(source), flow.width_px)
+            measured = frames.small_grey(int(source), flow.width_px)
         except DamagedImage:  # its samples are lost, the window is not
             continue
-        moved, consistent = carry(points[measured_on == source], earlier, later, frames.size, flow)
+        moved, consistent = carry(points[measured_on == source], measured, target, frames.size, flow)
         kept.append(moved[consistent])
     return np.concatenate(kept)

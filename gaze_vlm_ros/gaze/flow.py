@@ -1,4 +1,4 @@
-"""Carry points from an earlier frame to a later one by dense optical flow, and flag those that cannot be trusted."""
+"""Carry points from one frame to another by dense optical flow, and flag those that cannot be trusted."""
 
 from __future__ import annotations
 

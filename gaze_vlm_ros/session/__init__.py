@@ -7,6 +7,7 @@ from gaze_vlm_ros.faces import lazy_face
 if TYPE_CHECKING:
     from gaze_vlm_ros.session.gaze_track import GazeTrack, UnclearGaze, points_to_px, read_gaze
     from gaze_vlm_ros.session.label_reading import read_labels
+    from gaze_vlm_ros.session.regions import NoRegions, RegionTrack, require_regions
     from gaze_vlm_ros.session.session import (
         NoFrames,
         NoGaze,
@@ -26,6 +27,7 @@ else:
         {
             "gaze_vlm_ros.session.gaze_track": ["GazeTrack", "UnclearGaze", "points_to_px", "read_gaze"],
             "gaze_vlm_ros.session.label_reading": ["read_labels"],
+            "gaze_vlm_ros.session.regions": ["NoRegions", "RegionTrack", "require_regions"],
             "gaze_vlm_ros.session.session": [
                 "NoFrames",
                 "NoGaze",
@@ -47,6 +49,8 @@ __all__ = [
     "NoFrames",
     "NoGaze",
     "NoLabels",
+    "NoRegions",
+    "RegionTrack",
     "Session",
     "UnclearGaze",
     "labels_of_session",
@@ -59,5 +63,6 @@ __all__ = [
     "read_labels",
     "require_gaze",
     "require_labels",
+    "require_regions",
     "session_digest",
 ]

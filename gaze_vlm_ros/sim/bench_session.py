@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.message_types import message_class
-from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE
+from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE, REGIONS_TYPE
 from gaze_vlm_ros.bags.stamps import split_ns
 from gaze_vlm_ros.bags.writer import BagWriter
+from gaze_vlm_ros.session.regions import HAND
 from gaze_vlm_ros.sim import bench1, bench2
 from gaze_vlm_ros.sim.bench_renderer import BenchRenderer, Carried
 from gaze_vlm_ros.sim.bench_scene import OBJECT_SIZE, OBJECTS, VERB, Slot
@@ -23,6 +24,8 @@ from gaze_vlm_ros.sim.truth import Actions, Eyes, Script, TruthTrack
 from gaze_vlm_ros.video.images import encode_jpeg
 
 FRAME_ID = "head_camera_optical_frame"
+REGIONS_TOPIC = "/regions"  # of a bag by write_bag: boxes of objects and fingertips
+FINGERTIPS_SIZE = 60.0  # units, side of their box
 WORN_NO, WORN_YES = 1, 2  # gaze_vlm_msgs/GazeStamped
 FIELD_OF_VIEW_DEG = 80.0  # across the image: turns tracker errors in degrees into px
 
@@ -183,8 +186,23 @@ def _frames(script: Script, renderer: BenchRenderer, settings: BenchSettings) ->
         yield FrameEvent(round(time_s * 1e9), rgb, truth)
 
 
+def regions_of(truth: Truth, width: int) -> dict[str, NDArray[np.float64]]:
+    """Return the box of each object and of the fingertips in a frame `width` px wide: name -> (4,) x0, y0, x1, y1 px.
+
+    Objects are named as in labels, the fingertips session.regions.HAND.
+    """
+    places = {thing.name: truth.object_centres[index] for index, thing in enumerate(OBJECTS)}
+    sides = dict.fromkeys(places, OBJECT_SIZE) | {HAND: FINGERTIPS_SIZE}
+    half = {name: side * width / 640 / 2 for name, side in sides.items()}
+    return {
+        name: np.concatenate([at - half[name], at + half[name]]) for name, at in (places | {HAND: truth.hand}).items()
+    }
+
+
 def write_bag(settings: BenchSettings, folder: Path, start_ns: int = 1_700_000_000_000_000_000) -> None:
     """The same bag as a recorder would write of this session, without ROS and without waiting. Raises BagExists.
+
+    It also holds what no recorder knows: the boxes of all objects and of the fingertips in each frame (REGIONS_TOPIC).
 
     start_ns: ROS time of the session's beginning.
     """
@@ -193,15 +211,17 @@ def write_bag(settings: BenchSettings, folder: Path, start_ns: int = 1_700_000_0
         {
             "session": folder.name, "person": settings.person, "task": settings.task, "scene": settings.scene,
             "tracker": "simulated", "camera_topic": "/camera/image_raw/compressed", "gaze_topic": "/gaze",
-            "label_topic": "/label",
+            "label_topic": "/label", "regions_topic": REGIONS_TOPIC,
         },
     )  # fmt: skip
     writer.add_topic("/camera/image_raw/compressed", "sensor_msgs/msg/CompressedImage")
     writer.add_topic("/gaze", GAZE_TYPE)
     writer.add_topic("/label", LABEL_TYPE)
+    writer.add_topic(REGIONS_TOPIC, REGIONS_TYPE)
     time_class, header_class = message_class("builtin_interfaces/msg/Time"), message_class("std_msgs/msg/Header")
     image_class = message_class("sensor_msgs/msg/CompressedImage")
-    gaze_class, label_class = message_class(GAZE_TYPE), message_class(LABEL_TYPE)
+    gaze_class, label_class, regions_class = map(message_class, (GAZE_TYPE, LABEL_TYPE, REGIONS_TYPE))
+    size = (settings.width, settings.height)
     for event in simulate(settings):
         stamp_ns = start_ns + event.t_ns
         header = header_class(time_class(*split_ns(stamp_ns)), FRAME_ID)
@@ -209,8 +229,10 @@ def write_bag(settings: BenchSettings, folder: Path, start_ns: int = 1_700_000_0
             case FrameEvent():
                 data = np.frombuffer(encode_jpeg(event.rgb), np.uint8)
                 writer.write_message("/camera/image_raw/compressed", image_class(header, "jpeg", data), stamp_ns)
+                boxes = regions_of(event.truth, settings.width)
+                flat = np.concatenate(list(boxes.values())).astype(np.float32)
+                writer.write_message(REGIONS_TOPIC, regions_class(header, *size, list(boxes), flat), stamp_ns)
             case GazeEvent():
-                size = (settings.width, settings.height)
                 device_stamp = time_class(*split_ns(event.t_ns))
                 message = gaze_class(
                     header, event.x, event.y, *size, event.confidence, event.worn, event.eye_state, device_stamp

@@ -237,6 +237,18 @@ def test_samples_are_carried_with_the_scene():
     np.testing.assert_array_equal(aggregate(steady([101, 150, 200, 300]), frames, 3)[0][:, 0], 100)
 
 
+def test_gaze_of_later_is_carried_back_and_gaze_of_earlier_stays_where_it_was():
+    frames = Frames(6, shift=6)
+    looked = steady([101, 150, 200, 300, 501])
+    later, _ = aggregate(looked, frames, 2, shift_s=0.1, flow=FlowSettings())  # at 200 ms: samples in (100, 300]
+    np.testing.assert_allclose(np.sort(later[:, 0]), [94, 100, 106, 106], atol=0.75)
+    earlier, _ = aggregate(looked, frames, 4, shift_s=-0.2, flow=FlowSettings())  # on frame 2, 200 ms before
+    np.testing.assert_allclose(np.sort(earlier[:, 0]), [100, 106, 106], atol=0.75)
+    assert len(aggregate(looked, frames, 5, shift_s=0.5)[0]) == 0
+    frames.pictures[2] = frames.pictures[2][:120]  # the picture of that time cannot be used
+    assert len(aggregate(looked, frames, 4, shift_s=-0.2, flow=FlowSettings())[0]) == 0
+
+
 def test_samples_from_before_a_scene_cut_are_dropped():
     frames = Frames(3)
     other = np.random.default_rng(8).uniform(0, 255, (240, 320))

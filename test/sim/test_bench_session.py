@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gaze_vlm_ros.session.regions import require_regions
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.sim.bench_scene import OBJECTS
 from gaze_vlm_ros.sim.bench_session import (
@@ -163,3 +164,16 @@ def test_the_truth_without_pictures_is_that_of_the_frames() -> None:
     for row, time_s in enumerate(track.times_s):
         said = [text for t_ns, text in starts if t_ns <= time_s * 1e9][-1]
         assert said == ("" if track.doing[row] < 0 else vocabulary()[track.doing[row]])
+
+
+def test_a_bag_holds_the_boxes_of_all_objects_and_of_the_fingertips(tmp_path: Path) -> None:
+    settings = BenchSettings(duration_s=6, **SMALL)
+    write_bag(settings, tmp_path / "s")
+    regions = require_regions(tmp_path / "s")
+    assert regions.names == sorted([thing.name for thing in OBJECTS] + ["hand"])
+    shown = frames(settings)
+    assert len(regions.boxes) == len(shown)
+    for event, boxes in zip(shown, regions.boxes, strict=True):
+        x0, y0, x1, y1 = boxes[OBJECTS[event.truth.target].name]
+        np.testing.assert_allclose([x0, y0, x1, y1], event.truth.target_box, atol=0.01)
+        np.testing.assert_allclose((boxes["hand"][:2] + boxes["hand"][2:]) / 2, event.truth.hand, atol=0.01)

@@ -24,9 +24,13 @@ def header(stamp_ns: int, frame_id: str = "scene"):
 
 
 def write_small_bag(
-    folder: Path, seed: int, takes: int = 8, gaze: bool = True, labels: bool = True, scene: str = "bench"
-) -> Path:
-    """A session of `takes` actions. Each disc shows from one action to the next, where it is looked at."""
+    folder: Path, seed: int, takes: int = 8, gaze: bool = True, labels: bool = True, scene: str = "bench",
+    regions: bool = False,
+) -> Path:  # fmt: skip
+    """A session of `takes` actions. Each disc shows from one action to the next, where it is looked at.
+
+    regions: also write the box of each disc, and of a hand in the top left corner.
+    """
     generator = np.random.default_rng(seed)
     texts = [list(COLOURS)[i] for i in generator.integers(0, len(COLOURS), takes)]
     places = generator.uniform((15, 15), (WIDTH - 15, HEIGHT - 15), (takes, 2))
@@ -36,6 +40,8 @@ def write_small_bag(
         writer.add_topic("/gaze", "gaze_vlm_msgs/msg/GazeStamped")
     if labels:
         writer.add_topic("/label", "gaze_vlm_msgs/msg/ActionLabel")
+    if regions:
+        writer.add_topic("/regions", "gaze_vlm_msgs/msg/ImageRegions")
     no_time = message_class("builtin_interfaces/msg/Time")(0, 0)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     start_ns = START_NS + seed * 10**12
@@ -48,6 +54,12 @@ def write_small_bag(
         for stamp_ns in range(begin_ns, end_ns, FRAME_NS):
             image = message_class("sensor_msgs/msg/CompressedImage")(header(stamp_ns), "jpeg", jpeg)
             writer.write_message("/camera/image_raw/compressed", image, stamp_ns)
+            if regions:
+                boxes = np.concatenate([place - 9, place + 9, [0, 0, 16, 16]]).astype(np.float32)
+                of_image = message_class("gaze_vlm_msgs/msg/ImageRegions")(
+                    header(stamp_ns), WIDTH, HEIGHT, [text.split()[2] + " disc", "hand"], boxes
+                )
+                writer.write_message("/regions", of_image, stamp_ns)
         for stamp_ns in range(begin_ns, end_ns, GAZE_NS) if gaze else ():
             x, y = place + generator.normal(0, 1.5, 2)
             sample = (header(stamp_ns), x, y, WIDTH, HEIGHT, 0.95, 2, 1, no_time)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from training.data.preparation import needs_gaze
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from training.evaluation.scores import json_ready, table
 from training.run.fitting import FitRequest, fit
@@ -23,7 +24,7 @@ SCORES = "scores.json"  # in the folder of a run; written last
 # Settings that prepared windows depend on.
 _PREPARED = (
     "model", "model_options", "task", "frames", "horizon_s", "observation_s", "stride_s", "leads_s", "gaze_window_s",
-    "gaze_samples", "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
+    "gaze_shift_s", "gaze_samples", "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
 )  # fmt: skip
 
 
@@ -96,5 +97,6 @@ def prepare_windows(runs: Iterable[Settings], bags: Sequence[Path], cache: Path,
             continue
         known.add(key)
         request = FitRequest(bags=bags, out=out / "prepared", cache=cache, workers=jobs, prepare_only=True)
+        own = {} if needs_gaze(settings) else {"gaze": "none"}  # targets from boxes are made by the run, in a second
         with contextlib.suppress(Exception):
-            fit(replace(settings, validation=0.0, keep="last"), request)
+            fit(replace(settings, validation=0.0, keep="last", **own), request)

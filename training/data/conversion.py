@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ import torch
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from gaze_vlm_ros.session.regions import require_regions
 from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.video.images import RGB, DamagedImage
 from gaze_vlm_ros.vlm.observation import encode
@@ -27,6 +28,7 @@ from training.data.gaze_prompt import with_ring
 from training.data.gaze_targets import FrameGaze, frame_gaze, window_target
 from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, store_complete
 from training.data.recordings import Mapper, Recording
+from training.data.region_targets import REGION_GAZE, named_region, region_target
 from training.settings import Settings
 
 # Model inputs with one entry per text token. All other inputs belong to the images.
@@ -95,12 +97,14 @@ def convert_recording(
 ) -> Converted:
     """Return the files of one recording; open its bag only if a file is missing.
 
-    progress: called after each converted window. Raises CannotStore.
+    progress: called after each converted window. Raises CannotStore, and NoRegions for a bag without the boxes that
+    settings.gaze asks for.
     """
     session = functools.cache(lambda: load_session(recording.path))
     shown = [window.frames for window in recording.windows]
     newest = ["newest"] if settings.gaze_samples == "newest" else []
-    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow, *newest]
+    shift = [f"shift {settings.gaze_shift_s}"] if settings.gaze_shift_s else []
+    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow, *newest, *shift]
     drawn = settings.gaze_as == "drawn" and recording.digest in gaze_shown_in
     images_key = _key(
         recording.digest,
@@ -122,6 +126,15 @@ def convert_recording(
     if not gaze.is_file():
         with store_complete(gaze) as unfinished:
             _write_gaze(unfinished, session(), usable, settings)
+
+    if settings.gaze in REGION_GAZE:
+        key = _key(recording.digest, usable, settings.gaze, tokens.frame_of_token.tolist(), tokens.boxes.tolist(),
+                   *([settings.seed] if settings.gaze == "random_box" else []))  # fmt: skip
+        targets = cache / "targets" / f"{key}.npy"
+        if not targets.is_file():
+            with store_complete(targets) as unfinished:
+                _write_region_targets(unfinished, recording, problems, session(), tokens, settings)
+        return Converted(tuple(problems), images, gaze, targets)
 
     error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
     targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
@@ -210,11 +223,43 @@ def _write_targets(
 
     error_px: standard deviation of an offset added to all gaze of a window, drawn once per window from `seed`.
     """
-    shape = (len(gaze), len(tokens.frame_of_token))
+
+    def target(row: int) -> NDArray[np.float64]:
+        off = np.random.default_rng([seed, row]).normal(0, error_px, 2) if error_px else np.zeros(2)
+        on_frames = [(points + off, weights) for points, weights in unpack_gaze(gaze[row])]
+        return window_target(on_frames, tokens.frame_of_token, tokens.boxes, tokens.sigma_px)
+
+    _write_rows(path, map(target, range(len(gaze))), (len(gaze), len(tokens.frame_of_token)))
+
+
+def _write_region_targets(
+    path: Path,
+    recording: Recording,
+    problems: Sequence[str],
+    session: Session,
+    tokens: VisualTokens,
+    settings: Settings,
+) -> None:
+    """Write the (n, V) targets from boxes in the bag. problems: of each window, "" = usable. Raises NoRegions."""
+    regions = require_regions(recording.path)
+    labels, size = recording.labels, session.frames.size
+    usable = [window for window, problem in zip(recording.windows, problems, strict=True) if not problem]
+
+    def target(row: int) -> NDArray[np.float64]:
+        window = usable[row]
+        if settings.gaze == "boxes" and not window.answer:
+            return np.zeros(len(tokens.frame_of_token))  # nothing begins: there is no object
+        answer_object = labels.object_classes[labels.texts.index(window.answer)] if window.answer else ""
+        name = named_region(settings.gaze, regions, answer_object, (settings.seed, row))
+        shown = [regions.at(int(session.frames.stamps_ns[index]), size) for index in window.frames]
+        return region_target(shown, name, tokens.frame_of_token, tokens.boxes)
+
+    _write_rows(path, map(target, range(len(usable))), (len(usable), len(tokens.frame_of_token)))
+
+
+def _write_rows(path: Path, rows: Iterable[NDArray[np.float64]], shape: tuple[int, int]) -> None:
+    """Write an array of `shape` row by row, as float32."""
     with path.open("wb") as file:
         np.lib.format.write_array_header_1_0(file, {"descr": "<f4", "fortran_order": False, "shape": shape})
-        for row in range(len(gaze)):
-            off = np.random.default_rng([seed, row]).normal(0, error_px, 2) if error_px else np.zeros(2)
-            on_frames = [(points + off, weights) for points, weights in unpack_gaze(gaze[row])]
-            target = window_target(on_frames, tokens.frame_of_token, tokens.boxes, tokens.sigma_px)
-            file.write(target.astype("<f4").tobytes())
+        for row in rows:
+            file.write(row.astype("<f4").tobytes())

@@ -28,6 +28,7 @@ def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
         session.frames,
         index,
         settings.gaze_window_s,
+        shift_s=settings.gaze_shift_s,
         newest_alone=settings.gaze_samples == "newest",
         min_confidence=settings.gaze_min_confidence,
         flow=FlowSettings() if settings.gaze_flow else None,

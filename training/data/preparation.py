@@ -23,10 +23,16 @@ from training.data.dataset import Dataset
 from training.data.gaze_prompt import GazePrompts, question
 from training.data.prepared_windows import PreparedWindows, Targets
 from training.data.recordings import Mapper, Recording
+from training.data.region_targets import REGION_GAZE
 from training.data.stream_answers import answer_index, stream_answers
 from training.settings import Settings
 
 UNKNOWN_ANSWER = "with an answer that is not in the label set"  # reason in Dataset.dropped
+
+
+def needs_gaze(settings: Settings) -> bool:
+    """Return whether a fit needs gaze in its bags."""
+    return settings.gaze != "none" and settings.gaze not in REGION_GAZE
 
 
 def prepare(
@@ -50,7 +56,8 @@ def prepare(
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
     keep_unknown: keep windows whose answer is not in the label set, to count them as wrong.
-    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords.
+    Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords,
+    NoRegions.
     """
     for recording in recordings if gaze_needed else ():
         if recording.gaze is None:

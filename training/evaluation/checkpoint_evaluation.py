@@ -22,6 +22,9 @@ from training.model.device import resolve_device
 from training.model.gaze_block import load_gaze_block
 from training.settings import SETTINGS_FILE, load_settings
 
+# Attention is scored against where the person looked, whatever supervised training.
+TRUE_GAZE: dict[str, Any] = {"gaze": "real", "gaze_error": 0.0, "gaze_shift_s": 0.0}
+
 
 class TrainedOn(GazeVlmError):
     """A session given for evaluation was trained on."""
@@ -49,7 +52,7 @@ def evaluate_checkpoint(
     """
     metadata = read_checkpoint_metadata(checkpoint)
     embed = load_embedder(embedding_model) if embedding_model else None
-    settings = replace(load_settings(checkpoint / SETTINGS_FILE), gaze_error=0.0)  # score against true gaze
+    settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE)
     settings = replace(settings, protocol=protocol or settings.protocol)
     sessions = load_recordings(find_bags(bags), settings)
     for session in sessions:

@@ -12,6 +12,7 @@ from gaze_vlm_ros.labels.label_set import spellings
 from gaze_vlm_ros.windows.cutting import reasons_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
+from training.data.region_targets import REGION_GAZE
 from training.data.split import Split
 from training.run.job import Parts
 from training.settings import Settings
@@ -64,11 +65,17 @@ def notes_on_data(
     if settings.gaze != "none" and settings.kl_weight > 0:
         share = float(data.has_gaze[parts.training].mean())
         samples = _gaze_samples([recordings[i] for i in split.training])
+        if not share and settings.gaze in REGION_GAZE:
+            raise NoUsableGaze(
+                f"no training window shows a box for gaze: {settings.gaze}; its images have other stamps"
+            )
         if not share:
             raise NoUsableGaze(
                 f"no training window has usable gaze ({samples}); check the tracker and camera with `gaze-vlm bag "
                 "check`, or train without it: --gaze none"
             )
+        if settings.gaze in REGION_GAZE:
+            return notes
         if share < _FEW_WITH_GAZE:
             notes.append(f"gaze is usable in {share:.0%} of the training windows ({samples}); the others train without")
         rows_of_each = [data.rows_of([index]) for index in range(len(split.training))]

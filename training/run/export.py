@@ -111,4 +111,7 @@ def describe_gaze_use(settings: Settings) -> str:
         return "none"
     schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
     block = " of the gaze block" if settings.gaze_as == "block" else ""
-    return f"training only, {settings.gaze} gaze, KL weight {settings.kl_weight:g}{block} {schedule}"
+    in_its_place = {"boxes": "boxes of the answer's object", "hand": "boxes of the hand", "random_box": "random boxes"}
+    source = in_its_place.get(settings.gaze, f"{settings.gaze} gaze")
+    shifted = f" of {settings.gaze_shift_s:+g} s" if settings.gaze_shift_s else ""
+    return f"training only, {source}{shifted}, KL weight {settings.kl_weight:g}{block} {schedule}"

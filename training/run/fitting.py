@@ -21,7 +21,7 @@ from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.dataset import Dataset
 from training.data.gaze_prompt import question
 from training.data.gaze_targets import prior_target, shuffled_rows
-from training.data.preparation import prepare
+from training.data.preparation import needs_gaze, prepare
 from training.data.recordings import Mapper, Recording, data_hash, find_bags, load_recordings
 from training.data.split import Split, split_sessions
 from training.data.workers import bag_mapper
@@ -103,8 +103,8 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         _require_supervision(model, processor, settings)
         with accelerator.main_process_first():  # the main process converts, the others read
             data = prepare(
-                sources.used, sources.labels, settings, model, processor, request.cache, settings.gaze != "none",
-                mapper, sources.training,
+                sources.used, sources.labels, settings, model, processor, request.cache, needs_gaze(settings), mapper,
+                sources.training,
             )  # fmt: skip
     if request.prepare_only:
         print(f"{len(data.windows)} windows are prepared in {request.cache}", flush=True)

@@ -9,6 +9,7 @@ import torch
 
 from gaze_vlm_ros.prediction.backends.model import ModelBackend
 from gaze_vlm_ros.prediction.checkpoint import NotACheckpoint, read_checkpoint_metadata
+from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import evaluate, fit
 from training.data.gaze_prompt import question, question_with_gaze, with_ring
@@ -80,6 +81,8 @@ def test_gaze_is_drawn_into_the_pictures_of_training_alone(small_bags: Path) -> 
     ("changed", "name"),
     [
         ({"gaze": "none", "gaze_as": "text"}, "gaze"),
+        ({"gaze_shift_s": -10.5}, "gaze_shift_s"),
+        ({"gaze_shift_s": 1.5}, "gaze_shift_s"),
         ({"kl_heads": "some"}, "kl_heads"),
         ({"kl_heads": []}, "kl_heads"),
         ({"kl_heads": [0, -1]}, "kl_heads"),
@@ -130,6 +133,21 @@ def test_a_head_that_the_model_does_not_have_is_refused(small_bags: Path, tmp_pa
     options = ["--set", f"model_options={TINY}", "--set", "kl_heads=[1, 9]", "--set", "gaze_flow=false"]
     with pytest.raises(NoSuchHead, match=r"kl_heads holds 9, and tiny:smolvlm has heads 0 to 3"):
         fit.main([*options, "--out", str(tmp_path / "out"), str(small_bags / "s0"), str(small_bags / "s1")])
+
+
+def test_gaze_can_be_of_another_moment(small_bags: Path) -> None:
+    _, own = data_of(of(), small_bags)
+    _, earlier = data_of(of(gaze_shift_s=-5.0), small_bags)
+    session = load_session(small_bags / "s0")
+    row = int(np.flatnonzero(own.has_gaze & earlier.has_gaze)[3])
+    window = earlier.windows[row]
+    assert window.session == 0
+    for index, (points, _) in zip(window.frames, earlier.gaze_points(row), strict=True):
+        upto_ns = session.frames.stamps_ns[index] - 5_000_000_000
+        within = (session.gaze.stamps_ns > upto_ns - 100_000_000) & (session.gaze.stamps_ns <= upto_ns)
+        at_that_time = {tuple(point) for point in session.gaze.xy[within].tolist()}
+        assert {tuple(point) for point in points.tolist()} <= at_that_time
+    assert (own.gaze[row] != earlier.gaze[row]).any()
 
 
 def test_one_gaze_sample_is_the_newest_that_counts(small_bags: Path, tmp_path: Path) -> None:
