@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,7 @@ def _group_scores(
     known = truth >= 0
     probabilities, likelihoods = probabilities[rows], answers.log_likelihoods[rows]
     session = np.array([data.windows[row].session for row in rows])
+    persons = [data.sessions[index].person or data.sessions[index].name for index in session]
     first, fifth = (metrics.top_k_hits(likelihoods, truth, k) for k in (1, 5))
     exact = np.array([answers.generated[row] for row in rows]) == true_answers
     ranked = np.array(data.answers)[likelihoods.argmax(axis=1)]
@@ -154,9 +155,21 @@ def _group_scores(
             }
             for text in np.unique(true_answers)
         },
+        "persons": _by_person(persons, true_answers, first, fifth),
         "gaze_share": float(data.has_gaze[rows].mean()),
         "attention": {"k": top, **attention_scores(gaze, attention, top)},
     }  # fmt: skip
+
+
+def _by_person(
+    persons: Sequence[str], true_answers: NDArray[Any], first: NDArray[np.bool_], fifth: NDArray[np.bool_]
+) -> dict[str, dict[str, list[int]]]:
+    """Return person -> answer -> [windows, hits among the first, hits among the first five]; see person_bootstrap."""
+    found: dict[str, dict[str, list[int]]] = {}
+    for person, text, one, five in zip(persons, true_answers.tolist(), first, fifth, strict=True):
+        counted = found.setdefault(person, {}).setdefault(text, [0, 0, 0])
+        found[person][text] = [counted[0] + 1, counted[1] + int(one), counted[2] + int(five)]
+    return found
 
 
 def binned_leads(lead_s: NDArray[np.float64], settings: WindowSettings) -> NDArray[np.float64]:

@@ -23,7 +23,8 @@ def scored(truths: list[str], log_likelihoods: Any, generated: list[str], **chan
     count = len(truths)
     windows = [Window(0, SECOND * n, (0,), text, SECOND * (n + 1)) for n, text in enumerate(truths)]
     data: Any = SimpleNamespace(
-        sessions=[SimpleNamespace(scene="bench", name="s0")], windows=windows, labels=LABELS, answers=LABELS.texts,
+        sessions=[SimpleNamespace(scene="bench", name="s0", person="ann")],
+        windows=windows, labels=LABELS, answers=LABELS.texts,
         answer_index=np.array([LABELS.row(text) for text in truths]), dropped=Counter({"with a damaged frame": 2}),
         gaze=np.zeros((count, 4)), has_gaze=np.zeros(count, bool), session_table=lambda parts: [],
     )  # fmt: skip
@@ -44,6 +45,9 @@ def test_answers_that_the_checkpoint_does_not_know_count_as_wrong() -> None:
     assert bench["negative_log_likelihood"] == pytest.approx(-np.log(0.8))  # of what it can say
     assert bench["calibration_error"] == pytest.approx(0.3)  # it says 0.8, and half is right
     assert bench["classes"]["drill"] == {"windows": 1, "top1": 0.0, "top5": 0.0, "ranked": {"take the mug": 1}}
+    assert bench["persons"] == {
+        "ann": {"pour": [1, 1, 1], "stir": [1, 1, 1], "saw the plank": [1, 0, 0], "drill": [1, 0, 0]}
+    }
     printed = table(scores)
     assert "2 windows (50%) have an answer that the checkpoint does not know, and count as wrong" in printed
     assert "left out: 2 with a damaged frame" in printed
