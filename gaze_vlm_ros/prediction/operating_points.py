@@ -58,7 +58,7 @@ def operating_point(stream: BelievedStream, target_precision: float) -> Operatin
     reached = np.flatnonzero(precision >= target_precision)
     if not len(reached):
         return OperatingPoint(target_precision, NEVER, NEVER, float("nan"), 0.0)
-    # Of equally good ones the first: the highest threshold, and the least difference between the two.
+    # The first of equally good pairs is taken: the highest threshold, and the least difference between begin and keep.
     chosen = int(reached[recall[reached].argmax()])
     sessions = stream.session[stream.known]
     own = [hits[sessions == number, chosen].sum() / count for number in np.unique(sessions)

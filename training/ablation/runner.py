@@ -97,6 +97,6 @@ def prepare_windows(runs: Iterable[Settings], bags: Sequence[Path], cache: Path,
             continue
         known.add(key)
         request = FitRequest(bags=bags, out=out / "prepared", cache=cache, workers=jobs, prepare_only=True)
-        own = {} if needs_gaze(settings) else {"gaze": "none"}  # targets from boxes are made by the run, in a second
+        gaze = settings.gaze if needs_gaze(settings) else "none"  # targets from boxes are made by the run, in a second
         with contextlib.suppress(Exception):
-            fit(replace(settings, validation=0.0, keep="last", **own), request)
+            fit(replace(settings, validation=0.0, keep="last", gaze=gaze), request)
