@@ -49,10 +49,12 @@ class BagCheck:
 def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
     """Print the check of each bag and return the exit code: 0 = nothing worse than notes, 1 = anything worse.
 
-    An unreadable bag among several is reported in one line on stderr; a single one raises what `check_bag` raises.
+    Several bags end in a table of one line each. An unreadable bag among several is reported in one line on stderr; a
+    single one raises what `check_bag` raises.
     """
     settings = load_window_settings(config)
     checks: list[dict[str, Any]] = []
+    lines: list[tuple[str, Severity, str]] = []
     failed = False
     for path in paths:
         try:
@@ -62,12 +64,17 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
                 raise
             print(f"gaze-vlm: error: {error}", file=sys.stderr)
             checks.append({"path": str(path), "worst": "error", "unreadable": str(error), "findings": []})
+            lines.append((str(path), "error", "cannot be read"))
             failed = True
             continue
         checks.append({"path": check.path, "worst": check.worst, "findings": [asdict(f) for f in check.findings]})
+        lines.append((check.path, check.worst, problems_text(check)))
         failed |= check.worst in ("warning", "error")
         if not as_json:
             print(check_text(check) + "\n", flush=True)
+    if not as_json and len(lines) > 1:
+        width = max(len(path) for path, *_ in lines)
+        print("\n".join(f"{path:<{width}}  {worst:<7}  {text}".rstrip() for path, worst, text in lines))
     if as_json:
         print(json.dumps(checks, indent=2, ensure_ascii=False, allow_nan=False))
     return int(failed)
@@ -148,6 +155,15 @@ def losses(bag: Bag) -> Finding:
         graded(len(differing), warning=0),
     )
     return Finding("recorder", severity, text, limit, {"lost": lost, "not_known": unknown, "differing": differing})
+
+
+def problems_text(check: BagCheck) -> str:
+    """Return the names of the checks that found something, worst first, such as "warning: gaze gaps; note: order"."""
+    found = {
+        severity: [finding.check for finding in check.findings if finding.severity == severity]
+        for severity in reversed(SEVERITIES[1:])
+    }
+    return "; ".join(f"{severity}: {', '.join(names)}" for severity, names in found.items() if names)
 
 
 def check_text(check: BagCheck) -> str:

@@ -542,6 +542,11 @@ def test_an_unreadable_bag(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert (unreadable["worst"], read["worst"]) == ("error", "note")
     with pytest.raises(NotABag):
         check_bag(tmp_path / "text", DEFAULT)
+    # Several bags end in a table of one line each.
+    assert run_check([tmp_path / "text", good], None, as_json=False) == 1
+    *_, first, second = capsys.readouterr().out.splitlines()
+    assert first == f"{tmp_path / 'text'}  error    cannot be read"
+    assert second.startswith(f"{good}  note     note: ")
 
 
 def test_settings_of_a_fit(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

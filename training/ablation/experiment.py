@@ -16,7 +16,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from training.ablation import tables
 from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
 from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, run_settings, runs_of
-from training.ablation.runner import SCORES, one_run, prepare_windows
+from training.ablation.runner import SCORES, one_run, prepare_windows, progress_text
 from training.ablation.simulated import simulated_sessions
 from training.ablation.worker_tasks import as_finished
 
@@ -74,7 +74,11 @@ def run_ablation(
     failed: dict[str, str] = {}
     _write_tables(out, ablation, runs, failed)
     with tqdm(total=len(runs), initial=len(finished), desc="runs", unit="run") as bar:
-        for folder, error in as_finished(work, waiting, jobs, stop):
+
+        def show(running: Sequence[str]) -> None:
+            bar.set_postfix_str("; ".join(progress_text(out, folder, settings[folder]) for folder in running))
+
+        for folder, error in as_finished(work, waiting, jobs, stop, show):
             if error and not (out / folder / SCORES).is_file():
                 failed[folder] = error
                 tqdm.write(f"ablate.py: {folder} failed: {error}; see {out / f'{folder}.part' / 'log.txt'}", sys.stderr)

@@ -9,14 +9,15 @@ OPTIONAL = (("rouge_l", "ROUGE-L"), ("semantic", "semantic"))
 PAGE = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True).from_string(
     """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>Ablation</title><style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem 1rem; }
+.wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: .9rem; } td, th { padding: .2rem .6rem; border-bottom: 1px solid #ddd; }
 td.n { text-align: right; } th { text-align: left; } td { white-space: nowrap; } img { max-width: 100%; } .note { color: #555; }
 </style></head><body><h1>Ablation</h1>
 <p class="note">Sessions that no fit has seen. Answers are ranked over the closed set, "exact" is free generation; nothing is
 teacher-forced, and no model sees gaze. Mean over seeds with the 95 % interval of Student's t; the difference is in top-1, to
 {{ baseline }} with the same seed, and with the same value of the sweep if the sweep contains it.</p>
-<table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
+<div class="wide"><table><tr><th>sessions</th><th>sweep</th><th>arm</th><th>top-1</th><th>difference</th><th>exact</th><th>class mean</th>
 {% for name, title in optional %}<th>{{ title }}</th>{% endfor %}
 <th>overlap</th><th>KL, nats</th><th>calibration error</th><th>seeds</th><th>fit, s</th><th>answer, ms</th></tr>
 {% for line in table %}
@@ -27,7 +28,7 @@ teacher-forced, and no model sees gaze. Mean over seeds with the 95 % interval o
 <td class="n">{{ line.overlap }}</td><td class="n">{{ line.attention_kl }}</td>
 <td class="n">{{ line.calibration_error }}</td><td class="n">{{ line.seeds }}</td><td class="n">{{ "%.0f"|format(line.fit_s) }}</td>
 <td class="n">{{ "%.1f"|format(line.answer_ms) if line.answer_ms == line.answer_ms else "" }}</td></tr>
-{% endfor %}</table>
+{% endfor %}</table></div>
 {% for name, picture in pictures.items() %}<p><img alt="{{ name }}" src="{{ picture }}"></p>{% endfor %}
 {% if absent %}<h2>Not in the tables</h2><ul>{% for folder, why in absent.items() %}<li>{{ folder }}: {{ why }}</li>{% endfor %}
 </ul>{% endif %}

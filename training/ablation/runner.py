@@ -85,6 +85,15 @@ def fit_and_evaluate(
     return result | {"seconds": {"fit": fitted - began, "evaluate": evaluated - fitted}}
 
 
+def progress_text(out: Path, folder: str, settings: Settings) -> str:
+    """Return in words how far a run in `out` is, such as "gaze__seed0 step 120 of 600"."""
+    metrics = out / f"{folder}.part" / "checkpoint" / METRICS
+    steps = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
+    if not steps:
+        return f"{folder} begins"
+    return f"{folder} step {steps} of {settings.steps}" if steps < settings.steps else f"{folder} is evaluated"
+
+
 def prepare_windows(runs: Iterable[Settings], bags: Sequence[Path], cache: Path, jobs: int, out: Path) -> None:
     """Convert all bags once for each kind of window, so that runs in parallel do not convert the same bags.
 

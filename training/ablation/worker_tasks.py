@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any
@@ -11,11 +11,18 @@ from typing import Any
 from training.data.workers import worker_pool
 
 
-def as_finished(work: Any, tasks: Mapping[str, Any], jobs: int, stop: float) -> Iterator[tuple[str, str]]:
+def as_finished(
+    work: Any,
+    tasks: Mapping[str, Any],
+    jobs: int,
+    stop: float,
+    waiting: Callable[[Sequence[str]], None] = lambda names: None,
+) -> Iterator[tuple[str, str]]:
     """Yield (name, error or "") of each task as it ends.
 
     work: called in a worker with a task's name and value; returns (name, error or ""). jobs: tasks at a time.
     stop: no task starts after this time, of time.monotonic. A killed worker costs only the tasks that run meanwhile.
+    waiting: called every second with the names of the tasks that run.
     """
     queue = iter(tasks.items())
     pool = worker_pool(jobs)
@@ -26,7 +33,8 @@ def as_finished(work: Any, tasks: Mapping[str, Any], jobs: int, stop: float) -> 
                 pending[pool.submit(work, *task)] = task[0]
             if not pending:
                 return
-            for future in wait(pending, return_when=FIRST_COMPLETED).done:
+            waiting(list(pending.values()))
+            for future in wait(pending, timeout=1.0, return_when=FIRST_COMPLETED).done:
                 name = pending.pop(future)
                 try:
                     yield future.result()

@@ -14,6 +14,7 @@ import yaml
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.figures import embedded, reliability_plot
 from gaze_vlm_ros.session.session import load_session
+from training.evaluation.metrics import bootstrap_interval
 from training.reports import figures
 from training.reports.page import PAGE
 
@@ -80,6 +81,7 @@ def write_report(out: Path, runs: Sequence[Run], title: str = "What gaze changed
         data=first.data,
         settings=first.settings,
         differing=_differing(runs),
+        differences={run.name: {group: _difference(first, run, group) for group in groups} for run in runs[1:]},
         bars=embedded(figures.accuracy_bars(names, groups, scores, chance)),
         curves=embedded(figures.training_curves({run.name: run.curve for run in runs})),
         reliability=embedded(reliability_plot(reliability)),
@@ -87,6 +89,28 @@ def write_report(out: Path, runs: Sequence[Run], title: str = "What gaze changed
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(page, encoding="utf-8")
+
+
+def _difference(first: Run, other: Run, group: str) -> dict[str, float] | None:
+    """Return top-1 of `first` minus that of `other` on the same windows, with its interval; None where they differ.
+
+    Paired: the interval resamples sessions, each with both answers, so that what makes a session hard cancels.
+    """
+    scene_of = {session["name"]: session["scene"] for session in first.evaluation["sessions"]}
+    hits: list[dict[tuple[str, int], float]] = [
+        {
+            (window["session"], window["at_ns"]): float(window["ranked"] == window["answer"])
+            for window in run.evaluation["windows"]
+            if group in ("all", scene_of.get(window["session"]))
+        }
+        for run in (first, other)
+    ]
+    if hits[0].keys() != hits[1].keys() or not hits[0]:
+        return None
+    change = np.array([right - hits[1][window] for window, right in hits[0].items()])
+    sessions = np.unique([session for session, _ in hits[0]], return_inverse=True)[1]
+    low, high = bootstrap_interval(sessions, lambda chosen: float(change[chosen].mean()))
+    return {"value": float(change.mean()), "low": low, "high": high, "sessions": len(np.unique(sessions))}
 
 
 def _differing(runs: Sequence[Run]) -> dict[str, list[Any]]:

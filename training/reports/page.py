@@ -10,7 +10,7 @@ PAGE = jinja2.Environment(
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ title }}</title>
 <style>
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a; background: #fff; }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem 1rem; color: #1a1a1a; background: #fff; }
 h1 { font-size: 1.6rem; margin-bottom: .2rem; } h2 { font-size: 1.15rem; margin-top: 2.2rem; }
 table { border-collapse: collapse; font-size: .92rem; margin: .6rem 0; }
 th, td { padding: .25rem .7rem; text-align: left; border-bottom: 1px solid #ddd; vertical-align: top; }
@@ -36,6 +36,28 @@ sessions; {{ labels|length }} possible answers. All figures are from sessions th
 <figure><img alt="accuracy by fit and kind of session" src="{{ bars }}">
 <figcaption>Black lines: 95 % bootstrap over sessions. Answers are ranked over the closed set by the likelihood of the whole
 answer; "generated, exact" is free greedy generation that must give the same text. Nothing is teacher-forced.</figcaption></figure>
+
+{% if differences %}<h2>Differences on the same windows</h2>
+<table><tr><th>sessions</th><th>top-1 of {{ runs[0].name }} minus that of</th><th>difference</th><th>95 % interval</th><th>n</th></tr>
+{% for name, of in differences.items() %}{% for group, d in of.items() %}{% if d %}
+<tr><td>{{ group }}</td><td>{{ name }}</td><td class="n">{{ "%+.3f"|format(d.value) }}</td>
+<td class="n">{% if d.low == d.low %}{{ "%+.2f to %+.2f"|format(d.low, d.high) }}{% else %}too few sessions{% endif %}</td><td class="n">{{ d.sessions }}</td></tr>
+{% endif %}{% endfor %}{% endfor %}</table>
+<p class="note">Paired by window; intervals resample whole sessions.</p>{% endif %}
+
+<h2>By lead time and by class</h2>
+<table><tr><th>sessions</th><th>fit</th>{% set leads = runs[0].evaluation.groups[groups[0]].top1_by_lead %}{% for lead in leads %}<th>{{ lead }}</th>{% endfor %}</tr>
+{% for group in groups %}{% for run in runs %}
+<tr><td>{{ group if loop.first else "" }}</td><td>{{ run.name }}</td>{% for lead in leads %}<td class="n">{% set v = run.evaluation.groups[group].top1_by_lead.get(lead) %}{{ "–" if v is none else "%.3f"|format(v) }}</td>{% endfor %}</tr>
+{% endfor %}{% endfor %}</table>
+{% for run in runs %}{% for group in groups %}{% set classes = run.evaluation.groups[group].get("classes") %}{% if classes %}
+<details><summary>Classes and confusions: {{ run.name }}, {{ group }}</summary><table><tr><th>action</th><th>windows</th><th>top-1</th><th>top-5</th><th>ranked first, by number of windows</th></tr>
+{% for text, c in classes.items() %}<tr><td>{{ text }}</td><td class="n">{{ c.windows }}</td><td class="n">{{ "%.3f"|format(c.top1) }}</td><td class="n">{{ "%.3f"|format(c.top5) }}</td>
+<td>{% for answer, count in c.ranked.items() %}{{ count }} {{ answer }}{{ ", " if not loop.last }}{% endfor %}</td></tr>{% endfor %}</table></details>
+{% endif %}{% endfor %}{% endfor %}
+{% set unknown = runs[0].evaluation.get("unknown_answers") %}{% if unknown and unknown.windows %}
+<p class="note">{{ unknown.windows }} windows ({{ "%.0f %%"|format(100 * unknown.share) }}) have an answer that no fit knows, and count as wrong: {{ unknown.texts|join(", ") }}.</p>{% endif %}
+{% set out = runs[0].evaluation.get("left_out") %}{% if out %}<p class="note">Held-out moments that made no window: {% for reason, count in out.items() %}{{ count }} {{ reason }}{{ ", " if not loop.last }}{% endfor %}.</p>{% endif %}
 
 <h2>Attention against gaze on held-out windows</h2>
 <table><tr><th>sessions</th><th>fit</th><th>top-k overlap</th><th>KL, nats</th><th>NSS</th><th>AUC</th><th>windows with gaze</th></tr>
@@ -76,6 +98,7 @@ answer; "generated, exact" is free greedy generation that must give the same tex
 <details><summary>All settings of {{ runs[0].name }}</summary><table>
 {% for key, value in settings.items() %}<tr><td><code>{{ key }}</code></td><td>{{ value }}</td></tr>
 {% endfor %}</table></details>
+<p class="note">{% for name, version in runs[0].evaluation.get("libraries", {}).items() %}{{ name }} {{ version }}{{ ", " if not loop.last }}{% endfor %}</p>
 </body></html>
 """
 )

@@ -17,6 +17,7 @@ from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
+from training.model.versions import library_versions
 from training.settings import SETTINGS_FILE, Settings, load_settings
 
 METRICS, DATA, STATE = "metrics.jsonl", "data.json", "state.pt"
@@ -109,5 +110,6 @@ def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Reco
         "dropped": dict(data.dropped),
         "labels": data.labels.texts,
         "notes": list(notes),
+        "libraries": library_versions(),
     }
     (out / DATA).write_text(json.dumps(description, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -222,6 +222,25 @@ def test_a_killed_process_costs_what_ran_in_it_and_beside_it() -> None:
     assert (ended["second"], ended["third"]) == ("", "")
 
 
+def test_waiting_shows_how_far_each_run_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker_tasks, "worker_pool", ThreadPoolExecutor)
+    seen: list[list[str]] = []
+    list(worker_tasks.as_finished(lambda name, _: (name, ""), {"a": 1, "b": 2}, 2, float("inf"), seen.append))
+    assert seen[0] == ["a", "b"]
+
+    settings = Settings(steps=3)
+    metrics = tmp_path / "gaze__seed0.part" / "checkpoint" / "metrics.jsonl"
+    metrics.parent.mkdir(parents=True)
+    shown = [runner.progress_text(tmp_path, "gaze__seed0", settings)]
+    for _ in range(3):
+        with metrics.open("a") as file:
+            file.write("{}\n")
+        shown.append(runner.progress_text(tmp_path, "gaze__seed0", settings))
+    assert shown == [
+        "gaze__seed0 begins", "gaze__seed0 step 1 of 3", "gaze__seed0 step 2 of 3", "gaze__seed0 is evaluated",
+    ]  # fmt: skip
+
+
 def _die_if_asked(folder: str, arguments: list[str]) -> tuple[str, str]:
     if arguments:
         os.kill(os.getpid(), signal.SIGKILL)
