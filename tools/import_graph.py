@@ -31,8 +31,8 @@ ROOMS = (
     "gaze_vlm_ros.sim.neon_device", "gaze_vlm_ros.sim",
     "gaze_vlm_ros.nodes", "gaze_vlm_ros.replay", "gaze_vlm_ros.demo",
     "gaze_vlm_ros.api", "gaze_vlm_ros.cli",
-    "training.settings", "training.data", "training.model", "training.evaluation", "training.run", "training.reports",
-    "training.ablation",
+    "training.settings", "training.reference", "training.data", "training.model", "training.evaluation", "training.run",
+    "training.reports", "training.ablation",
     "training.export_windows", "training.fit", "training.evaluate", "training.report", "training.ablate",
 )  # fmt: skip
 PACKAGES = ("gaze_vlm_ros", "training")
