@@ -18,6 +18,7 @@ from gaze_vlm_ros.windows.settings import (
     require_share,
 )
 
+GAZES = ("real", "none", "shuffled", "uniform", "centred", "boxes", "hand", "random_box")  # values of setting gaze
 SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run of an ablation
 
 
@@ -53,7 +54,8 @@ class Settings(WindowSettings):
     # real, or a control in its place: none (language loss only), shuffled (another window's), uniform, centred;
     # from boxes in the bag (training_bag.md): boxes (of the object of the answer), hand, random_box (of any object)
     gaze: str = "real"
-    gaze_as: str = "attention"  # attention: supervise it; or, to compare: block, text (in words), drawn (on pictures)
+    # attention: supervise it; or, to compare: block, head (predict gaze from visual tokens), text (in words), drawn
+    gaze_as: str = "attention"
     # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;
     # it is carried back to the frame. Below 0, a control: gaze of another moment of the session, where it was then
     gaze_shift_s: float = 0.0
@@ -75,6 +77,14 @@ class Settings(WindowSettings):
     kl_rows: str = "answer"  # rows to supervise: answer (all rows that predict the answer) or first (only its first)
     kl_windows: str = "all"  # windows to supervise: all, or action (those within whose horizon an action begins)
     kl_per_frame: bool = False  # average one KL per frame, instead of one KL over all frames of the window
+
+    # The objective: mean (all windows alike), or, against shortcuts, group_dro (groups that are answered badly weigh
+    # more) or jtt (two fits: windows that the first gets wrong weigh more in the second)
+    objective: str = "mean"
+    groups: str = "scene"  # of group_dro: session, person, task, scene, answer, or a CSV file (session, from_ns, group)
+    group_rate: float = 0.01  # of group_dro: a group's weight grows by exp(rate x its loss) with each step
+    jtt_share: float = 0.3  # of jtt: steps of the first fit, as a share of steps, which are those of the second
+    jtt_weight: float = 5.0  # of jtt: how many times as much a window counts that the first fit gets wrong
 
     # The optimizer
     windows: int = 0  # train on this many of the windows, drawn by seed; 0 = all
@@ -100,17 +110,9 @@ class Settings(WindowSettings):
         choices = {
             "train": ("full", "lora"),
             "split_by": ("session", "person", "task", "scene"),
-            "gaze": (
-                "real",
-                "none",
-                "shuffled",
-                "uniform",
-                "centred",
-                "boxes",
-                "hand",
-                "random_box",
-            ),
-            "gaze_as": ("attention", "block", "text", "drawn"),
+            "gaze": GAZES,
+            "gaze_as": ("attention", "block", "head", "text", "drawn"),
+            "objective": ("mean", "group_dro", "jtt"),
             "gaze_samples": ("all", "newest"),
             "kl_direction": ("forward", "reverse"),
             "kl_rows": ("answer", "first"),
@@ -128,7 +130,7 @@ class Settings(WindowSettings):
         if not isinstance(self.kl_heads, str) and (not self.kl_heads or min(self.kl_heads) < 0):
             raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
         above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
-        require_above_zero(self, above_zero.split())
+        require_above_zero(self, [*above_zero.split(), "group_rate", "jtt_share", "jtt_weight"])
         require_not_negative(
             self, ["kl_weight", "weight_decay", "gaze_error", "windows", "loader_workers", "seed", "lora_alpha"]
         )

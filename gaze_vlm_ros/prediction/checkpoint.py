@@ -59,6 +59,7 @@ class CheckpointMetadata:
     gaze_block: bool = (
         False  # the weights include a gaze block (training.model.gaze_block): only evaluate.py reads them
     )
+    objective: str = "mean"  # how windows were weighed: all alike, or in words
     # Share of moments in the validation sessions whose right answer is none of the labels; None = not measured.
     other_share: float | None = None
     # (target precision, least probability, share of answers that reach it) on the validation windows, whose right

@@ -26,6 +26,7 @@ OTHER_FIT_SETTINGS = frozenset(
         "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test", "gaze",
         "gaze_as", "gaze_shift_s", "gaze_samples", "gaze_sigma", "gaze_error", "gaze_flow", "kl_weight", "kl_schedule",
         "kl_until", "kl_warmup", "kl_layers", "kl_direction", "kl_heads", "kl_rows", "kl_per_frame",
+        "objective", "groups", "group_rate", "jtt_share", "jtt_weight",
         "when_words", "nothing_words", "nothing_share", "kl_windows",
         "windows", "steps", "batch_size", "accumulate", "balance", "learning_rate", "minimum_rate", "warmup",
         "weight_decay", "gradient_clip", "seed", "check_every", "keep", "loader_workers",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,27 +12,57 @@ from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from training.data.batch import IGNORED, Batch
 from training.model.answer_loss import token_losses
 from training.model.gaze_block import gaze_block_of
+from training.model.gaze_head import gaze_head_of
 from training.model.loss import gaze_regularizer
 from training.model.supervision import supervised_heads, supervised_layers
 from training.model.trainable import autocast
 from training.settings import Settings
 
 
-def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Tensor, Tensor]:
-    """Return (language loss, KL), both scalars, in nats.
+@dataclass(frozen=True)
+class Losses:
+    """Losses of one pass, nats."""
 
-    Language loss: mean of answer_loss.token_losses over all answer tokens. KL: see model.loss.gaze_regularizer, from
-    the attention of the rows that predict the answer; 0 without `with_attention`, or if no window has gaze. The
-    training loss is their weighted sum L_LM + λ KL (arXiv 2510.21356).
+    lm: Tensor  # scalar
+    kl: Tensor  # scalar
+    of_windows: Tensor  # (B,) mean language loss of each window's tokens, unweighted, without gradient
+
+
+def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Tensor, Tensor]:
+    """Return (language loss, KL) of `losses`, both scalars, in nats."""
+    found = losses(model, batch, settings, with_attention)
+    return found.lm, found.kl
+
+
+def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, weights: Tensor | None = None) -> Losses:
+    """Return the losses of one pass.
+
+    Language loss: mean of answer_loss.token_losses over all answer tokens, each window's times its weight. KL: see
+    model.loss.gaze_regularizer, from the attention of the rows that predict the answer, from the gaze block or from the
+    gaze head; 0 without `with_attention`, or if no window has gaze. The training loss is their weighted sum L_LM + λ KL
+    (arXiv 2510.21356).
+
+    weights: (B,) factors of the windows' language losses; None = 1.
     """
+    # A head takes part in every pass, if only with weight 0: processes that share a model expect all its gradients.
+    with_attention = with_attention or gaze_head_of(model) is not None
     logits, log_attention, row_mask = _forward(model, batch, settings, with_attention)
-    tokens = (batch.answer_tokens != IGNORED).sum()
-    lm = token_losses(logits, batch.answer_tokens, batch.when).sum() / tokens
+    present = batch.answer_tokens != IGNORED
+    of_windows = token_losses(logits, batch.answer_tokens, batch.when).sum(dim=1)
+    weighted = of_windows if weights is None else of_windows * weights.to(of_windows)
+    lm = weighted.sum() / present.sum()
+    means = (of_windows / present.sum(dim=1).clamp(min=1)).detach()
     if log_attention is None:
-        return lm, lm.new_zeros(())
+        return Losses(lm, lm.new_zeros(()), means)
     frames = batch.frame_of_token if settings.kl_per_frame else None
     reverse = settings.kl_direction == "reverse"
-    return lm, gaze_regularizer(log_attention, batch.gaze, row_mask, frame_of_token=frames, reverse=reverse)
+    kl = gaze_regularizer(log_attention, batch.gaze, row_mask, frame_of_token=frames, reverse=reverse)
+    return Losses(lm, kl, means)
+
+
+def answer_logits(model: Any, batch: Batch, settings: Settings) -> Tensor:
+    """Return (B, A, vocabulary) logits at the positions that predict the answer."""
+    return _forward(model, batch, settings, with_attention=False)[0]
 
 
 def _forward(
@@ -40,14 +71,15 @@ def _forward(
     """Return logits, log attention and row mask of one pass.
 
     logits: (B, A, vocabulary) at the positions that predict the answer. log attention: (B, R, V) of those positions,
-    or of the gaze block; None without `with_attention`. row mask: (B, R) which rows count; None = all.
+    or of the gaze block, or what the gaze head predicts; None without `with_attention`. row mask: (B, R) which rows
+    count; None = all.
     """
     length = batch.inputs["input_ids"].shape[1]
     answer = batch.answer_tokens.shape[1]
     tap = None
     options: dict[str, Any] = {}
-    block = gaze_block_of(model)
-    if with_attention and block is None:
+    block, head = gaze_block_of(model), gaze_head_of(model)
+    if with_attention and block is None and head is None:
         # The position before a token predicts it.
         rows = torch.arange(length - answer - 1, length - 1, device=batch.answer_tokens.device)
         tap = AttentionTap(rows.expand(batch.size, -1), batch.visual, supervised_layers(model, settings))
@@ -59,6 +91,9 @@ def _forward(
     if block is not None and with_attention:
         assert block.log_attention is not None
         return logits, block.log_attention[:, None], None
+    if head is not None and with_attention:
+        assert head.log_gaze is not None
+        return logits, head.log_gaze[:, None], None
     if tap is None:
         return logits, None, None
     counts = batch.answer_tokens != IGNORED

@@ -40,11 +40,8 @@ class NumberedBatches(torch.utils.data.Dataset[Batch]):
 
 def training_batches(job: Job, first_step: int) -> Iterator[Batch]:
     """Yield the batches of this process from `first_step` on; settings.loader_workers processes read ahead."""
-    settings, processes = job.settings, job.accelerator.num_processes
-    own = [
-        number * processes + job.accelerator.process_index
-        for number in range(first_step * settings.accumulate, settings.steps * settings.accumulate)
-    ]
+    settings = job.settings
+    own = [number for step in range(first_step, settings.steps) for number in job.batch_numbers(step)]
     loader: DataLoader[Batch] = DataLoader(
         NumberedBatches(job),
         batch_size=None,

@@ -87,6 +87,7 @@ def export_checkpoint(
         data_hash=data_hash,
         gaze_use=describe_gaze_use(settings),
         gaze_block=settings.gaze_as == "block",
+        objective=describe_objective(settings),
         score_kind=score_kind,
         temperature=round(temperature, 4),
         calibrated_on=len(validation),
@@ -110,8 +111,17 @@ def describe_gaze_use(settings: Settings) -> str:
     if settings.gaze == "none" or settings.kl_weight == 0:
         return "none"
     schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
-    block = " of the gaze block" if settings.gaze_as == "block" else ""
+    block = {"block": " of the gaze block", "head": " of a head on visual tokens"}.get(settings.gaze_as, "")
     in_its_place = {"boxes": "boxes of the answer's object", "hand": "boxes of the hand", "random_box": "random boxes"}
     source = in_its_place.get(settings.gaze, f"{settings.gaze} gaze")
     shifted = f" of {settings.gaze_shift_s:+g} s" if settings.gaze_shift_s else ""
     return f"training only, {source}{shifted}, KL weight {settings.kl_weight:g}{block} {schedule}"
+
+
+def describe_objective(settings: Settings) -> str:
+    """Return in words how the windows were weighed."""
+    if settings.objective == "group_dro":
+        return f"group DRO over {settings.groups}, rate {settings.group_rate:g}"
+    if settings.objective == "jtt":
+        return f"JTT, first fit of {settings.jtt_share:.0%} of the steps, weight {settings.jtt_weight:g}"
+    return "mean"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +27,18 @@ from training.data.split import Split, split_sessions
 from training.data.workers import bag_mapper
 from training.model.distributed import CannotShare, is_sharded, join_processes
 from training.model.gaze_block import add_gaze_block, require_place
+from training.model.gaze_head import add_gaze_head, remove_gaze_head, require_states
 from training.model.out_of_memory import report_out_of_memory
 from training.model.supervision import supervised_heads, supervised_layers
 from training.model.trainable import make_trainable, plain_model, weights_dtype
 from training.run.batch_sampler import chosen_rows, thinned_rows
 from training.run.data_notes import notes_on_data
 from training.run.export import export_checkpoint
+from training.run.first_fit import first_fit
 from training.run.job import Job, Parts
 from training.run.loop import train
 from training.run.metrics_log import require_tensorboard
+from training.run.objective import error_weights, group_weights
 from training.run.optimizer import make_optimizer
 from training.run.preflight import require_disk, run_preflight
 from training.run.run_folder import STATE, check_output, report_full_disk, write_data
@@ -90,6 +93,8 @@ def fit(settings: Settings, request: FitRequest) -> int:
     if request.tensorboard:
         require_tensorboard()
     accelerator, device = join_processes(settings)
+    if settings.objective == "jtt" and is_sharded(accelerator):
+        raise CannotShare("objective: jtt fits twice, which FSDP does not do here; use torchrun (DDP) or one process")
     if accelerator.num_processes > 1 and request.cache is None:
         raise CannotShare("several processes share the prepared windows: give --cache, a folder that all of them see")
     with report_out_of_memory(settings, device), report_full_disk(request.out):
@@ -119,7 +124,9 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     trained = _make_trainable(model, settings, accelerator, data.visual)
     weights = _trained_weights(model)
     require_disk(request.out, model, weights)
-    state = read_state(request.out, sources.used, job.data_hash, accelerator) if request.resume else None
+    state = None
+    if request.resume and (request.out / STATE).is_file():
+        state = read_state(request.out, sources.used, job.data_hash, accelerator)
     say = print if accelerator.is_main_process else _say_nothing
     say(
         f"{len(job.parts.training)} windows to train on ({data.has_gaze[job.parts.training].mean():.0%} with gaze), "
@@ -151,6 +158,13 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         write_data(request.out, data, sources.split, sources.recordings, notes)
     accelerator.wait_for_everyone()
 
+    if settings.objective == "jtt":
+        wrong = first_fit(model, weights, job, request.out)
+        if wrong is None:
+            say("fit.py: interrupted, state saved; the same command with --resume goes on", file=sys.stderr)
+            return INTERRUPTED
+        say(f"the first fit gets {len(wrong)} of {len(job.parts.training)} windows to train on wrong", flush=True)
+        job = replace(job, objective=error_weights(data, job.parts.training, wrong, settings))
     chosen = train(model, weights, optimizer, job, request.out, state, request.tensorboard)
     if chosen is None:
         say("fit.py: interrupted, state saved; the same command with --resume goes on", file=sys.stderr)
@@ -161,6 +175,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         whole_model, processor = _load_model(settings, sources.labels, device)
         trained = _make_trainable(whole_model, settings, accelerator, data.visual)
     set_weights(_trained_weights(whole_model), chosen)
+    remove_gaze_head(whole_model)
     _export(request.out, trained, processor, job, sources.used, len(sources.split.training))
     megabytes = (request.out / STATE).stat().st_size / 1e6
     print(f"{STATE} ({megabytes:.0f} MB) lets --resume with more steps lengthen this fit; nothing else reads it")
@@ -200,6 +215,8 @@ def _require_supervision(model: Any, processor: Any, settings: Settings) -> None
     supervised_heads(model, settings)
     if settings.gaze_as == "block":
         require_place(model)
+    if settings.gaze_as == "head":
+        require_states(model)
 
 
 def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator: Accelerator, device: str) -> Job:
@@ -220,7 +237,9 @@ def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator:
     prior = None
     if settings.gaze in ("uniform", "centred"):
         prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
-    return Job(data, parts, gaze_of, prior, settings, device, accelerator, data_hash(sources.used), adjustment)
+    objective = group_weights(data, parts.training, settings) if settings.objective == "group_dro" else None
+    digest = data_hash(sources.used)
+    return Job(data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, objective)
 
 
 def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:
@@ -229,6 +248,8 @@ def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, vi
     trained = make_trainable(model, settings)
     if settings.gaze_as == "block":
         add_gaze_block(model, visual)
+    if settings.gaze_as == "head":
+        add_gaze_head(model, visual)
     if accelerator.process_index:
         torch.manual_seed(settings.seed + 1_000_003 * accelerator.process_index)
     return trained

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.data.dataset import Dataset
 from training.run.batch_sampler import batch_rows, batch_rows_by_class
+from training.run.objective import WindowWeights
 from training.settings import Settings
 
 
@@ -35,6 +36,15 @@ class Job:
     data_hash: str
     # (K + 1,) see batch.WhenTokens.adjustment: of the windows to train on
     adjustment: NDArray[np.float32] | None = None
+    objective: WindowWeights | None = None  # None = all windows count alike
+
+    def batch_numbers(self, step: int) -> list[int]:
+        """Return the numbers of the batches of this process in a step, counted over all processes."""
+        first, processes = step * self.settings.accumulate, self.accelerator.num_processes
+        return [
+            number * processes + self.accelerator.process_index
+            for number in range(first, first + self.settings.accumulate)
+        ]
 
     def batch_rows(self, number: int) -> NDArray[np.int64]:
         """Return the rows of the windows in batch `number`, counted over all processes."""

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gaze_vlm_ros.errors import GazeVlmError
 from training.data.batch import IGNORED, Batch
 from training.model.distributed import gather_to_cpu
-from training.model.forward import answer_losses
+from training.model.forward import answer_losses, losses
 from training.run.batches import training_batches
 from training.run.interrupts import note_signals
 from training.run.job import Job
@@ -52,6 +52,8 @@ def train(
     batches = training_batches(job, state["step"] if state else 0)
     if state:
         first, best = state["step"], restore(state, weights, optimizer, accelerator.process_index)
+        if job.objective is not None:
+            job.objective.restore(state.get("objective", {}))
 
     interrupted = note_signals()
     bar = tqdm(
@@ -65,7 +67,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = settings.learning_rate * rate_factor(step, settings)
             row = {"step": step, "kl_weight": settings.kl_weight_at(step)}
-            row["lm"], row["kl"], stop = _backward(model, batches, row["kl_weight"], job, interrupted)
+            row["lm"], row["kl"], stop = _backward(model, batches, step, row["kl_weight"], job, interrupted)
             norm = accelerator.clip_grad_norm_(list(weights.values()), settings.gradient_clip)
             row["gradient"] = float(gather_to_cpu(norm))
             if not math.isfinite(row["lm"] + row["kl"] + row["gradient"]):
@@ -82,6 +84,8 @@ def train(
                 row |= check(model, job)
                 if settings.keep == "best" and row["validation_lm"] < best.loss:
                     best = Best(row["validation_lm"], step, _copy(weights, accelerator))
+            if job.objective is not None and checked:
+                row |= job.objective.figures()
             log(row)
             bar.set_postfix_str(
                 f"lm {row['lm']:.3f} kl {row['kl']:.2f} λ {row['kl_weight']:.2f}"
@@ -90,14 +94,15 @@ def train(
             )
             bar.update()
             if stop or checked:
-                save_state(out, step + 1, weights, best, optimizer, job.data_hash, accelerator)
+                objective = job.objective.state() if job.objective is not None else {}
+                save_state(out, step + 1, weights, best, optimizer, job.data_hash, accelerator, objective)
             if stop and not last:
                 return None
     return best.weights if best.weights is not None else _copy(weights, accelerator)
 
 
 def _backward(
-    model: Any, batches: Iterator[Batch], kl_weight: float, job: Job, interrupted: Callable[[], bool]
+    model: Any, batches: Iterator[Batch], step: int, kl_weight: float, job: Job, interrupted: Callable[[], bool]
 ) -> tuple[float, float, bool]:
     """Accumulate the gradients of one step; return (language loss, KL, whether any process was interrupted).
 
@@ -109,15 +114,21 @@ def _backward(
     tokens, with_gaze = zip(*map(_counts, parts), strict=True)
     counts = torch.tensor([sum(tokens), sum(with_gaze)], dtype=torch.float64, device=job.device)
     all_tokens, all_with_gaze = accelerator.reduce(counts, reduction="sum").clamp(min=1).tolist()
+    rows = [job.batch_rows(number) for number in job.batch_numbers(step)] if job.objective is not None else []
+    of_windows: list[torch.Tensor] = []
     sums = torch.zeros(3, dtype=torch.float64)
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            lm, kl = answer_losses(model, part.to(job.device), settings, with_attention=kl_weight > 0)
-            lm, kl = lm * (tokens[number] / all_tokens), kl * (with_gaze[number] / all_with_gaze)
+            weights = job.objective.of(rows[number]) if job.objective is not None else None
+            found = losses(model, part.to(job.device), settings, kl_weight > 0, weights)
+            of_windows.append(found.of_windows)
+            lm, kl = found.lm * (tokens[number] / all_tokens), found.kl * (with_gaze[number] / all_with_gaze)
             # accelerate averages gradients over processes, but these losses are shares of a sum.
             accelerator.backward((lm + kl_weight * kl) * accelerator.num_processes)
         sums += torch.tensor([lm.item(), kl.item(), 0.0], dtype=torch.float64)
+    if job.objective is not None:
+        job.objective.note(np.concatenate(rows), torch.cat(of_windows).double().cpu().numpy(), accelerator)
     sums[2] = interrupted()
     lm_sum, kl_sum, stop = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
     return lm_sum, kl_sum, stop > 0

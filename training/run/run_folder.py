@@ -21,6 +21,7 @@ from training.model.versions import library_versions
 from training.settings import SETTINGS_FILE, Settings, load_settings
 
 METRICS, DATA, STATE = "metrics.jsonl", "data.json", "state.pt"
+FIRST, WRONG = "first", "wrong.json"  # folder of the first fit of objective: jtt, and the windows that it gets wrong
 # Settings that change only the speed of a fit, and may differ when it is resumed.
 _SPEED_SETTINGS = ("loader_workers",)
 _DISK_IS_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
@@ -75,7 +76,7 @@ def check_output(out: Path, settings: Settings, resume: bool) -> None:
                 f"{out} is not empty; give another --out, or --resume to go on with an interrupted fit"
             )
         return
-    if not (out / STATE).is_file():
+    if not any(place.is_file() for place in (out / STATE, out / FIRST / STATE, out / FIRST / WRONG)):
         raise CannotResume(f"no interrupted fit in {out} (it would hold {STATE}); leave out --resume to start one")
     before, now = dataclasses.asdict(load_settings(out / SETTINGS_FILE)), dataclasses.asdict(settings)
     changed = [

@@ -67,8 +67,11 @@ def save_state(
     optimizer: Any,
     data_hash: str,
     accelerator: Accelerator,
+    objective: Mapping[str, Any] | None = None,
 ) -> None:
     """Write the state after `step` steps. All processes call this, and the main one writes.
+
+    objective: state of the objective, see objective.WindowWeights.
 
     An earlier state is replaced only by a complete one.
     """
@@ -83,6 +86,7 @@ def save_state(
         "optimizer": moments,
         "rng": gather_object([random_state()]),
         "data_hash": data_hash,
+        "objective": dict(objective or {}),
     }
     if accelerator.is_main_process:
         with replacing(out / STATE) as unfinished:
