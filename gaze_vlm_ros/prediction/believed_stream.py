@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,3 +46,8 @@ class BelievedStream:
     def new_session(self) -> NDArray[np.bool_]:
         """(M,) whether a moment is the first of its session."""
         return np.append(True, self.session[1:] != self.session[:-1])[: len(self.session)]
+
+
+def with_table(stream: BelievedStream, table: Floats, nothing: Floats, expected_s: Floats | None) -> BelievedStream:
+    """Return the same moments with other beliefs."""
+    return replace(stream, table=table, nothing=nothing, expected_s=expected_s)
