@@ -62,6 +62,23 @@ def small_checkpoint(small_bags: Path, small_settings: list[str], tmp_path_facto
 
 
 @pytest.fixture(scope="session")
+def small_stream_checkpoint(
+    small_bags: Path, small_settings: list[str], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Checkpoint of the stream: what begins and when, or nothing; trained on s0 and s1, calibrated on s2."""
+
+    def build(folder: Path) -> None:
+        from training.fit import main
+
+        stream = ["moments_every_s=0.3", "leads_s=[]", "when_words=[soon, later]", "nothing_words=nothing yet"]
+        settings = [*small_settings, *(argument for value in stream for argument in ("--set", value))]
+        bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+        assert main([*settings, "--out", str(folder / "real"), "--cache", str(folder / "cache"), *bags]) == 0
+
+    return build_once(tmp_path_factory, "small_stream_runs", build) / "real"
+
+
+@pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Bags of 24 s of video at 10 Hz, without labels and with 8 of them."""
 

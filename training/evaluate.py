@@ -18,6 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.prediction.stream_scores import stream_table
 from gaze_vlm_ros.windows.settings import PROTOCOLS
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
 from training.evaluation.scores import json_ready, table
@@ -43,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         unknown=arguments.unknown,
     )
     print(table(scores))
+    if "stream" in scores:
+        print("\n" + stream_table(scores["stream"]))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(json_ready(scores), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

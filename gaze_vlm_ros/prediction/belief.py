@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,6 @@ POWERS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)  # tried on the calibra
 LEAST_EVIDENCE = 1e-4  # floor of a probability: one answer that calls the truth impossible must not end its chances
 LONGEST_S = 30.0  # longer times between actions share one state
 _SPREAD_S = 0.2  # times between actions are smoothed by a Gaussian of this standard deviation: labels are few
-_PSEUDOCOUNT = 1.0  # of the transitions: as many as if the most frequent actions had followed once more
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,8 @@ class BeliefModel:
     """Parameters of the filter; plain tuples, as they are kept in a checkpoint. A actions, K parts of the horizon."""
 
     horizon_s: float
-    transitions: tuple[tuple[float, ...], ...]  # (A, A) P(next action | action that begins)
+    frequencies: tuple[float, ...]  # (A,) share of each action in the training labels
+    followed: tuple[tuple[int, int, int], ...]  # (action, the one that began next, how often)
     # (R,) P(time from the begin of an action to that of the next, in steps of STEP_S); the last entry holds all longer
     # times
     gaps: tuple[float, ...]
@@ -40,6 +41,16 @@ class BeliefModel:
     prior: tuple[tuple[float, ...], ...]  # (A, K) share of each answer in the training windows
     prior_nothing: float
     power: float = 0.3  # of the evidence, below 1
+    pseudocount: float = 1.0  # an action is followed by any other as if it had been so often, by their frequencies
+
+    def transitions(self) -> Floats:
+        """Return (A, A) P(next action | action that begins)."""
+        frequencies = np.asarray(self.frequencies) / sum(self.frequencies)
+        counts = np.tile(self.pseudocount * frequencies, (len(frequencies), 1))
+        for before, after, count in self.followed:
+            counts[before, after] += count
+        sums = counts.sum(axis=1, keepdims=True)
+        return np.where(sums > 0, counts / np.where(sums > 0, sums, 1), frequencies)
 
 
 @dataclass(frozen=True)
@@ -66,15 +77,14 @@ def fit_belief(
     gaps_s = gaps_s[gaps_s > 0]
     if not len(gaps_s):
         return None
-    followed = np.zeros((actions, actions))
-    seen = np.full(actions, 1e-9)
+    followed: Counter[tuple[int, int]] = Counter()
+    seen = np.full(actions, 1e-3)
     for _, which in starts:
         for action in which:
             seen[action] += action != NOTHING
         for before, after in itertools.pairwise(which):
             if NOTHING not in (before, after):
                 followed[before, after] += 1
-    followed += _PSEUDOCOUNT * seen / seen.sum()
     longest_s = min(LONGEST_S, max(float(np.quantile(gaps_s, 0.95)) + 3 * _SPREAD_S, horizon_s + 1.0))
     count = math.ceil(longest_s / STEP_S)
     middles_s = (np.arange(count) + 0.5) * STEP_S
@@ -87,7 +97,8 @@ def fit_belief(
     excess_s = float((gaps_s[beyond] - (count - 1) * STEP_S).mean()) if beyond.any() else STEP_S
     return BeliefModel(
         horizon_s,
-        tuple(tuple(row) for row in (followed / followed.sum(axis=1, keepdims=True)).round(5).tolist()),
+        tuple((seen / seen.sum()).round(6).tolist()),
+        tuple((before, after, count) for (before, after), count in sorted(followed.items())),
         tuple((gaps / gaps.sum()).round(6).tolist()),
         round(min(1.0, STEP_S / max(excess_s, STEP_S)), 4),
         tuple(tuple(row) for row in prior.round(6).tolist()),
@@ -100,9 +111,8 @@ class BeliefFilter:
 
     def __init__(self, model: BeliefModel) -> None:
         self._model = model
-        self._transitions, self._gaps = np.asarray(model.transitions), np.asarray(model.gaps)
-        self._transitions = self._transitions / self._transitions.sum(axis=1, keepdims=True)
-        self._gaps = self._gaps / self._gaps.sum()
+        self._transitions = model.transitions()
+        self._gaps = np.asarray(model.gaps) / sum(model.gaps)
         self._prior = np.maximum(np.asarray(model.prior), LEAST_EVIDENCE)
         parts = self._prior.shape[1]
         # (R, K + 1) share of each state's time that lies in each part of the horizon, and after it.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,3 +52,14 @@ class BelievedStream:
 def with_table(stream: BelievedStream, table: Floats, nothing: Floats, expected_s: Floats | None) -> BelievedStream:
     """Return the same moments with other beliefs."""
     return replace(stream, table=table, nothing=nothing, expected_s=expected_s)
+
+
+def of_sessions(stream: BelievedStream, sessions: Ints) -> BelievedStream:
+    """Return the moments of some sessions, which keep their numbers."""
+    rows = np.isin(stream.session, sessions)
+    chosen: dict[str, Any] = {}
+    for field in fields(stream):
+        value = getattr(stream, field.name)
+        if isinstance(value, np.ndarray) and not field.name.startswith("begun"):
+            chosen[field.name] = value[rows]
+    return replace(stream, **chosen)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata, stream_from_json
 from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_NAME = "gaze_vlm.json"
@@ -69,6 +70,7 @@ class CheckpointMetadata:
     time_to_start_source: str = "none"  # how time_to_start_s was determined
     time_to_start_error_s: float | None = None  # mean absolute error on validation
     calibrated_on: int = 0  # validation windows that the temperature was fitted to
+    stream: StreamMetadata | None = None  # of answers that say what and when; None = answers are labels
     format: int = METADATA_FORMAT
 
 
@@ -90,8 +92,13 @@ def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
     required = {field.name for field in fields(CheckpointMetadata) if field.default is MISSING}
     if missing := sorted(required - values.keys()):
         raise NotACheckpoint(f"{path} lacks {', '.join(missing)}; export the checkpoint again")
+    try:
+        stream = stream_from_json(values.get("stream"))
+    except (TypeError, KeyError, AttributeError) as error:
+        raise NotACheckpoint(f"{path}: stream is not readable ({error}); export the checkpoint again") from None
+    known = {field.name for field in fields(CheckpointMetadata)} - {"stream"}
     return CheckpointMetadata(
-        **{field.name: _tuples(values[field.name]) for field in fields(CheckpointMetadata) if field.name in values}
+        **{name: _tuples(value) for name, value in values.items() if name in known}, stream=stream
     )
 
 
@@ -124,6 +131,7 @@ def with_open_answers(metadata: CheckpointMetadata) -> CheckpointMetadata:
         metadata, labels=(), verbs=(), object_classes=(), label_set_id="", score_kind="rank_only", temperature=1.0,
         other_share=None, abstain_thresholds=(), time_to_start_s=(), time_to_start_source="none",
         time_to_start_error_s=None,
+        stream=replace(metadata.stream, belief=None, operating_points=()) if metadata.stream else None,
     )  # fmt: skip
 
 
@@ -133,6 +141,8 @@ def write_checkpoint_metadata(folder: Path, metadata: CheckpointMetadata) -> Non
         raise ValueError(
             f"task {metadata.task!r} must be one of {TASKS}, score_kind {metadata.score_kind!r} of {SCORE_KINDS}"
         )
+    if metadata.stream:
+        metadata.stream.words.texts(metadata.labels)  # raises where two answers are alike
     if not len(metadata.labels) == len(metadata.verbs) == len(metadata.object_classes):
         raise ValueError("labels, verbs and object_classes must have the same length")
     path = folder / METADATA_NAME

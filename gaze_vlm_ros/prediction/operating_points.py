@@ -25,7 +25,7 @@ class OperatingPoint:
     target_precision: float
     begin: float  # least probability of an action to begin with it as the answer
     keep: float  # least probability to keep it
-    precision: float  # reached: share of the moments with an answer at which it was right; NaN = no answer
+    precision: float  # reached: share of the moments with an answer at which it was right; 0 = no answer
     recall: float  # share of the moments with an action within the horizon at which it was the answer
     sessions: int = 0  # calibration sessions with an answer
     certified_share: float = 0.0  # lower limit of the share of sessions in which the target is reached
@@ -57,8 +57,8 @@ def operating_point(stream: BelievedStream, target_precision: float) -> Operatin
     recall = right / max(1, int((truth != NOTHING).sum()))
     reached = np.flatnonzero(precision >= target_precision)
     if not len(reached):
-        return OperatingPoint(target_precision, NEVER, NEVER, float("nan"), 0.0)
-    # The first of equally good pairs is taken: the highest threshold, and the least difference between begin and keep.
+        return OperatingPoint(target_precision, NEVER, NEVER, 0.0, 0.0)
+    # Where several are equally good, take the highest threshold, and the least difference between the two.
     chosen = int(reached[recall[reached].argmax()])
     sessions = stream.session[stream.known]
     own = [hits[sessions == number, chosen].sum() / count for number in np.unique(sessions)

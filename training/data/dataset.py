@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -100,6 +100,19 @@ class Dataset:
     def gaze_points(self, row: int) -> list[FrameGaze]:
         """Return usable gaze on each frame of one window: (n, 2) points px and (n,) weights."""
         return self.prepared.gaze_points(row)
+
+    def only(self, rows: NDArray[np.int64]) -> Dataset:
+        """Return a data set with only the windows `rows`."""
+        prepared = PreparedWindows(self.prepared.bags, self.prepared.bag[rows], self.prepared.row[rows])
+        return replace(
+            self,
+            windows=[self.windows[row] for row in rows],
+            answer_index=self.answer_index[rows],
+            prepared=prepared,
+            gaze=Targets(prepared, self.gaze.shape[1]),
+            has_gaze=self.has_gaze[rows],
+            stream=self.stream and self.stream.only(rows),
+        )
 
     def rows_of(self, sessions: Sequence[int]) -> NDArray[np.int64]:
         """Return the rows of the windows of these sessions."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,21 @@ class StreamAnswers:
         """(N,) part of the horizon in which the action begins; NOTHING = none."""
         count = self.words.parts
         return np.array([NOTHING if math.isnan(s) else part_of(s, self.horizon_s, count) for s in self.to_start_s])
+
+    def only(self, rows: NDArray[np.int64]) -> StreamAnswers:
+        """Return the truth of the windows `rows`."""
+        return replace(self, actions=self.actions[rows], to_start_s=self.to_start_s[rows], known_s=self.known_s[rows])
+
+    def shares(self, rows: NDArray[np.int64], actions: int) -> tuple[NDArray[np.float64], float]:
+        """Return the share of each answer in the windows `rows` whose answer is known: (A, K), and that of nothing.
+
+        Each counts as if it had occurred half a time more, since none is impossible.
+        """
+        rows = rows[~self.censored[rows]]
+        counts = np.full(self.words.parts * actions + 1, 0.5)
+        np.add.at(counts, answer_index(self.only(rows), actions), 1)
+        table, nothing = self.words.table(counts / counts.sum())
+        return table, float(nothing)
 
     def remaining(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return batch.WhenTokens.remaining of the windows `rows`."""

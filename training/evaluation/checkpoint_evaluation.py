@@ -7,20 +7,33 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet
-from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
-from gaze_vlm_ros.vlm.embeddings import load_embedder
+from gaze_vlm_ros.prediction.belief import filtered
+from gaze_vlm_ros.prediction.believed_stream import of_sessions
+from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
+from gaze_vlm_ros.prediction.stream_scores import score_stream
+from gaze_vlm_ros.vlm.embeddings import Embed, load_embedder
 from gaze_vlm_ros.vlm.loading import load_vlm
+from gaze_vlm_ros.windows.cutting import NoWindows
+from training.data.dataset import Dataset
 from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.evaluation.answers import answer_windows
 from training.evaluation.scores import score
+from training.evaluation.stream_evaluation import believed_stream, of_actions, rank_stream
 from training.model.device import resolve_device
 from training.model.gaze_block import load_gaze_block
-from training.settings import SETTINGS_FILE, load_settings
+from training.settings import SETTINGS_FILE, Settings, load_settings
+
+# Windows of a stream at most, evenly spread over those before which an action begins, on which attention and freely
+# generated answers are measured
+ANSWERED = 300
 
 # Attention is scored against where the person looked, whatever supervised training.
 TRUE_GAZE: dict[str, Any] = {"gaze": "real", "gaze_error": 0.0, "gaze_shift_s": 0.0}
@@ -54,6 +67,8 @@ def evaluate_checkpoint(
     embed = load_embedder(embedding_model) if embedding_model else None
     settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE)
     settings = replace(settings, protocol=protocol or settings.protocol)
+    if settings.is_stream:
+        settings = replace(settings, leads_s=())  # they only add windows to train on
     sessions = load_recordings(find_bags(bags), settings)
     for session in sessions:
         if session.digest in metadata.trained_on:
@@ -67,5 +82,45 @@ def evaluate_checkpoint(
     )
     if metadata.gaze_block:
         load_gaze_block(model, checkpoint, data.visual)
+    if metadata.stream and data.stream:
+        return _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
     answers = answer_windows(model, processor, data, settings, device)
     return score(metadata, data, answers, settings, examples, embed)
+
+
+def _evaluate_stream(
+    metadata: CheckpointMetadata, stream: StreamMetadata, data: Dataset, model: Any, processor: Any,
+    settings: Settings, device: str, examples: int, embed: Embed | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return scores.score of windows before which an action begins, and stream_scores.score_stream of all moments."""
+    assert data.stream is not None
+    due = np.flatnonzero(data.stream.actions != NOTHING)
+    if not len(due):
+        raise NoWindows("no action begins within the horizon of any moment of these sessions; evaluate on others")
+    chosen = data.only(due[np.unique(np.linspace(0, len(due) - 1, ANSWERED).round().astype(int))])
+    answers = answer_windows(model, processor, chosen, settings, device)
+    assert chosen.stream is not None
+    answers = replace(
+        answers,
+        log_likelihoods=of_actions(answers.log_likelihoods, stream.words, metadata.temperature),
+        generated=[stream.words.read(text)[0] for text in answers.generated],
+    )
+    by_label = replace(chosen, answers=data.labels.texts, answer_index=chosen.stream.actions, stream=None)
+    scores = score(metadata, by_label, answers, settings, examples, embed)
+    if settings.protocol != "own":
+        return scores
+    rows = np.arange(len(data.windows))
+    ranked = rank_stream(model, data, rows, device, settings.batch_size)
+    single = believed_stream(data, rows, ranked, metadata.temperature)
+    over_time = filtered(single, stream.belief) if stream.belief else single
+    scenes = {session.scene: np.array([], int) for session in data.sessions}
+    for name in scenes:
+        scenes[name] = np.array([number for number, session in enumerate(data.sessions) if session.scene == name])
+    if len(scenes) > 1:
+        scenes["all"] = np.arange(len(data.sessions))
+    for name, believed in (("stream", over_time), ("stream_single", single)):
+        scores[name] = {
+            scene: score_stream(of_sessions(believed, numbers), stream.operating_points, scores["answer_ms"] / 1e3)
+            for scene, numbers in scenes.items()
+        }
+    return scores

@@ -23,10 +23,8 @@ from training.data.recordings import Recording
 from training.evaluation import metrics
 from training.evaluation.answers import rank_windows
 from training.evaluation.label_statistics import GRID_S, mean_time_to_start, moments, other_share, time_to_start_error
+from training.evaluation.stream_calibration import PRECISIONS, calibrate_stream
 from training.settings import Settings
-
-# Target precisions of the abstain thresholds. Higher ones need more validation windows than people record.
-PRECISIONS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
 def export_checkpoint(
@@ -54,11 +52,18 @@ def export_checkpoint(
         moments([recording.labels for recording in recordings], data.labels, settings.task, settings.horizon_s)
         for recordings in (trained_on, held_out)
     )
-    other, starts_s = other_share(unseen), mean_time_to_start(seen, len(texts))
+    # An answer of the stream says itself that nothing begins.
+    other, starts_s = None if data.stream else other_share(unseen), mean_time_to_start(seen, len(texts))
     start_error_s = time_to_start_error(unseen, starts_s)
     temperature, score_kind = 1.0, "uncalibrated"
     thresholds: list[tuple[float, float, float]] = []
-    if len(validation):
+    stream = None
+    if data.stream:
+        training = data.rows_of(range(len(trained_on)))
+        training = training[[data.windows[row].of_stream for row in training]]
+        stream, temperature = calibrate_stream(model, data, training, validation, settings, device)
+        score_kind = "calibrated" if len(validation) else "uncalibrated"
+    elif len(validation):
         scores, truth = rank_windows(model, data, validation, device), data.answer_index[validation]
         temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
         published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
@@ -99,6 +104,7 @@ def export_checkpoint(
         if starts_s
         else "none",
         time_to_start_error_s=None if start_error_s is None else round(start_error_s, 3),
+        stream=stream,
     )
     write_checkpoint_metadata(out, metadata)
     return metadata

@@ -1,0 +1,55 @@
+"""A checkpoint of the stream, from its fit to its scores, on small bags."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from training.evaluation.stream_evaluation import of_actions
+
+
+@pytest.fixture(scope="module")
+def scores(small_stream_checkpoint: Path, small_bags: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    from training.evaluate import main
+
+    path = tmp_path_factory.mktemp("scores") / "scores.json"
+    assert main([str(small_stream_checkpoint), str(small_bags / "s3"), "--json", str(path)]) == 0
+    return json.loads(path.read_text())
+
+
+def test_the_checkpoint_holds_words_filter_and_operating_points(small_stream_checkpoint: Path) -> None:
+    stream = read_checkpoint_metadata(small_stream_checkpoint).stream
+    assert stream is not None
+    assert (stream.when_words, stream.nothing_words) == (("soon", "later"), "nothing yet")
+    assert set(stream.calibration_losses) == {"single", "over_time"}
+    assert (stream.belief is not None) == (stream.calibration_losses["over_time"] < stream.calibration_losses["single"])
+    assert [point.target_precision for point in stream.operating_points] == [0.5, 0.6, 0.7, 0.8, 0.9, 0.95]
+    assert not any(point.is_certified for point in stream.operating_points)  # of a single session
+
+
+def test_scores_of_all_moments_and_of_windows_before_actions(scores: dict[str, Any]) -> None:
+    assert set(scores["groups"]) == set(scores["stream"]) == {"elsewhere"}
+    stream = scores["stream"]["elsewhere"]
+    assert stream["moments"] > 100
+    assert stream["actions"] == 12  # all that begin; the first observation ends before the first
+    assert 0.5 < stream["due_share"] < 0.8  # an action every 3 s, a horizon of 2 s
+    # How often each answer is right gives 1.56 nats: nothing in a third of all moments, and four that are equal.
+    assert stream["negative_log_likelihood"] < 1.56
+    assert stream["average_precision"] > 0.5
+    assert {"at_precision_0.9", "own_at_precision_0.9", "own_at_precision_0.9_late"} <= set(stream)
+    assert scores["stream_single"]["elsewhere"]["moments"] == stream["moments"]
+
+
+def test_actions_whenever_they_begin() -> None:
+    """Two parts, two actions and nothing: P(action) is summed over parts, at the model's temperature."""
+    from gaze_vlm_ros.labels.answer_words import AnswerWords
+
+    likelihoods = np.log([[0.1, 0.2, 0.3, 0.1, 0.3]])
+    found = of_actions(likelihoods, AnswerWords(("soon", "later"), "nothing"), 2.0)
+    expected = np.array([np.sqrt(0.1) + np.sqrt(0.3), np.sqrt(0.2) + np.sqrt(0.1)])
+    assert np.exp(found[0] / 2.0) == pytest.approx(expected)
