@@ -23,7 +23,7 @@ from small_bags import write_small_bag
 
 from gaze_vlm_ros import cli
 from gaze_vlm_ros.prediction.backends import read_answers
-from training import ablate, evaluate, export_windows, fit, report
+from training import ablate, evaluate, export_windows, fit, recipe, report
 from training.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,7 @@ PARSERS = {
     "fit": fit,
     "evaluate": evaluate,
     "ablate": ablate,
+    "recipe": recipe,
     "report": report,
     "export_windows": export_windows,
     "gaze-vlm": cli,
@@ -329,5 +330,5 @@ def test_settings_that_the_training_pages_name_exist() -> None:
         text = (ROOT / "docs" / page).read_text()
         named = set(re.findall(r"`((?:kl|gaze|lora|split|batch|check|loader)_\w+)[`:]", text))
         assert named <= known | {"kl_div"}, named - known  # a function of torch
-    for recipe in (ROOT / "config").glob("fit_*.yaml"):
-        load_settings(recipe, [])
+    for path in (ROOT / "config").glob("fit_*.yaml"):
+        load_settings(path, [])

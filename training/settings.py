@@ -49,6 +49,9 @@ class Settings(WindowSettings):
     split_by: str = "session"  # never divide one of these between parts: session, person, task or scene
     validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint and its calibration
     test: float | tuple[str, ...] = ()  # not used by the fit at all; for evaluate.py
+    # File that divides single actions (training/data/action_split.py), to compare with figures by a published split:
+    # the fit sees actions of its part train, evaluate.py scores those of its part test; "" = sessions are divided
+    split_file: str = ""
 
     # Gaze targets. WindowSettings says which samples count for a frame
     # real, or a control in its place: none (language loss only), shuffled (another window's), uniform, centred;
@@ -151,6 +154,11 @@ class Settings(WindowSettings):
             raise BadSettings(f"setting gaze_shift_s is {self.gaze_shift_s}, expected -10 to 1")
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
+        if self.split_file and self.is_stream:
+            raise BadSettings(
+                f"setting split_file is {self.split_file!r}, expected none with moments_every_s: it divides actions, "
+                "and a moment of the stream may have none"
+            )
         for name in ("validation", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:

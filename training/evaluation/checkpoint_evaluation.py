@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from gaze_vlm_ros.prediction.stream_scores import score_stream
 from gaze_vlm_ros.vlm.embeddings import Embed, load_embedder
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.windows.cutting import NoWindows
+from training.data.action_split import only_part, read_action_split
 from training.data.dataset import Dataset
 from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
@@ -70,8 +72,14 @@ def evaluate_checkpoint(
     if settings.is_stream:
         settings = replace(settings, leads_s=())  # they only add windows to train on
     sessions = load_recordings(find_bags(bags), settings)
+    leak = ""
+    if settings.split_file:
+        action_split = read_action_split(Path(settings.split_file))
+        leak = action_split.leak(sessions)
+        print(f"warning: {leak}", file=sys.stderr, flush=True)
+        sessions = only_part(sessions, action_split, "test")
     for session in sessions:
-        if session.digest in metadata.trained_on:
+        if session.digest in metadata.trained_on and not settings.split_file:
             raise TrainedOn(f"{session.path} was trained on (or chose the checkpoint); evaluate on other sessions")
 
     device = resolve_device(device)
@@ -85,7 +93,7 @@ def evaluate_checkpoint(
     if metadata.stream and data.stream:
         return _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
     answers = answer_windows(model, processor, data, settings, device)
-    return score(metadata, data, answers, settings, examples, embed)
+    return score(metadata, data, answers, settings, examples, embed) | {"leak": leak}
 
 
 def _evaluate_stream(
