@@ -15,10 +15,12 @@ from tqdm import tqdm
 from gaze_vlm_ros.errors import GazeVlmError
 from training.ablation import tables
 from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
-from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, run_settings, runs_of
+from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, recipe_path, run_settings, runs_of
 from training.ablation.runner import SCORES, one_run, prepare_windows, progress_text
 from training.ablation.simulated import simulated_sessions
 from training.ablation.worker_tasks import as_finished
+from training.pretraining.pretraining import base_folder, base_model
+from training.pretraining.settings import load_pretrain_settings
 
 CONFIGURATION = "settings.json"  # the configuration, in the output folder
 
@@ -51,13 +53,18 @@ def run_ablation(
     if bool(train) != bool(test):
         raise BadAblation("--train and --test go together: the bags to fit and those to score, of other sessions")
     runs = runs_of(ablation)
-    settings = {run.folder: run_settings(ablation, run, device) for run in runs}  # report a bad arm before any fit
+    pretraining = load_pretrain_settings(recipe_path(ablation.base)) if ablation.base else None
+    base = base_folder(pretraining, out / "base") if pretraining else None
+    # Report a bad arm before any fit.
+    settings = {run.folder: run_settings(ablation, run, device, base) for run in runs}
     if not train:
         require_same_sessions(ablation, out / CONFIGURATION)
     out.mkdir(parents=True, exist_ok=True)
     (out / CONFIGURATION).write_text(json.dumps(yaml.safe_load(config.read_text()), indent=1) + "\n")
     if not train:
         train, test = simulated_sessions(ablation, out, jobs)
+    if pretraining:
+        base_model(pretraining, out / "base")
     bags = bag_hashes(train, test, jobs)
     finished = {run.folder for run in runs if (out / run.folder / SCORES).is_file()}
     require_same_runs(out, {folder: settings[folder] for folder in settings if folder in finished}, bags)

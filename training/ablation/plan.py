@@ -14,6 +14,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 from training.settings import BadSettings, Settings, load_settings
 
+BASE = "base"  # as setting model of an arm: the base model of Ablation.base
+
 
 class BadAblation(GazeVlmError):
     """The configuration of an ablation cannot be used."""
@@ -44,7 +46,9 @@ class Ablation:
     baseline: str  # the arm that the others are compared with, seed by seed
     set: dict[str, Any] = field(default_factory=dict)  # settings for all arms
     embedding_model: str = ""  # folder or hub name for the semantic score; empty = no such score
+    base: str = ""  # recipe of a tiny base model (pretrain.py), from which arms with model: base start; made once
     sweeps: dict[str, Sweep] = field(default_factory=dict)
+    search: list[str] = field(default_factory=list)  # sweeps among whose values validation chooses for each arm
     simulate: dict[str, Any] = field(default_factory=dict)  # sessions of the simulated workbench, if no bags are given
 
 
@@ -85,6 +89,9 @@ def load_ablation(path: Path) -> Ablation:
                 f"{path}: sweep {name!r}: a sweep needs a setting and a list of values, or no setting and values: "
                 "{name: {settings}}"
             )
+    for name in ablation.search:
+        if name not in ablation.sweeps:
+            raise BadAblation(f"{path}: search names sweep {name!r}, and there are only {', '.join(ablation.sweeps)}")
     named = [(f"sweep {name!r}", arm) for name, sweep in ablation.sweeps.items() for arm in sweep.arms]
     for place, arm in [("baseline", ablation.baseline), *named]:
         if arm not in ablation.arms:
@@ -116,12 +123,23 @@ def runs_of(ablation: Ablation) -> list[Run]:
     return runs
 
 
-def run_settings(ablation: Ablation, run: Run, device: str) -> Settings:
-    """Return the settings of the fit of one run. Raises BadAblation if they cannot be used."""
-    recipe = Path(ablation.fit)
-    if not recipe.is_file():
-        recipe = Path(__file__).resolve().parents[2] / ablation.fit
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe: a path relative to the working folder or to this repository."""
+    path = Path(name)
+    return path if path.is_file() else Path(__file__).resolve().parents[2] / name
+
+
+def run_settings(ablation: Ablation, run: Run, device: str, base: Path | None = None) -> Settings:
+    """Return the settings of the fit of one run. Raises BadAblation if they cannot be used.
+
+    base: folder of the base model, for `model: base`.
+    """
+    recipe = recipe_path(ablation.fit)
     values = ablation.set | run.overrides | {"seed": run.seed, "device": device}
+    if values.get("model") == BASE:
+        if base is None:
+            raise BadAblation(f"{run.title} starts from model: {BASE}, and the configuration names no base: recipe")
+        values |= {"model": str(base), "model_options": {}}
     try:
         return load_settings(recipe, [f"{key}={_yaml(value)}" for key, value in values.items()])
     except BadSettings as error:

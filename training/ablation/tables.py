@@ -16,13 +16,17 @@ from training.ablation import figures
 from training.ablation.latex import latex_sweep, latex_table
 from training.ablation.page import OPTIONAL, PAGE
 from training.ablation.plan import Ablation, Run, file_name
+from training.ablation.search import SEARCH, accuracy_by_step, read_runs, search_of
 from training.ablation.statistics import Mean, Row, rows_of, summary
+from training.run.run_folder import METRICS
 
 
 def write(
     out: Path, ablation: Ablation, results: Sequence[tuple[Run, Mapping[str, Any]]], absent: Mapping[str, str]
 ) -> None:
     """Write runs.csv, summary.csv, table.tex, report.html and the figures of the finished runs to `out`.
+
+    With a search also search.json: what was tried for each arm, and what validation chooses.
 
     results: (run, its scores). absent: why each of the other runs is not among them.
     """
@@ -42,6 +46,12 @@ def write(
             recipe = [row for row in rows if not row.sweep and row.arm in swept]
             if of_sweep:
                 plots[f"sweep_{file_name(name)}"] = figures.sweep_accuracy(of_sweep, name, recipe)
+    if ablation.search:
+        tried = [(run, scores) for run, scores in results if run.sweep in ("", *ablation.search)]
+        found = search_of(read_runs(out, tried, METRICS))
+        (out / SEARCH).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if found:
+            plots["accuracy_by_step"] = accuracy_by_step(found)
     pictures = {name: png(figure) for name, figure in plots.items()}
     for name, figure in plots.items():
         (out / f"{name}.png").write_bytes(pictures[name])

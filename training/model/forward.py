@@ -26,6 +26,7 @@ class Losses:
     lm: Tensor  # scalar
     kl: Tensor  # scalar
     of_windows: Tensor  # (B,) mean language loss of each window's tokens, unweighted, without gradient
+    right: Tensor  # (B,) bool, whether greedy generation gives the answer: each token is the most likely one
 
 
 def answer_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Tensor, Tensor]:
@@ -52,17 +53,13 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
     weighted = of_windows if weights is None else of_windows * weights.to(of_windows)
     lm = weighted.sum() / present.sum()
     means = (of_windows / present.sum(dim=1).clamp(min=1)).detach()
+    right = ((logits.argmax(dim=-1) == batch.answer_tokens) | ~present).all(dim=1)
     if log_attention is None:
-        return Losses(lm, lm.new_zeros(()), means)
+        return Losses(lm, lm.new_zeros(()), means, right)
     frames = batch.frame_of_token if settings.kl_per_frame else None
     reverse = settings.kl_direction == "reverse"
     kl = gaze_regularizer(log_attention, batch.gaze, row_mask, frame_of_token=frames, reverse=reverse)
-    return Losses(lm, kl, means)
-
-
-def answer_logits(model: Any, batch: Batch, settings: Settings) -> Tensor:
-    """Return (B, A, vocabulary) logits at the positions that predict the answer."""
-    return _forward(model, batch, settings, with_attention=False)[0]
+    return Losses(lm, kl, means, right)
 
 
 def _forward(

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from gaze_vlm_ros.errors import GazeVlmError
 from training.data.batch import IGNORED, Batch
 from training.model.distributed import gather_to_cpu
-from training.model.forward import answer_losses, losses
+from training.model.forward import losses
 from training.run.batches import training_batches
 from training.run.interrupts import note_signals
 from training.run.job import Job
@@ -135,10 +135,11 @@ def _backward(
 
 
 def check(model: Any, job: Job) -> dict[str, float]:
-    """Return validation_lm and validation_kl over at most CHECKED_WINDOWS validation windows, of all processes.
+    """Return validation_lm, validation_exact and validation_kl over at most CHECKED_WINDOWS validation windows.
 
-    validation_lm is the mean over answer tokens, and for the stream over windows of -log p of whole answers;
-    validation_kl over windows with gaze, and absent if none has: as in training, and whatever the batch size.
+    All processes take part, and get the same figures. validation_lm is the mean over answer tokens, and for the stream
+    over windows of -log p of whole answers; validation_exact the share of windows whose answer greedy generation gives;
+    validation_kl the mean over windows with gaze, absent if none has: as in training, and whatever the batch size.
     """
     model.eval()
     settings, accelerator = job.settings, job.accelerator
@@ -146,20 +147,24 @@ def check(model: Any, job: Job) -> dict[str, float]:
     rows = validation[np.unique(np.linspace(0, len(validation) - 1, CHECKED_WINDOWS).round().astype(int))]
     starts = list(range(0, len(rows), settings.batch_size))
     rounds = -(-len(starts) // accelerator.num_processes)
-    sums = torch.zeros(4, dtype=torch.float64)  # language loss, tokens, KL, windows with gaze
+    sums = torch.zeros(5, dtype=torch.float64)  # language loss, tokens, KL, windows with gaze, right answers
     for index in range(rounds):
         number = index * accelerator.num_processes + accelerator.process_index
         # A sharded model needs every process in every pass; a process without a batch repeats the first one.
         start = starts[number] if number < len(starts) else starts[0]
         batch = job.data.batch(rows[start : start + settings.batch_size], job.device)
         with torch.no_grad():
-            lm, kl = answer_losses(model, batch, settings, with_attention=True)
+            found = losses(model, batch, settings, with_attention=True)
         if number < len(starts):
             tokens, with_gaze = _counts(batch)
-            sums += torch.tensor([lm.item() * tokens, tokens, kl.item() * with_gaze, with_gaze], dtype=torch.float64)
-    lm_sum, tokens, kl_sum, with_gaze = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
-    losses = {"validation_lm": lm_sum / (len(rows) if job.data.stream else tokens)}
-    return losses | {"validation_kl": kl_sum / with_gaze} if with_gaze else losses
+            sums += torch.tensor(
+                [found.lm.item() * tokens, tokens, found.kl.item() * with_gaze, with_gaze, float(found.right.sum())],
+                dtype=torch.float64,
+            )
+    lm_sum, tokens, kl_sum, with_gaze, right = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
+    figures = {"validation_lm": lm_sum / (len(rows) if job.data.stream else tokens)}
+    figures["validation_exact"] = right / len(rows)
+    return figures | {"validation_kl": kl_sum / with_gaze} if with_gaze else figures
 
 
 def _counts(batch: Batch) -> tuple[int, int]:

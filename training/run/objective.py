@@ -11,10 +11,9 @@ import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
-from training.data.batch import IGNORED
 from training.data.dataset import Dataset
 from training.data.groups import BadGroups, window_groups
-from training.model.forward import answer_logits
+from training.model.forward import losses
 from training.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -104,8 +103,7 @@ def wrong_rows(model: Any, data: Dataset, rows: NDArray[np.int64], settings: Set
     for start in range(0, len(rows), settings.batch_size):
         part = rows[start : start + settings.batch_size]
         batch = data.batch(part, device)
-        said = answer_logits(model, batch, settings).argmax(dim=-1)
-        right = ((said == batch.answer_tokens) | (batch.answer_tokens == IGNORED)).all(dim=1).cpu().numpy()
+        right = losses(model, batch, settings, with_attention=False).right.cpu().numpy()
         if data.stream is not None:
             right = right | data.stream.censored[part]
         wrong += part[~right].tolist()

@@ -1,0 +1,39 @@
+"""Pretrain a tiny base model on endless drawn pictures of the simulated bench; every fit can start from it.
+
+    python training/pretrain.py --config config/pretrain_workbench.yaml --cache build/base
+    python training/fit.py --config config/fit_demo.yaml --set model=FOLDER --set model_options={} --out RUN BAG...
+
+It learns to name and locate things and the hand: no action, no gaze, no recording. Prints the folder of the model,
+which is made once for each set of settings. Needs no ROS.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from gaze_vlm_ros.errors import exit_code
+from training.pretraining.pretraining import base_model
+from training.pretraining.settings import load_pretrain_settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code. Raises a GazeVlmError with one line for the user."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--config", type=Path, help="settings, a YAML file (default: training/pretraining/settings.py)")
+    parser.add_argument("--cache", type=Path, required=True, help="folder of base models, each named by its settings")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; repeatable"
+    )
+    arguments = parser.parse_args(argv)
+    print(base_model(load_pretrain_settings(arguments.config, arguments.set), arguments.cache))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(exit_code("pretrain.py", main))
