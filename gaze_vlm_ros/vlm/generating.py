@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.vlm.prompt import Prompt, copied
-from gaze_vlm_ros.vlm.ranking import carried_on, tap_for
+from gaze_vlm_ros.vlm.ranking import carried_on, summing_to_one, tap_for
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Generated:
     tokens: list[int]  # including the end token
     log_likelihood: float  # nats, of all tokens, as ranking would score this answer
     ended: bool  # False = cut off at the most tokens allowed
-    attention: NDArray[np.float64] | None  # (V,) mean over the answer's tokens, over the visual tokens; sums to one
+    attention: NDArray[np.float64] | None  # (V,) over the visual tokens, mean over the answer; sums to one, or 0
 
 
 @torch.inference_mode()
@@ -44,7 +44,7 @@ def generate_after(
         log_likelihood += float(log_probabilities[token])
         if token in ends or len(tokens) == most_tokens:
             break
-        tap, options = tap_for(model, prompt, layers, torch.zeros(1, 1, dtype=torch.long, device=device))
+        tap, options = tap_for(model, prompt, layers, torch.zeros(1, 1, dtype=torch.long, device=device), len(tokens))
         logits = model(
             input_ids=torch.tensor([[token]], device=device),
             position_ids=last + len(tokens),
@@ -56,5 +56,5 @@ def generate_after(
         log_probabilities = logits[0, -1].double().log_softmax(dim=-1)
         if tap is not None:
             rows.append(tap.log_attention()[0, 0].double().exp())
-    attention = torch.stack(rows).mean(dim=0).cpu().numpy() if rows else None
+    attention = summing_to_one(torch.stack(rows).sum(dim=0).cpu().numpy()) if rows else None
     return Generated(tokens, log_likelihood, tokens[-1] in ends, attention)

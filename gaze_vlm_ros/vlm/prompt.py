@@ -13,6 +13,7 @@ from torch import Tensor
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from gaze_vlm_ros.vlm.observation import Encoded
 
 # Largest difference, in nats, that rounding causes between two ways to compute the same log-probability. Beyond it the
@@ -44,7 +45,7 @@ class Prompt:
     positions: Tensor | None  # (..., 1) position of the last token, as the model counts; None = its index
     visual: Tensor  # (V,) positions of the visual tokens
     carried: Mapping[str, Tensor]  # (1, 1, ...) last row of inputs with a row per token, for later tokens
-    attention: Tensor | None  # (V,) of the last token; None = not read
+    attention: Tensor | None  # (V,) of the last token, all 0 where it sees no visual token; None = not read
     reach: Tensor | None  # (length,) last token seen by a token or one before it; None = causal
 
 
@@ -76,7 +77,7 @@ def read_prompt(
     if layers:
         enable_tap(model)
         rows = torch.tensor([[length - 1 - first]], device=device)
-        tap = options[KEYWORD] = AttentionTap(rows, visual, layers)
+        tap = options[KEYWORD] = AttentionTap(rows, visual, layers, None if crossing_layers(model) else length)
     positions: list[Tensor | None] = []
     reach: list[Tensor | None] = []
 

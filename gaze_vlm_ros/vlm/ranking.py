@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gaze_vlm_ros.vlm.answer_tree import AnswerTree, split_answers
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from gaze_vlm_ros.vlm.observation import Encoded
 from gaze_vlm_ros.vlm.prompt import Prompt, copied, read_prompt, rounding_nats
 
@@ -27,7 +28,8 @@ class Ranking:
     """Scores of A answers to one question."""
 
     log_likelihoods: NDArray[np.float64]  # (A,) nats, of each complete answer including its end token
-    attention: NDArray[np.float64] | None  # (A, V) over the visual tokens while giving each answer; rows sum to one
+    attention: NDArray[np.float64] | None
+    # (A, V) over the visual tokens while giving each answer; rows sum to one, or are 0 where no token of it sees any
 
 
 class Ranker:
@@ -127,7 +129,7 @@ def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
         dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         mask = torch.zeros(count, prompt.length + count, dtype=dtype, device=device)
         mask[:, prompt.length :].masked_fill_(~torch.from_numpy(tree.sees()).to(device), torch.finfo(dtype).min)
-        tap, options = tap_for(model, prompt, layers, torch.arange(count, device=device)[None])
+        tap, options = tap_for(model, prompt, layers, torch.arange(count, device=device)[None], count)
         logits = model(
             input_ids=torch.from_numpy(tree.tokens).to(device)[None],
             position_ids=last + 1 + depths,
@@ -148,8 +150,7 @@ def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
     if tap is not None:
         attention = torch.cat([tap.log_attention()[0].double().exp(), attention])
     rows = attention.cpu().numpy()
-    lengths = np.array([len(path) for path in tree.paths])
-    return Ranking(tree.sums(edges), tree.sums(rows[tree.edge_nodes]) / lengths[:, None])
+    return Ranking(tree.sums(edges), summing_to_one(tree.sums(rows[tree.edge_nodes])))
 
 
 def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
@@ -176,7 +177,7 @@ def _rank_batch(
         cache = copied(prompt.cache)
         cache.batch_repeat_interleave(len(answers))
         rows = torch.arange(targets.shape[1] - 1, device=device).expand(len(answers), -1)
-        tap, options = tap_for(model, prompt, layers, rows)
+        tap, options = tap_for(model, prompt, layers, rows, rows.shape[1])
         logits = model(
             input_ids=targets[:, :-1],
             # No mask: padding follows an answer, where no token that counts looks at it.
@@ -192,22 +193,28 @@ def _rank_batch(
     log_likelihoods = (first * present).sum(dim=1).cpu().numpy()
     if attention is None:
         return Ranking(log_likelihoods, None)
-    weights = present[:, :, None] / present.sum(dim=1)[:, None, None]
-    return Ranking(log_likelihoods, (attention * weights).sum(dim=1).cpu().numpy())
+    return Ranking(log_likelihoods, summing_to_one((attention * present[:, :, None]).sum(dim=1).cpu().numpy()))
 
 
 def tap_for(
-    model: Any, prompt: Prompt, layers: tuple[int, ...] | None, rows: Tensor
+    model: Any, prompt: Prompt, layers: tuple[int, ...] | None, rows: Tensor, fresh: int
 ) -> tuple[AttentionTap | None, dict[str, Any]]:
     """Return a tap for one forward pass, and the keyword arguments that carry it; none without `layers`.
 
-    rows: (B, R) tokens of the pass whose attention is read. Raises CannotTap.
+    rows: (B, R) tokens of the pass whose attention is read. fresh: tokens that follow the prompt when it ends. Raises
+    CannotTap.
     """
     if not layers:
         return None, {}
     enable_tap(model)
-    tap = AttentionTap(rows, prompt.visual, layers)
+    tap = AttentionTap(rows, prompt.visual, layers, None if crossing_layers(model) else prompt.length + fresh)
     return tap, {KEYWORD: tap}
+
+
+def summing_to_one(attention: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (..., V) sums of attention over tokens as means over those that see a visual token; 0 where none does."""
+    total = attention.sum(axis=-1, keepdims=True)
+    return np.asarray(np.divide(attention, total, out=np.zeros_like(attention), where=total > 0))
 
 
 def carried_on(prompt: Prompt, rows: int, tokens: int) -> dict[str, Tensor]:

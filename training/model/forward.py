@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from training.data.batch import IGNORED, Batch
 from training.model.answer_loss import token_losses
 from training.model.gaze_block import gaze_block_of
@@ -79,7 +80,8 @@ def _forward(
     if with_attention and block is None and head is None:
         # The position before a token predicts it.
         rows = torch.arange(length - answer - 1, length - 1, device=batch.answer_tokens.device)
-        tap = AttentionTap(rows.expand(batch.size, -1), batch.visual, supervised_layers(model, settings))
+        total = None if crossing_layers(getattr(model, "module", model)) else length
+        tap = AttentionTap(rows.expand(batch.size, -1), batch.visual, supervised_layers(model, settings), total)
         options["attention_tap"] = tap
     # Compute only the logits that the loss needs: those of all positions would be the largest tensor of the pass.
     with autocast(model, settings):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gaze_vlm_ros.vlm.attention_tap import LEAST_VISIBLE
+
 
 def gaze_regularizer(
     log_attention: Tensor,
@@ -17,9 +19,11 @@ def gaze_regularizer(
     """Return the mean KL(gaze ‖ attention) over the windows with gaze, a scalar in nats; exactly 0 if none has gaze.
 
     The regularizer of arXiv 2510.21356: sum_v g_v (log g_v - log a_v) with 0 log 0 = 0. Its gradient with respect to
-    the logits of a is a - g.
+    the logits of a is a - g. Gaze on tokens that a row cannot see is no target for it: both are given what it sees, and
+    a row that sees none of the gazed tokens does not count.
 
-    log_attention: (B, R, V) log-probabilities over the visual tokens; each row's exponentials sum to 1.
+    log_attention: (B, R, V) log-probabilities over the visual tokens; each row's exponentials sum to 1. Values below
+        LEAST_VISIBLE are of tokens that the row does not see.
     gaze: (B, V) probabilities; each row sums to 1, or is all zero for a window without usable gaze, which is skipped.
     row_mask: (B, R) 1 for rows that count (those of the answer), 0 for padding; None = all rows count.
     frame_of_token: (V,) frame of each visual token. If given, both distributions are conditioned on each frame, and
@@ -27,16 +31,19 @@ def gaze_regularizer(
     reverse: compute KL(attention ‖ gaze). Gaze is then clamped to at least 1e-6, because it must not be zero where
         attention is not.
     """
-    gaze = gaze.to(log_attention)
+    seen = log_attention > LEAST_VISIBLE
+    target = gaze.to(log_attention)[:, None, :] * seen  # (B, R, V)
     if frame_of_token is None:
-        kl = _divergence(log_attention, gaze[:, None, :], reverse)
-        counts = (gaze.sum(dim=-1) > 0).to(kl)[:, None].expand_as(kl)
+        kl, counts = _conditioned(log_attention, target, seen, reverse)
     else:
-        parts = [_on_frame(log_attention, gaze, frame_of_token == frame, reverse) for frame in frame_of_token.unique()]
-        kl = torch.stack([part * present for part, present in parts]).sum(0)
-        frames = torch.stack([present for _, present in parts]).sum(0)
-        kl = kl / frames.clamp(min=1)
-        counts = (frames > 0).to(kl).expand_as(kl)
+        parts = []
+        for frame in frame_of_token.unique():
+            own = frame_of_token == frame
+            inside = torch.log_softmax(log_attention[:, :, own], dim=-1)
+            parts.append(_conditioned(inside, target[:, :, own], seen[:, :, own], reverse))
+        frames = torch.stack([counts for _, counts in parts]).sum(0)
+        kl = torch.stack([kl * counts for kl, counts in parts]).sum(0) / frames.clamp(min=1)
+        counts = (frames > 0).to(kl)
     if row_mask is not None:
         counts = counts * row_mask.to(counts)
     # Average the rows of each window first, so that long answers do not weigh more than short ones.
@@ -45,18 +52,17 @@ def gaze_regularizer(
     return per_window.sum() / (rows > 0).sum().clamp(min=1)
 
 
-def _divergence(log_attention: Tensor, gaze: Tensor, reverse: bool) -> Tensor:
-    """Return the (B, R) KL of (B, R, V) log-probabilities and (B, 1, V) probabilities."""
+def _conditioned(log_attention: Tensor, target: Tensor, seen: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
+    """Return the (B, R) divergence from attention of gaze given that it falls on these tokens, and 1 where it does.
+
+    log_attention, target, seen: (B, R, V); target is zero where it is not seen.
+    """
+    mass = target.sum(dim=-1, keepdim=True)
+    gaze = target / mass.clamp(min=torch.finfo(target.dtype).tiny)
     if reverse:
         log_gaze = gaze.clamp(min=1e-6).log()
-        return (log_attention.exp() * (log_attention - log_gaze)).sum(dim=-1)
-    # xlogy defines 0 log 0 = 0, with a zero gradient.
-    return (torch.xlogy(gaze, gaze) - gaze * log_attention).sum(dim=-1)
-
-
-def _on_frame(log_attention: Tensor, gaze: Tensor, of_frame: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:
-    """Return the (B, R) divergence of the two distributions given one frame, and (B, 1) whether it has gaze."""
-    mass = gaze[:, of_frame].sum(dim=-1, keepdim=True)
-    conditioned = gaze[:, of_frame] / mass.clamp(min=torch.finfo(gaze.dtype).tiny)
-    inside = torch.log_softmax(log_attention[:, :, of_frame], dim=-1)
-    return _divergence(inside, conditioned[:, None, :], reverse), (mass > 0).to(gaze)
+        kl = (log_attention.exp() * torch.where(seen, log_attention - log_gaze, 0.0)).sum(dim=-1)
+    else:
+        # xlogy defines 0 log 0 = 0, with a zero gradient.
+        kl = (torch.xlogy(gaze, gaze) - gaze * log_attention).sum(dim=-1)
+    return kl, (mass[..., 0] > 0).to(kl)

@@ -84,6 +84,11 @@ def _measure(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, fi
             job.accelerator.backward(kl)
         kl_norm = _norm(weights)
         model.zero_grad(set_to_none=True)
+        if not kl_norm and losses[1] == 0:
+            raise NoRegularizerGradient(
+                "in the layers of kl_layers, no answer sees a token that was gazed at (a sliding window is shorter "
+                "than the prompt, perhaps), so gaze has nothing to lead; set kl_layers to others, or fewer frames"
+            )
         if not kl_norm:
             raise NoRegularizerGradient(
                 f"the regularizer (KL {losses[1]:.3f}) has no gradient in the weights that are trained: none of them "

@@ -62,6 +62,37 @@ def test_gradient_is_that_of_finite_differences():
         )
 
 
+HIDDEN = torch.finfo(torch.float32).min
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("frames", [None, torch.arange(VISUAL) % 3])
+def test_gaze_on_tokens_that_a_row_does_not_see_is_no_target_for_it(reverse, frames):
+    """Not 1e37, as a sum with the log of 0 would be: both are given what the row sees."""
+    logits, _, gaze = random_case(batch=1)
+    seen = torch.ones(1, 4, VISUAL, dtype=torch.bool)
+    seen[0, 1, 6:] = False  # a window that cuts the rest away
+    seen[0, 2] = False  # a row that sees nothing
+    gaze[0, 6:] *= 3
+    gaze[0, 9] = 0
+    gaze /= gaze.sum()
+    log_attention = torch.log_softmax(logits.masked_fill(~seen, HIDDEN), -1).masked_fill(~seen, HIDDEN)
+    options = {"frame_of_token": frames, "reverse": reverse}
+    value = gaze_regularizer(log_attention, gaze, **options)
+    short = gaze[:, :6] / gaze[:, :6].sum()
+    of_cut = gaze_regularizer(
+        torch.log_softmax(logits[:, 1:2, :6], -1), short, frame_of_token=frames if frames is None else frames[:6],
+        reverse=reverse,
+    )  # fmt: skip
+    of_whole = gaze_regularizer(torch.log_softmax(logits[:, [0, 3]], -1), gaze, **options)
+    torch.testing.assert_close(value, (2 * of_whole + of_cut) / 3)
+    value.backward()
+    assert torch.isfinite(logits.grad).all()
+    assert (logits.grad[~seen] == 0).all()
+    blind = gaze_regularizer(torch.full_like(log_attention, HIDDEN), gaze, **options)
+    assert blind.item() == 0
+
+
 def test_masked_rows_do_not_count_and_long_answers_weigh_no_more():
     logits, log_attention, gaze = random_case()
     mask = torch.tensor([[1, 1, 1, 1], [1, 0, 0, 0], [1, 1, 0, 0]])

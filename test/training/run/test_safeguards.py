@@ -129,7 +129,7 @@ def test_the_weights_kept_are_those_of_least_held_out_loss(
 
     def check(model, job):
         at_check.append({name: weight.detach().clone() for name, weight in model.named_parameters()})
-        return next(held_out), 1.0
+        return {"validation_lm": next(held_out), "validation_kl": 1.0}
 
     monkeypatch.setattr(loop, "check", check)
     kept = load_file(run("steps=6", "check_every=2") / "model.safetensors")
