@@ -18,7 +18,17 @@ from gaze_vlm_ros.windows.settings import (
     require_share,
 )
 
-GAZES = ("real", "none", "shuffled", "uniform", "centred", "boxes", "hand", "random_box")  # values of setting gaze
+GAZES = (
+    "real",
+    "none",
+    "shuffled",
+    "uniform",
+    "centred",
+    "predicted",
+    "boxes",
+    "hand",
+    "random_box",
+)  # values of setting gaze
 SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run of an ablation
 
 
@@ -55,8 +65,10 @@ class Settings(WindowSettings):
 
     # Gaze targets. WindowSettings says which samples count for a frame
     # real, or a control in its place: none (language loss only), shuffled (another window's), uniform, centred;
+    # predicted (from pictures, by a small network of the training sessions, or in gaze_file);
     # from boxes in the bag (training_bag.md): boxes (of the object of the answer), hand, random_box (of any object)
     gaze: str = "real"
+    gaze_file: str = ""  # of gaze: predicted, a CSV (session, stamp_ns, x, y, weight; px of the frame); "" = by network
     # attention: supervise it; or, to compare: block, head (predict gaze from visual tokens), text (in words), drawn
     gaze_as: str = "attention"
     # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;
@@ -150,6 +162,8 @@ class Settings(WindowSettings):
                 f"setting balance is {self.balance!r}, expected none with moments_every_s, which keeps the "
                 "shares of the stream; nothing_share may thin the windows at which nothing begins"
             )
+        if self.gaze_file and self.gaze != "predicted":
+            raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'predicted' where gaze_file is given")
         if not -10 <= self.gaze_shift_s <= 1:
             raise BadSettings(f"setting gaze_shift_s is {self.gaze_shift_s}, expected -10 to 1")
         if self.gaze_as in ("text", "drawn") and self.gaze != "real":

@@ -24,6 +24,7 @@ from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.video.images import RGB, DamagedImage
 from gaze_vlm_ros.vlm.observation import encode
 from training.data.frame_images import window_images
+from training.data.gaze_prediction import read_predictions
 from training.data.gaze_prompt import with_ring
 from training.data.gaze_targets import FrameGaze, frame_gaze, window_target
 from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, store_complete
@@ -63,16 +64,18 @@ def convert_recordings(
     cache: Path,
     mapper: Mapper = map,
     gaze_shown_in: frozenset[str] = frozenset(),
+    predictions: Mapping[str, Path] | None = None,
 ) -> list[Converted]:
     """Return the files of each recording; write those that `cache` lacks, bag by bag.
 
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: digests of the recordings whose pictures show gaze if settings.gaze_as is "drawn".
+    predictions: file of predicted gaze of each recording, by digest, which replaces gaze; see gaze_prediction.
     Raises CannotStore.
     """
     convert = functools.partial(
         convert_recording, settings=settings, processor=processor, tokens=tokens, cache=cache,
-        gaze_shown_in=gaze_shown_in,
+        gaze_shown_in=gaze_shown_in, predictions=predictions,
     )  # fmt: skip
     total = sum(len(recording.windows) for recording in recordings)
     done: list[Converted] = []
@@ -93,6 +96,7 @@ def convert_recording(
     tokens: VisualTokens,
     cache: Path,
     gaze_shown_in: frozenset[str] = frozenset(),
+    predictions: Mapping[str, Path] | None = None,
     progress: Callable[[], object] = lambda: None,
 ) -> Converted:
     """Return the files of one recording; open its bag only if a file is missing.
@@ -121,11 +125,13 @@ def convert_recording(
     problems = json.loads(problems_file.read_text(encoding="utf-8"))
 
     usable = [frames for frames, problem in zip(shown, problems, strict=True) if not problem]
-    gaze_key = _key(recording.digest, usable, gaze_settings)
+    predicted = (predictions or {}).get(recording.digest)
+    source = [hashlib.sha256(predicted.read_bytes()).hexdigest()] if predicted else []
+    gaze_key = _key(recording.digest, usable, gaze_settings, *source)
     gaze = cache / "gaze" / f"{gaze_key}.arrow"
     if not gaze.is_file():
         with store_complete(gaze) as unfinished:
-            _write_gaze(unfinished, session(), usable, settings)
+            _write_gaze(unfinished, session(), usable, settings, predicted)
 
     if settings.gaze in REGION_GAZE:
         key = _key(recording.digest, usable, settings.gaze, tokens.frame_of_token.tolist(), tokens.boxes.tolist(),
@@ -196,9 +202,20 @@ def window_pictures(session: Session, frames: Sequence[int]) -> tuple[list[RGB],
     return pictures, ""
 
 
-def _write_gaze(path: Path, session: Session, shown: Sequence[tuple[int, ...]], settings: Settings) -> None:
+def _write_gaze(
+    path: Path, session: Session, shown: Sequence[tuple[int, ...]], settings: Settings, predicted: Path | None = None
+) -> None:
+    """Write the gaze on each frame of the windows. predicted: file whose gaze is taken instead."""
+    known = read_predictions(predicted, session) if predicted else {}
+    none = (np.empty((0, 2)), np.empty(0))
+
     # Keep the gaze of recent frames: windows share frames, and carrying gaze to one decodes several pictures.
-    on_frame = functools.lru_cache(maxsize=4096)(lambda index: frame_gaze(session, index, settings))
+    @functools.lru_cache(maxsize=4096)
+    def on_frame(index: int) -> FrameGaze:
+        if predicted:
+            return known.get(int(session.frames.stamps_ns[index]), none)
+        return frame_gaze(session, index, settings)
+
     with PreparedArraysWriter(path) as writer:
         for frames in shown:
             tensors = {}

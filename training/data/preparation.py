@@ -20,6 +20,7 @@ from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
 from training.data.dataset import Dataset
+from training.data.gaze_prediction import predicted_gaze
 from training.data.gaze_prompt import GazePrompts, question
 from training.data.prepared_windows import PreparedWindows, Targets
 from training.data.recordings import Mapper, Recording
@@ -31,8 +32,8 @@ UNKNOWN_ANSWER = "with an answer that is not in the label set"  # reason in Data
 
 
 def needs_gaze(settings: Settings) -> bool:
-    """Return whether a fit needs gaze in its bags."""
-    return settings.gaze != "none" and settings.gaze not in REGION_GAZE
+    """Return whether a fit needs gaze in each of its bags."""
+    return settings.gaze not in ("none", "predicted", *REGION_GAZE)
 
 
 def prepare(
@@ -54,7 +55,7 @@ def prepare(
         the data set.
     gaze_needed: raise NoGaze for a session without gaze; otherwise its windows get no target.
     mapper: like `map`; converts several bags at a time.
-    gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model.
+    gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model, or settings.gaze is predicted.
     keep_unknown: keep windows whose answer is not in the label set, to count them as wrong.
     Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords,
     NoRegions.
@@ -79,8 +80,9 @@ def prepare(
     temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
     folder = cache or Path(temporary.name)  # type: ignore[union-attr]
     tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])
+    predictions = predicted_gaze(recordings, gaze_shown_in, settings, folder) if settings.gaze == "predicted" else None
     shown = frozenset(recording.digest for recording in gaze_shown_in)
-    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper, shown)
+    converted = convert_recordings(recordings, settings, processor, tokens, folder, mapper, shown, predictions)
 
     windows: list[Window] = []
     bags, rows = [], []

@@ -38,7 +38,7 @@ from training.settings import SETTINGS_FILE, Settings, load_settings
 ANSWERED = 300
 
 # Attention is scored against where the person looked, whatever supervised training.
-TRUE_GAZE: dict[str, Any] = {"gaze": "real", "gaze_error": 0.0, "gaze_shift_s": 0.0}
+TRUE_GAZE: dict[str, Any] = {"gaze": "real", "gaze_file": "", "gaze_error": 0.0, "gaze_shift_s": 0.0}
 
 
 class TrainedOn(GazeVlmError):
