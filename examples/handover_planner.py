@@ -37,7 +37,8 @@ class HandoverPlanner(Node):
         super().__init__("handover_planner")
         self._robot = robot
         self._helps_with: set[str] = set(self.declare_parameter("helps_with", [""]).value)
-        # Weigh the cost of a wrong move against that of a late one; 0.7 is a starting point.
+        # For a model without thresholds of its own. Weigh the cost of a wrong move against that of a late one; 0.7 is a
+        # starting point. A model that says when nothing begins gives OK only where its own thresholds are reached.
         self._least = float(self.declare_parameter("least_probability", 0.7).value)
         self._doing: ActionPrediction | None = None  # the prediction that the robot acts on
         # Reliable, and only the newest message: an older prediction is of no use.
@@ -66,7 +67,7 @@ class HandoverPlanner(Node):
         if prediction.score_kind == ActionPrediction.SCORE_RANK_ONLY:
             return "its scores are not probabilities"
         best = prediction.candidates[0]
-        if best.probability < self._least:
+        if best.probability < self._least and not prediction.nothing_probability > 0:
             return f"'{best.text}' has a probability of only {best.probability:.2f}"
         if best.text not in self._helps_with:
             return f"nothing to do for '{best.text}'"

@@ -34,6 +34,7 @@ from gaze_vlm_ros.view.overlay import (
     drawn_size,
     gaze_near_frame,
     prediction_state,
+    shown_answers,
 )
 
 LOOK_PERIOD_S = 0.25  # between two checks for a viewer, and for the camera
@@ -195,7 +196,7 @@ class OverlayNode(Node):
         size, marks, answers, other = EMPTY_SIZE, Marks(), [], 0.0
         prediction = self._prediction
         if prediction is not None and state.word not in ("NO CAMERA", "BAD FRAME"):
-            answers = [(candidate.text, candidate.probability) for candidate in prediction.candidates]
+            answers = shown_answers(prediction)
             other = prediction.other_probability
         if rgb is not None:
             height, width, _ = rgb.shape

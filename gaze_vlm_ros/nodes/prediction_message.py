@@ -14,6 +14,7 @@ from unique_identifier_msgs.msg import UUID
 from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, ModelInfo
 from gaze_vlm_ros.nodes.stamps import duration_of, time_of
 from gaze_vlm_ros.prediction.attention_map import attention_map
+from gaze_vlm_ros.prediction.belief import Belief
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
 from gaze_vlm_ros.prediction.status import CurrentStatus
 from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, AnsweredObservation, FrameAttention, Status
@@ -60,9 +61,14 @@ def _fill_in_answer(
     message.focus_x, message.focus_y = answer.focus
     # The best comes first. Hysteresis may keep it although another candidate has become slightly more probable.
     ranked = [row for row in np.argsort(-smoothed.probabilities, kind="stable").tolist() if row != smoothed.best]
-    order = [smoothed.best, *ranked][:max_candidates]
-    message.candidates = [_candidate(metadata, answer, row, float(smoothed.probabilities[row])) for row in order]
-    message.other_probability = max(0.0, 1.0 - float(smoothed.probabilities[order].sum()))
+    order = [row for row in (smoothed.best, *ranked) if answer.texts[row]][:max_candidates]
+    message.candidates = [
+        _candidate(metadata, answer, row, float(smoothed.probabilities[row]), smoothed.belief) for row in order
+    ]
+    nothing = answer.nothing_probability if smoothed.belief is None else smoothed.belief.nothing
+    if nothing is not None:
+        message.nothing_probability = nothing
+    message.other_probability = max(0.0, 1.0 - (nothing or 0.0) - float(smoothed.probabilities[order].sum()))
     if message.status == Status.OK and metadata.task == "current":
         message.current_action = answer.texts[smoothed.best]
 
@@ -72,6 +78,7 @@ def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
         score_kind=SCORE_KINDS[metadata.score_kind],
         horizon=duration_of(metadata.horizon_s),
         other_probability=1.0,
+        nothing_probability=math.nan,
         focus_x=math.nan,
         focus_y=math.nan,
         model_id=metadata.model_id,
@@ -81,9 +88,11 @@ def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
     return message
 
 
-def _candidate(metadata: CheckpointMetadata, answer: Answer, row: int, probability: float) -> ActionCandidate:
-    starts_s = answer.time_to_start_s
-    return ActionCandidate(
+def _candidate(
+    metadata: CheckpointMetadata, answer: Answer, row: int, probability: float, belief: Belief | None
+) -> ActionCandidate:
+    starts_s = answer.time_to_start_s if belief is None else belief.expected_s
+    candidate = ActionCandidate(
         action_id=answer.texts[row],
         verb=metadata.verbs[row] if metadata.verbs else "",
         object_class=metadata.object_classes[row] if metadata.object_classes else "",
@@ -92,7 +101,14 @@ def _candidate(metadata: CheckpointMetadata, answer: Answer, row: int, probabili
         time_to_start=duration_of(max(0.0, float(starts_s[row])))
         if starts_s is not None and math.isfinite(starts_s[row])
         else Duration(sec=-1),
+        time_to_start_early=Duration(sec=-1),
+        time_to_start_late=Duration(sec=-1),
     )
+    if belief is not None:
+        candidate.time_to_start_early = duration_of(float(belief.early_s[row]))
+        candidate.time_to_start_late = duration_of(float(belief.late_s[row]))
+        candidate.part_probabilities = belief.table[row].tolist()
+    return candidate
 
 
 def attention_image(attention: FrameAttention, frame_size: tuple[int, int], stamp_ns: int, frame_id: str) -> Image:

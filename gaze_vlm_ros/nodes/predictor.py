@@ -108,7 +108,7 @@ class PredictorNode(LifecycleNode):
         self._screen.show(
             f"predictor is ready: {metadata.model_id}, {len(metadata.labels) or 'open'} answers, "
             f"{metadata.frames} frames in {metadata.observation_s:g} s, horizon {metadata.horizon_s:g} s; "
-            f"waiting for {self._activation.camera_topic}"
+            f"{self._activation.thresholds()}waiting for {self._activation.camera_topic}"
         )
         return TransitionCallbackReturn.SUCCESS
 

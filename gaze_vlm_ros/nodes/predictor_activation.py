@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from rclpy.clock import Clock
@@ -17,6 +18,7 @@ from gaze_vlm_ros.nodes.camera import CameraSearch
 from gaze_vlm_ros.nodes.prediction_message import prediction_message
 from gaze_vlm_ros.nodes.predictor_outputs import PredictorOutputs
 from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
+from gaze_vlm_ros.prediction.answers_over_time import point_text
 from gaze_vlm_ros.prediction.status import PredictorState, PublicationLog, current_status, size_warning
 from gaze_vlm_ros.prediction.types import AnsweredObservation, Backend, Observation, Problem, Status
 from gaze_vlm_ros.prediction.worker import PredictionWorker
@@ -48,6 +50,7 @@ class Activation:
         self._frame_id = ""  # of the newest frame
         self._published = PublicationLog()
         self._publishing = threading.Lock()  # executor and worker both publish
+        self._over_time = parameters.answers_over_time(self._metadata)
         self.worker = PredictionWorker(
             backend,
             parameters.frame_buffer(self._metadata),
@@ -55,6 +58,7 @@ class Activation:
             parameters.number("rate_hz"),
             self._on_answer,
             self._on_problem,
+            over_time=self._over_time,
             paced_by_stamps=parameters.flag("use_sim_time"),
         )
         self.worker.start()
@@ -86,6 +90,8 @@ class Activation:
         worker.smoother.decay_s = parameters.number("smoothing_s")
         worker.smoother.switch_ratio = parameters.number("switch_ratio")
         worker.paced_by_stamps = parameters.flag("use_sim_time")
+        if "threshold" in names and self._over_time is not None and self._metadata.stream is not None:
+            self._over_time.set_point(parameters.operating_point(self._metadata.stream))
         if "rate_hz" in names:
             worker.set_rate(parameters.number("rate_hz"))
             self._node.destroy_timer(self._heartbeat)
@@ -96,6 +102,10 @@ class Activation:
         counts = self.worker.counts
         figures = (counts.frames, counts.out_of_order, counts.answered, self._published.count)
         return dict(zip(COUNT_NAMES, figures, strict=True))
+
+    def thresholds(self) -> str:
+        """In words, the thresholds of a checkpoint of the stream; "" for others."""
+        return f"{point_text(self._over_time.point)}; " if self._over_time is not None else ""
 
     def is_stale(self) -> bool:
         """Whether the camera has been silent for too long."""
@@ -149,6 +159,9 @@ class Activation:
         with self._publishing:
             worker = self.worker
             limits = self._parameters.limits(self._metadata, self._least_probability)
+            if self._over_time is not None:
+                point = self._over_time.point
+                limits = replace(limits, threshold=point.begin, target_precision=point.target_precision)
             state = PredictorState(
                 self._node.get_clock().now().nanoseconds,
                 worker.newest_ns,

@@ -9,11 +9,14 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations
+from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime, chosen_point
 from gaze_vlm_ros.prediction.backends.factory import open_backend
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
 from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+from gaze_vlm_ros.prediction.operating_points import OperatingPoint
 from gaze_vlm_ros.prediction.smoothing import PredictionSmoother
 from gaze_vlm_ros.prediction.status import Limits
+from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
 from gaze_vlm_ros.prediction.types import Backend
 
 # These may be set while the node is active; all others are read when it is configured.
@@ -147,6 +150,16 @@ class PredictorParameters:
     def smoother(self) -> PredictionSmoother:
         """Build a smoother that has seen no answer."""
         return PredictionSmoother(self.number("smoothing_s"), self.number("switch_ratio"))
+
+    def answers_over_time(self, metadata: CheckpointMetadata) -> AnswersOverTime | None:
+        """Build what follows the answers of a checkpoint of the stream over time; None for other checkpoints."""
+        if metadata.stream is None or not metadata.labels:
+            return None
+        return AnswersOverTime(metadata.stream, metadata.horizon_s, self.operating_point(metadata.stream))
+
+    def operating_point(self, stream: StreamMetadata) -> OperatingPoint:
+        """Thresholds of a checkpoint of the stream, by `threshold` and `target_precision`, or its own."""
+        return chosen_point(stream, self.number("threshold"), self.number("target_precision"))
 
     def limits(self, metadata: CheckpointMetadata, least_probability: float) -> Limits:
         """Conditions that an answer must meet now. least_probability: the threshold that target_precision takes."""

@@ -112,9 +112,12 @@ def abstain_threshold(metadata: CheckpointMetadata, target_precision: float) -> 
 
     Uses the next higher precision of those that were measured. Raises UnknownTarget.
     """
-    reached = [threshold for target, threshold, _ in sorted(metadata.abstain_thresholds) if target >= target_precision]
+    thresholds = sorted((target, threshold) for target, threshold, _ in metadata.abstain_thresholds)
+    if metadata.stream:
+        thresholds = sorted((point.target_precision, point.begin) for point in metadata.stream.operating_points)
+    reached = [threshold for target, threshold in thresholds if target >= target_precision]
     if not reached:
-        known = ", ".join(f"{target:g}" for target, *_ in sorted(metadata.abstain_thresholds)) or "none"
+        known = ", ".join(f"{target:g}" for target, _ in thresholds) or "none"
         raise UnknownTarget(
             f"target precision {target_precision:g}: checkpoint {metadata.model_id} has thresholds for {known}; "
             "choose one of them, or set threshold directly"

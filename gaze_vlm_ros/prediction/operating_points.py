@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import betaincinv
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats
@@ -80,4 +79,6 @@ def lower_share(passed: int, sessions: int) -> float:
 
     5 that all pass bound it at 0.63, 22 at 0.90.
     """
+    from scipy.special import betaincinv  # takes long to load, and a robot does not need it
+
     return float(betaincinv(passed, sessions - passed + 1, 1 - CONFIDENCE)) if passed else 0.0

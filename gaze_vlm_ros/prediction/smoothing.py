@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.prediction.belief import Belief
+
 # Floor of a probability: one window that calls the truth impossible must not outweigh many others.
 LEAST_PROBABILITY = 1e-4
 
@@ -26,6 +28,7 @@ class Smoothed:
     best: int  # index into probabilities; not always the maximum, see PredictionSmoother.switch_ratio
     changed: bool  # best differs from the one before; True at the first answer
     certain: bool  # the probability of best reaches the threshold
+    belief: Belief | None = None  # of answers that say what and when; None = answers are labels
 
 
 class PredictionSmoother:

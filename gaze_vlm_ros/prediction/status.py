@@ -66,14 +66,30 @@ def current_status(state: PredictorState, limits: Limits, camera_topic: str, mod
 
 
 def answer_status(answered: AnsweredObservation, limits: Limits, model_id: str) -> CurrentStatus:
-    """OK, or ABSTAIN where the best candidate is below the threshold."""
+    """OK, or ABSTAIN where the best candidate is below the threshold.
+
+    An answer that says what and when is OK where the two thresholds give it; without them, where the action is more
+    probable than that nothing begins. NOTHING: most probably nothing begins.
+    """
     best = float(answered.smoothed.probabilities[answered.smoothed.best])
-    if best >= limits.threshold:
+    if belief := answered.smoothed.belief:
+        if answered.smoothed.certain:
+            return CurrentStatus(Status.OK, "", answered.stamp_ns)
+        if belief.nothing > 0.5:
+            return CurrentStatus(Status.NOTHING, nothing_text(belief.nothing), answered.stamp_ns)
+    elif (nothing := answered.answer.nothing_probability or 0.0) > best:
+        return CurrentStatus(Status.NOTHING, nothing_text(nothing), answered.stamp_ns)
+    elif best >= limits.threshold:
         return CurrentStatus(Status.OK, "", answered.stamp_ns)
     text = f"the best candidate has {best:.2f}, the threshold is {limits.threshold:g}"
     if limits.threshold > 1:
         text = f"no probability of {model_id} promises a precision of {limits.target_precision:g}"
     return CurrentStatus(Status.ABSTAIN, text, answered.stamp_ns)
+
+
+def nothing_text(probability: float) -> str:
+    """Return the status text where nothing begins."""
+    return f"nothing begins within the horizon, with a probability of {probability:.2f}"
 
 
 class PublicationLog:

@@ -28,10 +28,11 @@ class Status(IntEnum):
     STALE_INPUT = 2  # the camera stopped, or the answer is too old
     NO_INPUT = 3  # no frame yet, or too few
     ERROR = 4  # a damaged frame or a failed inference
+    NOTHING = 5  # most probably nothing begins within the horizon
 
 
 STATUS_NAMES = tuple(status.name for status in Status)
-WITH_CANDIDATES = (Status.OK, Status.ABSTAIN)
+WITH_CANDIDATES = (Status.OK, Status.ABSTAIN, Status.NOTHING)
 
 
 @dataclass(frozen=True)
@@ -73,15 +74,19 @@ class FrameAttention:
 
 @dataclass(frozen=True)
 class Answer:
-    """A backend's answer to one observation. probabilities and other_probability sum to 1."""
+    """A backend's answer to one observation. probabilities, other_probability and nothing_probability sum to 1."""
 
-    texts: tuple[str, ...]  # (A,) the checkpoint's labels in their order, or generated texts, best first
+    # (A,) the checkpoint's labels in their order, or generated texts, best first; "" = it said that nothing begins
+    texts: tuple[str, ...]
     probabilities: NDArray[np.float64]  # (A,)
     score_kind: str  # one of checkpoint.SCORE_KINDS: what the probabilities are worth
     other_probability: float | None = None  # that none of the texts is right; None = unknown, the texts share all of it
     time_to_start_s: NDArray[np.float64] | None = None  # (A,) expected, from the last frame; NaN = unknown
     focus: tuple[float, float] = (float("nan"), float("nan"))  # px in the last frame; NaN = unknown
     attention: FrameAttention | None = None  # None = unknown
+    # (A, K) P(action, part of the horizon), with sums `probabilities`; None = the answer does not say when
+    table: NDArray[np.float64] | None = None
+    nothing_probability: float | None = None  # that nothing begins within the horizon; None = not estimated
     stages: Mapping[str, float] = field(default_factory=dict)  # s spent on each stage of the work, in order
 
 

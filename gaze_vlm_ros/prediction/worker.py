@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime
 from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
 from gaze_vlm_ros.prediction.pacing import next_due
-from gaze_vlm_ros.prediction.smoothing import PredictionSmoother
-from gaze_vlm_ros.prediction.types import AnsweredObservation, Backend, NoAnswer, Observation, Problem, Status
+from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
+from gaze_vlm_ros.prediction.types import Answer, AnsweredObservation, Backend, NoAnswer, Observation, Problem, Status
 from gaze_vlm_ros.video.images import DamagedImage
 
 
@@ -43,10 +44,13 @@ class PredictionWorker:
         on_answer: Callable[[AnsweredObservation, Observation], None],
         on_problem: Callable[[Problem], None],
         *,
+        over_time: AnswersOverTime | None = None,
         paced_by_stamps: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """on_answer, on_problem: called in the worker's thread, and never after `stop` began.
+
+        over_time: replaces the smoother for answers that say what and when.
 
         paced_by_stamps: measure rate_hz on the frames' stamps, so that a bag played at any speed is queried for the
         same frames; otherwise on `clock` (s).
@@ -54,7 +58,7 @@ class PredictionWorker:
         self._backend, self._frames = backend, frames
         self._on_answer, self._on_problem, self._clock = on_answer, on_problem, clock
         self._rate_hz = rate_hz
-        self.smoother = smoother
+        self.smoother, self.over_time = smoother, over_time
         self.paced_by_stamps = paced_by_stamps
         self.counts = WorkerCounts()
         self.answered: AnsweredObservation | None = None  # the newest answer
@@ -148,6 +152,14 @@ class PredictionWorker:
                     self._busy = False
                     self._query_if_due()
 
+    def _over_time(self, stamp_ns: int, answer: Answer) -> Smoothed:
+        if self.over_time is not None and answer.table is not None:
+            return self.over_time.update(stamp_ns, answer.table, answer.nothing_probability or 0.0)
+        other = answer.other_probability
+        if answer.nothing_probability is not None:
+            other = (other or 0.0) + answer.nothing_probability
+        return self.smoother.update(stamp_ns, answer.probabilities, other, answer.texts)
+
     def _report(self, status: Status, text: str, unexpected: bool = False) -> None:
         self.problem = Problem(status, text, self._queried_ns, unexpected)
         if not self._closing.is_set():
@@ -166,9 +178,7 @@ class PredictionWorker:
             return
         self._queried_ns = observation.stamp_ns  # a newer frame may have come since the thread was woken
         answer = self._backend.predict(observation)
-        smoothed = self.smoother.update(
-            observation.stamp_ns, answer.probabilities, answer.other_probability, answer.texts
-        )
+        smoothed = self._over_time(observation.stamp_ns, answer)
         self.counts.answered += 1
         self.problem = None
         self.answered = AnsweredObservation(

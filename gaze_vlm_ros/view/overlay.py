@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
-from gaze_vlm_ros.prediction.types import STATUS_NAMES, WITH_CANDIDATES
+from gaze_vlm_ros.prediction.types import STATUS_NAMES, WITH_CANDIDATES, Status
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import RGB
 from gaze_vlm_ros.view.pictures import USABLE_RGB, draw_gaze
@@ -35,7 +35,11 @@ OUTLINED = 0.5  # strength at which an outline is drawn, which is visible on any
 GROUND, TRACK, TEXT, QUIET = (24, 24, 24), (52, 52, 52), (240, 240, 240), (150, 150, 150)
 ATTENTION = (255, 120, 0)
 OTHERS = (112, 128, 144)  # bars of all but the best answer
-BEST = {"OK": (40, 167, 90), "ABSTAIN": (200, 130, 20)}  # colour of the status chip and of the bar of the best answer
+BEST = {
+    "OK": (40, 167, 90),
+    "ABSTAIN": (200, 130, 20),
+    "NOTHING": (90, 110, 160),
+}  # colour of the status chip and of the bar of the best answer
 CHIPS = {**BEST, "ERROR": (178, 46, 46)}
 NOT_CURRENT = (104, 104, 104)  # chip and bars of a prediction that must not be used
 
@@ -113,6 +117,17 @@ def gaze_near_frame(
         (last.image_width, last.image_height) if last.image_width else frame_size,
     )
     return gaze_on_picture(track, size)
+
+
+def shown_answers(prediction: Any) -> list[tuple[str, float]]:
+    """Candidates of an ActionPrediction with their probabilities, and that nothing begins; the best comes first."""
+    answers = [(candidate.text, float(candidate.probability)) for candidate in prediction.candidates]
+    nothing = float(prediction.nothing_probability)
+    if not answers or not nothing > 0:  # NaN: not estimated
+        return answers
+    least = int(prediction.status != Status.NOTHING)  # an answer that is given stays first
+    place = next((row for row in range(least, len(answers)) if answers[row][1] < nothing), len(answers))
+    return [*answers[:place], ("nothing", nothing), *answers[place:]]
 
 
 def drawn_size(width: int, height: int, max_width: int) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from gaze_vlm_ros.session.session import LabelTrack, Session
 PREDICTION_TYPE = "gaze_vlm_msgs/msg/ActionPrediction"
 TRAIL_S = 0.5  # one or two fixations
 # Texts of gaze_vlm_msgs/ActionPrediction's status, in the order of its constants.
-STATUSES = ("ok", "abstains", "stale input", "no input", "error")
+STATUSES = ("ok", "abstains", "stale input", "no input", "error", "nothing")
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,23 @@ def test_what_tells_the_present_action_is_not_scored(tmp_path: Path) -> None:
         uuid = message_class("unique_identifier_msgs/msg/UUID")(np.zeros(16, np.uint8))
         for stamp_ns, action in enumerate(current):
             message = message_class("gaze_vlm_msgs/msg/ActionPrediction")(
-                header(stamp_ns), at, at, *spans, uuid, 1, 0, "", 0, action, [], 1.0, math.nan, math.nan, "bench", ""
+                header(stamp_ns),
+                at,
+                at,
+                *spans,
+                uuid,
+                1,
+                0,
+                "",
+                0,
+                action,
+                [],
+                math.nan,
+                1.0,
+                math.nan,
+                math.nan,
+                "bench",
+                "",
             )
             writer.write_message(PREDICTIONS, message, stamp_ns)
         writer.close()

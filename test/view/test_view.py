@@ -52,7 +52,9 @@ def prediction(row: tuple[int, int, dict[str, float], tuple[float, float]]) -> A
     stamp_ns = BAG_NS + at_ms * 1_000_000 if at_ms >= 0 else 0
     duration = message_class("builtin_interfaces/msg/Duration")(0, 0)
     listed = [
-        message_class("gaze_vlm_msgs/msg/ActionCandidate")(text, "", "", "", text, share, duration)
+        message_class("gaze_vlm_msgs/msg/ActionCandidate")(
+            text, "", "", "", text, share, *[duration] * 3, np.empty(0, np.float32)
+        )
         for text, share in candidates.items()
     ]
     stamp = header(stamp_ns).stamp
@@ -72,6 +74,7 @@ def prediction(row: tuple[int, int, dict[str, float], tuple[float, float]]) -> A
         1,
         "",
         listed,
+        math.nan,
         other,
         *focus,
         "m",

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.checkpoint import (
     CheckpointMetadata,
     NotACheckpoint,
@@ -88,7 +89,9 @@ class ModelBackend:
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
-        labels = label_tokens(self._processor, self._metadata.labels)
+        stream = self._metadata.stream
+        texts = stream.words.texts(self._metadata.labels) if stream else self._metadata.labels
+        labels = label_tokens(self._processor, texts)
         self._ranker: Any = Ranker(self._model, labels, self._layers)
         self._token_boxes: Any = TokenBoxes(self._model, self._processor)
         self._ends: set[int] = set()  # end tokens of open answers; empty = closed answers
@@ -126,6 +129,18 @@ class ModelBackend:
         probabilities = softmax(ranking.log_likelihoods / self._metadata.temperature)
         assert ranking.attention is not None
         attention = self._attention(ranking.attention[probabilities.argmax()], observation)
+        if stream := self._metadata.stream:
+            table, nothing = stream.words.table(probabilities)
+            return Answer(
+                self._metadata.labels,
+                table.sum(axis=1),
+                self._metadata.score_kind,
+                focus=attention.focus,
+                attention=attention,
+                table=table,
+                nothing_probability=float(nothing),
+                stages=self._stream.stages | {"ranking": ranked_s},
+            )
         other, starts_s = self._metadata.other_share, self._metadata.time_to_start_s
         return Answer(
             self._metadata.labels,
@@ -152,13 +167,22 @@ class ModelBackend:
                 f"no complete answer within {MAX_TOKENS} tokens, only {text!r}; was the model trained on this question?"
             )
         probability = math.exp(generated.log_likelihood)
+        starts_s, nothing = None, None
+        if stream := self._metadata.stream:
+            text, part = stream.words.read(text)
+            if part != NOTHING:
+                starts_s = np.array([(part + 0.5) / stream.words.parts * self._metadata.horizon_s])
+            if not text:
+                nothing, probability = probability, 0.0
         assert generated.attention is not None
         attention = self._attention(generated.attention, observation)
         return Answer(
             (text,),
             np.array([probability]),
             self._metadata.score_kind,
-            other_probability=1.0 - probability,
+            other_probability=1.0 - probability - (nothing or 0.0),
+            time_to_start_s=starts_s,
+            nothing_probability=nothing,
             focus=attention.focus,
             attention=attention,
             stages=self._stream.stages | {"generation": generated_s},

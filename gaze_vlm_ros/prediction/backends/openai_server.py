@@ -58,14 +58,19 @@ class ServerBackend:
         self._labels = metadata.labels if answers == "closed" else ()
         if self._labels:
             # The calibration holds for likelihoods of complete answers, which no server reports.
-            self._metadata = replace(metadata, score_kind="rank_only", abstain_thresholds=(), other_share=None)
+            stream = metadata.stream and replace(metadata.stream, belief=None, operating_points=())
+            self._metadata = replace(
+                metadata, score_kind="rank_only", abstain_thresholds=(), other_share=None, stream=stream
+            )
         else:
             self._metadata = with_open_answers(metadata)
+        stream = self._metadata.stream
+        self._answers = stream.words.texts(self._labels) if stream and self._labels else self._labels
         extra: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
         if self._labels:
             # Many chat templates end in "Assistant:", and the model was trained to begin with a space then.
-            extra["structured_outputs"] = {"choice": [space + label for label in self._labels for space in ("", " ")]}
-            texts = " | ".join(json.dumps(label, ensure_ascii=False) for label in self._labels)
+            extra["structured_outputs"] = {"choice": [space + text for text in self._answers for space in ("", " ")]}
+            texts = " | ".join(json.dumps(text, ensure_ascii=False) for text in self._answers)
             extra["grammar"] = f'root ::= " "? ({texts})'
         settings = _RequestSettings(metadata.question, timeout_s)
         key = os.environ.get("OPENAI_API_KEY", "")
@@ -107,9 +112,16 @@ class ServerBackend:
                 raise NoServerAnswer("the server's answer is empty")
             probability = min(1.0, math.exp(sum(logprob for _, logprob, _ in steps)))
             return Answer((text,), np.array([probability]), "rank_only", 1.0 - probability, stages=stages)
-        if text not in self._labels:
+        if text not in self._answers:
             raise NoServerAnswer(f"the server answers {text[:80]!r}, which is none of the labels")
-        return Answer(self._labels, choice_probabilities(self._labels, text, steps), "rank_only", stages=stages)
+        probabilities = choice_probabilities(self._answers, text, steps)
+        if stream := self._metadata.stream:
+            table, nothing = stream.words.table(probabilities)
+            return Answer(
+                self._labels, table.sum(axis=1), "rank_only", table=table, nothing_probability=float(nothing),
+                stages=stages,
+            )  # fmt: skip
+        return Answer(self._labels, probabilities, "rank_only", stages=stages)
 
     def close(self) -> None:
         """Close the connection."""

@@ -49,6 +49,7 @@ class RecordedAnswer:
     candidates: tuple[dict[str, Any], ...]  # text, probability; if known verb, object_class, time_to_start_s
     inference_s: float = 0.0
     focus: tuple[float, float] | None = None  # px
+    nothing_probability: float | None = None  # that nothing begins within the horizon; None = not estimated
 
 
 def read_answers(path: Path | str) -> tuple[dict[str, Any], list[RecordedAnswer]]:
@@ -70,7 +71,10 @@ def write_answers(path: Path, head: dict[str, Any], answers: list[RecordedAnswer
     lines: list[dict[str, Any]] = [head]
     for answer in answers:
         line = {"t_s": answer.t_s, "candidates": list(answer.candidates), "inference_s": answer.inference_s}
-        lines.append(line | ({"focus": list(answer.focus)} if answer.focus else {}))
+        line |= {"focus": list(answer.focus)} if answer.focus else {}
+        if answer.nothing_probability is not None:
+            line["nothing_probability"] = round(answer.nothing_probability, 6)
+        lines.append(line)
     try:
         with path.open("x", encoding="utf-8") as file:
             file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
@@ -154,7 +158,8 @@ class RecordedBackend:
             self._metadata.labels,
             probabilities,
             self._metadata.score_kind,
-            other_probability=max(0.0, 1.0 - float(probabilities.sum())),
+            other_probability=max(0.0, 1.0 - float(probabilities.sum()) - (recorded.nothing_probability or 0.0)),
+            nothing_probability=recorded.nothing_probability,
             time_to_start_s=starts_s,
             focus=recorded.focus or (math.nan, math.nan),
             stages={"replay": time.perf_counter() - began},
@@ -197,9 +202,16 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[RecordedAnswer]]:
             tuple(map(_candidate, message.candidates)),
             duration_s(message.inference_time),
             (float(message.focus_x), float(message.focus_y)) if math.isfinite(message.focus_x) else None,
+            _nothing(message),
         )
         for stamp_ns, message in answers.items()
     ]
+
+
+def _nothing(message: Any) -> float | None:
+    """Return nothing_probability, which messages of earlier releases lack."""
+    found = float(getattr(message, "nothing_probability", math.nan))
+    return round(found, 6) if math.isfinite(found) else None
 
 
 def _candidate(message: Any) -> dict[str, Any]:
@@ -269,6 +281,7 @@ def _answer(values: dict[str, Any], where: str) -> RecordedAnswer:
             candidates,
             float(values.get("inference_s", 0.0)),
             (float(focus[0]), float(focus[1])) if focus else None,
+            None if values.get("nothing_probability") is None else float(values["nothing_probability"]),
         )
         later_s = [float(candidate.get("time_to_start_s", 0.0)) for candidate in candidates]
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -277,8 +290,9 @@ def _answer(values: dict[str, Any], where: str) -> RecordedAnswer:
             '[{"text": "take the red mug", "probability": 0.8}]}'
         ) from None
     shares = [candidate["probability"] for candidate in candidates]
-    numbers = itertools.chain([answer.t_s, answer.inference_s], shares, later_s)
-    if not candidates or not all(math.isfinite(n) and n >= 0 for n in numbers) or sum(shares) > 1.0001:
+    nothing = answer.nothing_probability or 0.0
+    numbers = itertools.chain([answer.t_s, answer.inference_s, nothing], shares, later_s)
+    if not candidates or not all(math.isfinite(n) and n >= 0 for n in numbers) or sum(shares) + nothing > 1.0001:
         raise NoAnswers(
             f"{where}: expected candidates, times of 0 s or more, and probabilities with a sum of at most 1"
         )

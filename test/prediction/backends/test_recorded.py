@@ -92,13 +92,14 @@ def write_predictions(folder: Path) -> Path:
     ):
         at_ns = T0_NS + tenths * 10**8
         at, start = (stamp(ns // 10**9, ns % 10**9) for ns in (at_ns, at_ns - 10**9))
-        unknown = duration(-1, 0)
-        candidates = [candidate("a", "take", text.split()[-1], "", text, 0.75, unknown)] if text else []
+        unknown, parts = duration(-1, 0), np.empty(0, np.float32)
+        candidates = [candidate("a", "take", text.split()[-1], "", text, 0.75, *[unknown] * 3, parts)] if text else []
         writer.write_message(
             "/next_action",
             prediction(
                 header(at, ""), start, at, duration(3, 0), duration(0, 50_000_000), uuid(np.zeros(16, np.uint8)),
-                number, status, "", 2, "", candidates, 0.25, *((12.0, 8.0) if text else (np.nan,) * 2), "runs@1", "x",
+                number, status, "", 2, "", candidates, 0.2, 0.05, *((12.0, 8.0) if text else (np.nan,) * 2),
+                "runs@1", "x",
             ),
             T0_NS + number * 10**8,
         )  # fmt: skip
@@ -123,7 +124,8 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
         assert (metadata.verbs, metadata.object_classes) == (("take", "take"), ("jar", "mug"))
         # The first answered frame was the last of a window of 1 s, as it is when it is asked about here.
         answer = ask(backend, 1.0, start_s=0.0)
-        assert (best(answer), answer.focus, answer.other_probability) == (MUG, (12.0, 8.0), 0.25)
+        assert (best(answer), answer.focus, answer.nothing_probability) == (MUG, (12.0, 8.0), 0.2)
+        assert answer.other_probability == pytest.approx(0.05)
         assert best(ask(backend, 2.5, start_s=1.5)) == JAR
     assert main(["answers", str(bag), "--out", str(file)]) == 1
     assert "exists already" in capsys.readouterr().err
