@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
-.PHONY: setup test test-busy soak demo bench lint docs mutants clean
+.PHONY: setup test test-busy soak demo demo-full bench lint docs mutants clean
 
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
@@ -58,6 +58,10 @@ $(VENV)/mutants.stamp: $(INSTALLED)
 
 demo: setup
 	$(BIN)/gaze-vlm demo
+
+# Every session over DDS, and the control with shuffled gaze; 20 minutes.
+demo-full: setup
+	$(BIN)/gaze-vlm demo --full --out build/demo_full
 
 # Figures of this machine; nothing else should run meanwhile.
 bench: setup

@@ -22,7 +22,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    demo = commands.add_parser("demo", help="run the whole loop: record, train with two controls, predict live")
+    demo = commands.add_parser("demo", help="run the whole loop: record, train, compare, predict live for a planner")
     demo.add_argument("--out", type=Path, default=Path("build/demo"), help="output folder (default: %(default)s)")
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulated world and of training (default: 0)")
     demo.add_argument(
@@ -30,6 +30,11 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="replay this native Neon recording through simulated glasses instead of the simulated workbench",
+    )
+    demo.add_argument(
+        "--full",
+        action="store_true",
+        help="record every session over DDS, and fit the shuffled control too: 20 minutes",
     )
     demo.set_defaults(run=_demo)
 
@@ -111,8 +116,10 @@ def _demo(arguments: argparse.Namespace) -> int:
 
         return run_device_replay(arguments.device_replay, arguments.out, arguments.seed)
     from gaze_vlm_ros.demo.workbench import run_workbench
+    from gaze_vlm_ros.storage.package_files import shared_file
 
-    return run_workbench(arguments.out, arguments.seed)
+    config = shared_file("config/demo_full.yaml") if arguments.full else None
+    return run_workbench(arguments.out, arguments.seed, config)
 
 
 def _bag_info(arguments: argparse.Namespace) -> int:

@@ -5,28 +5,34 @@ import re
 from functools import partial
 from pathlib import Path
 
+import cv2
 import pytest
 import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.jobs import run_side_by_side
 from gaze_vlm_ros.demo.output_folder import NotOurs
-from gaze_vlm_ros.demo.workbench import DemoSettings, plan_sessions, run_workbench
+from gaze_vlm_ros.demo.sessions import plan_sessions
+from gaze_vlm_ros.demo.workbench import DemoSettings, UnknownArm, run_workbench
 from gaze_vlm_ros.nodes.child_processes import Child, StepFailed
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
+
+ROOT = Path(__file__).resolve().parents[2]
 
 FIT = {
     "model": "tiny:smolvlm",
     "model_options": {"image_size": 32, "hidden": 32, "text_layers": 3, "vision_layers": 1},
-    "horizon_s": 1.5, "observation_s": 1.0, "frames": 2, "leads_s": [0.2, 0.6], "gaze_window_s": 0.1,
+    "horizon_s": 2.0, "observation_s": 1.0, "frames": 2, "moments_every_s": 0.4, "leads_s": [], "gaze_window_s": 0.1,
     "gaze_flow": False, "steps": 20, "batch_size": 4, "check_every": 10, "validation": ["train_00"],
 }  # fmt: skip
 DEMO = {
-    "training_sessions": 3, "held_out_sessions": 1, "misleading_sessions": 2, "session_s": 12.0,
-    "tasks": ["tidy", "sort"], "speed": 4.0, "live_s": 8.0, "live_rate_hz": 5.0,
+    "training_sessions": 3, "held_out_sessions": 1, "misleading_sessions": 2, "recorded_sessions": 2,
+    "session_s": 12.0, "tasks": ["tidy", "sort"], "speed": 4.0, "arms": ["gaze", "none"], "live_s": 8.0,
+    "live_rate_hz": 5.0, "minutes": 1.0,
 }  # fmt: skip
-ARMS = ["gaze", "no gaze (λ = 0)", "shuffled gaze"]
+ARMS = ["gaze", "no gaze (λ = 0)"]
 
 
 def _shell(name: str, command: str, folder: Path) -> list[Child]:
@@ -65,12 +71,13 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for bag in sorted((out / "bags").iterdir()):
         with open_bag(bag) as opened:
             assert opened.topics["/camera/image_raw/compressed"].count == 120
-            counted += sum(topic.count for topic in opened.topics.values())
-    assert (recorded["sessions"], recorded["messages"], recorded["lost"]) == (6, counted, 0)
+            if "/regions" not in opened.topics:  # recorded, not drawn
+                counted += sum(topic.count for topic in opened.topics.values())
+    assert (recorded["sessions"], recorded["messages"], recorded["lost"]) == (2, counted, 0)
     assert f"{counted} messages, 0 lost" in printed
 
     assert list(summary["held_out"]) == ARMS
-    for arm, folder in zip(ARMS, ("fit_real", "fit_none", "fit_shuffled"), strict=True):
+    for arm, folder in zip(ARMS, ("fit_real", "fit_none"), strict=True):
         scores = json.loads((out / f"{folder}_scores.json").read_text())
         for scene in ("workbench", "misleading", "all"):
             figures = summary["held_out"][arm][scene]
@@ -79,12 +86,25 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert len(read_checkpoint_metadata(out / folder).trained_on) == 3
     assert summary["held_out"]["gaze"]["all"]["sessions"] == 3
 
+    for scene in ("workbench", "misleading", "all"):
+        figures = summary["stream"][scene]["gaze"]
+        scored = json.loads((out / "fit_real_scores.json").read_text())["stream"][scene]
+        assert figures["negative_log_likelihood"] == scored["negative_log_likelihood"] > 0
+        point = figures["at_precision_0.9"]
+        assert point["false_starts_per_minute"] == scored["at_precision_0.9"]["false_starts_per_minute"]
+    picture = cv2.imread(str(out / "recorded.jpg"))
+    assert picture.shape == (720, 1440, 3)
+
     live = summary["live"]
     noted = json.loads((out / "live.json").read_text())
     assert live["predictions"] == len(noted["predictions"]) > 10
     assert live["status_counts"]["OK"] > 5
     assert 0 < live["latency_ms"]["p50"] <= live["latency_ms"]["p95"]
     assert live["actions"] == len(noted["actions"]) > 0
+    planner = live["planner"]
+    assert planner["starts"] == planner["right"] + planner["early"] + planner["wrong"] + planner["open"]
+    assert planner["starts"] == (out / "logs" / "planner.log").read_text().count("robot: begin")
+    assert planner["actions"] == live["actions"]
 
     page = (out / "report.html").read_text()
     assert page.count("data:image/png;base64,") >= 4
@@ -95,9 +115,29 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         run_workbench(tmp_path, 3, tmp_path / "demo.yaml")
 
 
+@pytest.mark.parametrize(
+    ("arms", "message"),
+    [(["gaze", "text"], "no arm 'text', expected gaze, none, shuffled"), (["none"], "gaze among them")],
+)
+def test_an_arm_that_there_is_not_is_named(tmp_path: Path, arms: list[str], message: str) -> None:
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(DEMO | {"arms": arms, "fit_config": "config/fit_stream.yaml"}))
+    with pytest.raises(UnknownArm, match=message):
+        run_workbench(tmp_path / "demo", 3, tmp_path / "demo.yaml")
+
+
+@pytest.mark.parametrize("name", ["demo", "demo_full"])
+def test_configurations_can_be_used(name: str) -> None:
+    settings = load_settings_file(DemoSettings, [ROOT / "config" / f"{name}.yaml"], example="config/demo.yaml")
+    assert (ROOT / settings.fit_config).is_file()
+    total = settings.training_sessions + settings.held_out_sessions + settings.misleading_sessions
+    assert 1 <= settings.recorded_sessions <= total
+
+
 def test_no_person_is_in_two_parts() -> None:
-    settings = DemoSettings(**DEMO, fit_config="")
-    plans = plan_sessions(settings)
+    counts = [("train", 3, "workbench"), ("held_out", 1, "workbench"), ("misleading", 2, "misleading")]
+    plans = plan_sessions(counts, ["tidy", "sort"], recorded=2, seed=0)
+    assert [plan.recorded for plan in plans] == [False, True, False, False, True, False]
+    assert sum(plan.recorded for plan in plan_sessions(counts, ["tidy"], recorded=6, seed=0)) == 6
     assert [plan.name for plan in plans] == [
         "train_00", "train_01", "train_02", "held_out_00", "misleading_00", "misleading_01",
     ]  # fmt: skip
