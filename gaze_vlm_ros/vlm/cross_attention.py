@@ -9,7 +9,7 @@ from typing import Any
 
 # Keyword of the decoder for the states that these layers attend to, (pictures, tokens, width).
 STATES = "cross_attention_states"
-KEYS_PER_FRAME = "cross_attention_keys"  # attribute that `observation.count_keys` sets on such a model's processor
+KEYS_PER_FRAME = "cross_attention_keys"  # attribute of such a model's processor, see observation.note_visual_tokens
 
 
 def crossing_layers(model: Any) -> tuple[int, ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import Any
 
+_VIDEO = "video_processor"
+
 
 def images_only(processor_class: Any) -> Any:
     """Return the processor class without its video part, under the same name in saved files.
@@ -18,28 +20,46 @@ def images_only(processor_class: Any) -> Any:
     works.
     """
 
+    whole = list(processor_class.get_attributes())
+    kept = [name for name in whole if name != _VIDEO]
+
+    class Attributes:
+        """The parts of a processor: all while it is being built, so that each argument finds its place, then `kept`."""
+
+        def __get__(self, processor: Any, _owner: Any = None) -> Any:
+            built = processor is None or any(name in vars(processor) for name in kept)
+            return lambda: list(kept if built else whole)
+
     class ImagesOnly(processor_class):
         video_settings: dict[str, Any] | None = None
+        get_attributes = Attributes()
 
         @classmethod
-        def get_attributes(cls) -> list[str]:
-            return [name for name in super().get_attributes() if name != "video_processor"]
+        def from_args_and_dict(cls, args: Any, processor_dict: dict[str, Any], **options: Any) -> Any:
+            given = dict(zip(kept, args, strict=True))
+            return super().from_args_and_dict([given.get(name) for name in whole], processor_dict, **options)
+
+        def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
+            if argument_name == _VIDEO and argument is None:
+                return None
+            return super().check_argument_for_proper_class(argument_name, argument)
 
         @classmethod
         def from_pretrained(cls, name: str, **options: Any) -> Any:
             processor = super().from_pretrained(name, **options)
-            if "video_processor" in processor_class.get_attributes():
+            if _VIDEO in whole:
                 processor.video_settings = _saved_video_settings(name, options.get("local_files_only", False))
             return processor
 
         @classmethod
         def get_processor_dict(cls, *arguments: Any, **options: Any) -> Any:
             settings, rest = super().get_processor_dict(*arguments, **options)
-            return {key: value for key, value in settings.items() if key != "video_processor"}, rest
+            return {key: value for key, value in settings.items() if key != _VIDEO}, rest
 
         def to_dict(self) -> dict[str, Any]:
             settings: dict[str, Any] = super().to_dict()
-            return settings | ({"video_processor": self.video_settings} if self.video_settings else {})
+            settings = {key: value for key, value in settings.items() if key not in (_VIDEO, "video_settings")}
+            return settings | ({_VIDEO: self.video_settings} if self.video_settings else {})
 
     ImagesOnly.__name__ = ImagesOnly.__qualname__ = processor_class.__name__
     ImagesOnly.__module__ = processor_class.__module__

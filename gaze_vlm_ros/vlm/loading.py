@@ -18,7 +18,7 @@ from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
-from gaze_vlm_ros.vlm.observation import count_keys
+from gaze_vlm_ros.vlm.observation import note_visual_tokens
 from gaze_vlm_ros.vlm.tiny import PREFIX, build_tiny
 
 
@@ -123,13 +123,16 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         if out_of_memory_reason(error):
             raise
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
-    except Exception as error:  # transformers does not check files, so damaged ones fail anywhere
-        raise UnknownModel(f"{what} no vision-language model that loads; damaged files, perhaps: {error!r}") from error
+    except Exception as error:  # transformers does not check files, so it fails anywhere
+        reason = f"{type(error).__name__}: {_first_line(error)}"
+        raise UnknownModel(
+            f"{what} no vision-language model that transformers can build from these files; it ends in {reason}"
+        ) from error
     give_template(processor)
     if not getattr(processor, "chat_template", None):
         raise UnknownModel(f"{what} a model without a chat template, as base models are; use its instruction-tuned one")
     model = model.to(device)
-    count_keys(model, processor)
+    note_visual_tokens(model, processor)
     return model, processor
 
 

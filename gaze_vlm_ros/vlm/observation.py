@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_layers
@@ -20,10 +22,16 @@ class NoVisualTokens(GazeVlmError):
     """The prompt holds no image token."""
 
 
+class CannotEncode(GazeVlmError):
+    """The model's processor takes no pictures with a question."""
+
+
 class UnusableText(GazeVlmError):
     """A label or a question holds tokens that mean something else to the model, or labels are the same tokens."""
 
 
+_VISUAL = "visual_token_ids"  # attribute that note_visual_tokens sets on a tokenizer
+_GREY = np.full((224, 224, 3), 128, np.uint8)
 _MARK = "answer"  # any text that a template leaves as it is
 
 
@@ -45,35 +53,59 @@ def encode(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -
 
     Raises NoVisualTokens.
     """
-    if not frames:
-        raise NoVisualTokens("the question has no frames; give at least one")
-    turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
-    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
-    images = [np.array(frame, order="C") for frame in frames]  # copies: torch warns about read-only arrays
-    # Where the template writes the first token, the tokenizer must not add another.
-    first = processor.tokenizer.bos_token
-    options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
-    inputs = dict(processor(text=[prompt], images=[images], return_tensors="pt", **options))
-    inputs.pop("labels", None)  # PaliGemma's processor adds them for training
+    inputs = _inputs(processor, frames, question)
     if keys := getattr(processor, KEYS_PER_FRAME, 0):
         return Encoded(inputs, torch.arange(keys * len(frames)))
     return Encoded(inputs, visual_positions(processor, inputs["input_ids"][0]))
 
 
-def count_keys(model: Any, processor: Any) -> None:
-    """Set on `processor` the number of keys per frame, where `model` attends to pictures in separate layers.
+def _inputs(processor: Any, frames: Sequence[NDArray[np.uint8]], question: str) -> dict[str, torch.Tensor]:
+    if not frames:
+        raise NoVisualTokens("the question has no frames; give at least one")
+    turn = {"role": "user", "content": [*({"type": "image"} for _ in frames), {"type": "text", "text": question}]}
+    prompt = processor.apply_chat_template([turn], add_generation_prompt=True, tokenize=False)
+    # Where the template writes the first token, the tokenizer must not add another.
+    first = processor.tokenizer.bos_token
+    options = {"add_special_tokens": False} if first and prompt.startswith(first) else {}
+    inputs = _processed(processor, prompt, frames, options)
+    inputs.pop("labels", None)  # PaliGemma's processor adds them for training
+    return inputs
 
-    Call it once for each loaded pair.
+
+def _processed(
+    processor: Any, prompt: str, frames: Sequence[NDArray[np.uint8]], options: dict[str, Any]
+) -> dict[str, torch.Tensor]:
+    """Return what the processor makes of one prompt with its frames. Raises CannotEncode."""
+    copies = [np.array(frame, order="C") for frame in frames]  # torch warns about read-only arrays
+    problem: Exception | None = None
+    for convert in (np.asarray, Image.fromarray):  # some take only pictures of PIL (Idefics 2)
+        try:
+            images = [[convert(frame) for frame in copies]]
+            return dict(processor(text=[prompt], images=images, return_tensors="pt", **options))
+        except (TypeError, ValueError, AttributeError) as error:
+            problem = problem or error
+    raise CannotEncode(
+        f"{type(processor).__name__} cannot put {len(frames)} pictures and a question into one prompt "
+        f"({' '.join(str(problem).split())[:200]}); use another model"
+    ) from None
+
+
+def note_visual_tokens(model: Any, processor: Any) -> None:
+    """Note for `processor` which of its tokens are visual, or the number of keys per frame. Call it once for each pair.
+
+    A token is visual if what the decoder reads in its place depends on pixels: the processor's own marker of a picture
+    need not be (Ovis 2, Llama 4). Keys are those of a `model` that attends to pictures in separate layers.
     """
     if not crossing_layers(model):
+        if tokens := _pixel_tokens(model, processor):
+            setattr(processor.tokenizer, _VISUAL, tokens)  # a processor would save it
         return
     counts: list[int] = []
 
     def count(_module: torch.nn.Module, _arguments: Any, keywords: dict[str, Any]) -> None:
         counts.append(keywords[STATES].shape[:-1].numel())
 
-    grey = np.full((224, 224, 3), 128, np.uint8)
-    inputs = {name: tensor.to(model.device) for name, tensor in encode(processor, [grey], "?").inputs.items()}
+    inputs = {name: tensor.to(model.device) for name, tensor in _inputs(processor, [_GREY], "?").items()}
     hook = model.get_decoder().register_forward_pre_hook(count, with_kwargs=True)
     try:
         with torch.no_grad():
@@ -83,11 +115,47 @@ def count_keys(model: Any, processor: Any) -> None:
     setattr(processor, KEYS_PER_FRAME, counts[0])
 
 
+class _Reached(Exception):
+    """Raised when the decoder is about to run."""
+
+
+def _pixel_tokens(model: Any, processor: Any) -> tuple[int, ...]:
+    """Return the tokens of a prompt whose embeddings depend on pixels; none where the decoder is not given them."""
+    inputs = {name: tensor.to(model.device) for name, tensor in _inputs(processor, [_GREY], "?").items()}
+    seen: list[torch.Tensor] = []
+
+    def stop(_module: torch.nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        if isinstance(embeddings := keywords.get("inputs_embeds", arguments[0] if arguments else None), torch.Tensor):
+            seen.append(embeddings[0])
+        raise _Reached
+
+    hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
+    dtype = next(model.parameters()).dtype
+    try:
+        for seed in range(2):
+            generator = torch.Generator().manual_seed(seed)
+            noise = {
+                name: torch.randn(tensor.shape, generator=generator).to(model.device, dtype)
+                for name, tensor in inputs.items()
+                if name.startswith("pixel_values") and tensor.is_floating_point()
+            }
+            with torch.no_grad(), suppress(_Reached):
+                model(**(inputs | noise))
+    finally:
+        hook.remove()
+    ids = inputs["input_ids"][0]
+    if len(seen) < 2 or seen[0].shape != seen[1].shape or len(seen[0]) != len(ids):
+        return ()
+    return tuple(ids[(seen[0] != seen[1]).any(dim=-1)].unique().tolist())
+
+
 def visual_positions(processor: Any, input_ids: torch.Tensor) -> torch.Tensor:
     """Return (V,) positions of the visual tokens in one prompt's (S,) token ids. Raises NoVisualTokens."""
-    # Gemma 3's processor uses image_token_id for the placeholder that it expands into many tokens.
-    token_id = getattr(processor.tokenizer, "image_token_id", None) or processor.image_token_id
-    positions = torch.nonzero(input_ids == token_id).flatten()
+    visual = getattr(processor.tokenizer, _VISUAL, ())
+    if not visual:
+        # Gemma 3's processor uses image_token_id for the placeholder that it expands into many tokens.
+        visual = (getattr(processor.tokenizer, "image_token_id", None) or processor.image_token_id,)
+    positions = torch.nonzero(torch.isin(input_ids, torch.tensor(visual))).flatten()
     if not len(positions):
         raise NoVisualTokens(f"the prompt holds no token {processor.image_token!r}; the chat template shows no image")
     return positions
@@ -154,7 +222,7 @@ def require_plain_text(processor: Any, what: str, text: str) -> None:
 def _image_tokens(processor: Any) -> set[int]:
     # Gemma 3's processor uses image_token_id for the placeholder that it expands into many tokens.
     found = (getattr(processor.tokenizer, "image_token_id", None), getattr(processor, "image_token_id", None))
-    return {token for token in found if token is not None}
+    return {*getattr(processor.tokenizer, _VISUAL, ()), *(token for token in found if token is not None)}
 
 
 def _written_reply(processor: Any, answer: str) -> str | None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
-from gaze_vlm_ros.vlm.observation import count_keys
+from gaze_vlm_ros.vlm.observation import note_visual_tokens
 from gaze_vlm_ros.vlm.tiny_architectures import BUILDERS
 from gaze_vlm_ros.vlm.tiny_sizes import UnknownTinyModel, sizes_from
 
@@ -34,5 +34,5 @@ def build_tiny(name: str, texts: Sequence[str], seed: int = 0, **sizes: int) -> 
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model, processor = builder(texts, chosen)
-    count_keys(model, processor)
+    note_visual_tokens(model, processor)
     return model, processor

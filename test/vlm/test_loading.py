@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import huggingface_hub.constants
 import numpy as np
@@ -210,6 +211,7 @@ def without_a_weight(folder: Path) -> None:
 
 
 LOADS = "holds no vision-language model that loads"
+LOADS_NOT = "holds no vision-language model that transformers can build from these files;"
 DAMAGES = {
     "config cut off": (cut_off(CONFIG), f"{LOADS}: .*config.json' is not a valid JSON file"),
     "config of bytes": (overwrite(CONFIG, b"\x00\xff\xfe" * 9), f"{LOADS}: .*config.json' is not a valid JSON file"),
@@ -217,7 +219,7 @@ DAMAGES = {
     "config is a list": (overwrite(CONFIG, b"[1, 2]"), f"{LOADS}: Unrecognized model"),
     "unknown kind": (edit_config(model_type="nosuch"), f"{LOADS}: .* model type `nosuch`"),
     "text for a number": (edit_config(image_token_id="a"), f"{LOADS}: .*'image_token_id'.* got str .*'a'"),
-    "zero": (edit_config("vision_config", num_attention_heads=0), f"{LOADS}; damaged files, perhaps: ZeroDivision"),
+    "zero": (edit_config("vision_config", num_attention_heads=0), f"{LOADS_NOT} it ends in ZeroDivision"),
     "weights cut off": (cut_off(WEIGHTS), r"the weights of .* are damaged \(.*not fully covered\); get them again"),
     "weights empty": (overwrite(WEIGHTS, b""), r"the weights of .* are damaged \(.*header too small\); get them again"),
     "weights of text": (overwrite(WEIGHTS, b"text" * 99), r"the weights of .* are damaged \(.*\); get them again"),
@@ -226,7 +228,7 @@ DAMAGES = {
     "other sizes": (edit_config("vision_config", intermediate_size=99), f"{LOADS}: .* 6 missing or of another shape"),
     "no processor": (remove("processor_config.json"), f"{LOADS}: Can't load image processor"),
     "processor cut off": (cut_off("processor_config.json"), f"{LOADS}: .*processor_config.json' is not a valid JSON"),
-    "tokenizer is a list": (overwrite("tokenizer.json", b"[]"), f"{LOADS}; damaged files, perhaps: TypeError"),
+    "tokenizer is a list": (overwrite("tokenizer.json", b"[]"), f"{LOADS_NOT} it ends in TypeError"),
     "no chat template": (remove("chat_template.jinja"), "holds a model without a chat template, .*; use its instr"),
 }
 
@@ -313,6 +315,31 @@ def test_only_a_broken_torchvision_is_hidden(tmp_path, its_source, seen, said):
     assert done.stdout == seen
     assert said in done.stderr
     assert done.stderr.count("\n") == (1 if said else 0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Gemma4Processor", "VideoLlavaProcessor", "PerceptionLMProcessor", "Molmo2Processor", "Qwen3VLProcessor"],
+)
+def test_a_processor_without_its_video_part_gets_all_its_other_parts(name):
+    """Wherever the video part stands among its parameters, and whether or not it has a default."""
+    import transformers
+
+    from gaze_vlm_ros.vlm.image_processors import images_only
+
+    class Unchecked(images_only(getattr(transformers, name))):
+        def check_argument_for_proper_class(self, *_):
+            return None
+
+        def __repr__(self):
+            return name
+
+    kept = [part for part in getattr(transformers, name).get_attributes() if part != "video_processor"]
+    parts = [MagicMock(image_token="<image>", image_token_id=5, merge_size=2, size={}, init_kwargs={}) for _ in kept]
+    processor = Unchecked.from_args_and_dict(parts, {"chat_template": "a template"})
+    assert [getattr(processor, part) for part in kept] == parts
+    assert (processor.chat_template, processor.video_processor) == ("a template", None)
+    assert type(processor).get_attributes() == processor.get_attributes() == kept
 
 
 def test_paligemma_without_a_template_gets_the_form_that_it_was_trained_on(tmp_path, pictures):
