@@ -143,7 +143,7 @@ def convert_recording(
         return Converted(tuple(problems), images, gaze, targets)
 
     error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
-    targets_key = _key(gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
+    targets_key = _key("seen", gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
     targets = cache / "targets" / f"{targets_key}.npy"
     if not targets.is_file():
         with store_complete(targets) as unfinished:

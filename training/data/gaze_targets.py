@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -38,7 +40,9 @@ def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:
 def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxes: Floats, sigma_px: float) -> Floats:
     """Return the (V,) share of gaze on each visual token of a window: sums to 1, or all zero without usable gaze.
 
-    The target g of the regularizer (arXiv 2510.21356): a Gaussian mixture integrated over each token's box.
+    The target g of the regularizer (arXiv 2510.21356): a Gaussian mixture integrated over each token's box. Gaze on a
+    part of the frame that the model does not see does not count, see `on_tokens`: normalized up from nothing, it would
+    be a target on the nearest tokens.
 
     gaze: points px and weights on each of the window's frames. frame_of_token: (V,).
     boxes: (V, 4) x0, y0, x1, y1, px on the token's own frame. sigma_px: standard deviation of each Gaussian.
@@ -48,8 +52,36 @@ def window_target(gaze: list[FrameGaze], frame_of_token: NDArray[np.int64], boxe
     apart = boxes[:, 2].max() - boxes[:, 0].min() + 100 * sigma_px
     laid_boxes = boxes + apart * frame_of_token[:, None] * np.array([1.0, 0.0, 1.0, 0.0])
     laid_points = [points + np.array([apart * frame, 0.0]) for frame, (points, _) in enumerate(gaze)]
-    weights = [weights for _, weights in gaze]
+    weights = [
+        weights * on_tokens(points, boxes[frame_of_token == frame], sigma_px)
+        for frame, (points, weights) in enumerate(gaze)
+    ]
     return patch_distribution(np.concatenate(laid_points), np.concatenate(weights), laid_boxes, sigma_px)
+
+
+def on_tokens(points: Floats, boxes: Floats, sigma_px: float) -> NDArray[np.bool_]:
+    """Return (n,) which points are on what the model sees of their frame: at most `sigma_px` from a token's box.
+
+    points: (n, 2) px. boxes: (V, 4) px, of the tokens on the same frame; an empty box sees nothing.
+    """
+    boxes = boxes[(boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])]
+    if not len(boxes) or not len(points):
+        return np.zeros(len(points), bool)
+    low, high = boxes[None, :, :2], boxes[None, :, 2:]
+    away = np.maximum(np.maximum(low - points[:, None], points[:, None] - high), 0.0)  # (n, V, 2)
+    return np.asarray((np.hypot(away[..., 0], away[..., 1]) <= sigma_px).any(axis=1))
+
+
+def unseen_share(
+    gaze: Iterable[list[FrameGaze]], frame_of_token: NDArray[np.int64], boxes: Floats, sigma_px: float
+) -> float:
+    """Return the share of usable gaze of some windows, by weight, on parts of the frame that the model does not see."""
+    unseen = total = 0.0
+    for window in gaze:
+        for frame, (points, weights) in enumerate(window):
+            seen = on_tokens(points, boxes[frame_of_token == frame], sigma_px)
+            unseen, total = unseen + float(weights[~seen].sum()), total + float(weights.sum())
+    return unseen / total if total else 0.0
 
 
 def prior_target(

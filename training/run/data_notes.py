@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import spellings
 from gaze_vlm_ros.windows.cutting import reasons_text
 from training.data.dataset import Dataset
+from training.data.gaze_targets import unseen_share
 from training.data.recordings import Recording
 from training.data.region_targets import REGION_GAZE
 from training.data.split import Split
@@ -18,6 +21,7 @@ from training.run.job import Parts
 from training.settings import Settings
 
 _FEW_WITH_GAZE = 0.5  # share of training windows with usable gaze below which a note says so
+_TRIED = 200  # windows whose gaze is compared with what the model sees
 _LISTED = 5  # names in a note
 
 
@@ -78,6 +82,14 @@ def notes_on_data(
             return notes
         if share < _FEW_WITH_GAZE:
             notes.append(f"gaze is usable in {share:.0%} of the training windows ({samples}); the others train without")
+        shown = parts.training[np.linspace(0, len(parts.training) - 1, _TRIED).round().astype(int)]
+        gaze = (data.gaze_points(row) for row in np.unique(shown).tolist())
+        sigma_px = settings.gaze_sigma * data.frame_size[0]
+        if unseen := unseen_share(gaze, data.frame_of_token, data.boxes, sigma_px):
+            notes.append(
+                f"{unseen:.1%} of the usable gaze is on parts of the frame that {settings.model} does not see, and is "
+                "no target"
+            )
         rows_of_each = [data.rows_of([index]) for index in range(len(split.training))]
         blind = [i for i, rows in enumerate(rows_of_each) if len(rows) and not data.has_gaze[rows].any()]
         if blind:

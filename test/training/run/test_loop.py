@@ -1,5 +1,6 @@
 """What a check on the validation sessions measures."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,17 +35,18 @@ class Windows:
         return Batch({}, tokens, torch.zeros(1), torch.zeros(1), gaze)
 
 
-def known_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> tuple[Any, Any]:
-    """Return what answer_losses does: means over the batch's tokens and over its windows with gaze."""
+def known_losses(model: Any, batch: Batch, settings: Settings, with_attention: bool) -> Any:
+    """Return what forward.losses does: means over the batch's tokens and over its windows with gaze."""
     tokens = batch.answer_tokens[batch.answer_tokens != IGNORED].numpy()
     rows = batch.answer_tokens[:, 0].numpy()[batch.gaze.any(dim=1).numpy()]
-    return torch.tensor(LOSSES[tokens].mean()), torch.tensor(KL[rows].mean() if len(rows) else 0.0)
+    kl = torch.tensor(KL[rows].mean() if len(rows) else 0.0)
+    return SimpleNamespace(lm=torch.tensor(LOSSES[tokens].mean()), kl=kl, right=batch.answer_tokens[:, 0] > 3)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 7])
 def test_validation_losses_do_not_depend_on_the_batch_size(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Means over tokens and over windows with gaze; a mean of batch means weighs short answers and empty gaze."""
-    monkeypatch.setattr(loop, "answer_losses", known_losses)
+    monkeypatch.setattr(loop, "losses", known_losses)
     rows = np.arange(len(LENGTHS))
 
     def checked(gaze: Any) -> dict[str, float]:
@@ -52,6 +54,10 @@ def test_validation_losses_do_not_depend_on_the_batch_size(size: int, monkeypatc
         job = Job(Windows(gaze), Parts(rows, rows), rows, None, settings, "cpu", Accelerator(cpu=True), "")  # type: ignore[arg-type]
         return loop.check(torch.nn.Identity(), job)
 
-    of_all = {"validation_lm": pytest.approx((LOSSES * LENGTHS).sum() / LENGTHS.sum()), "validation_kl": 2.0}
+    of_all = {
+        "validation_lm": pytest.approx((LOSSES * LENGTHS).sum() / LENGTHS.sum()),
+        "validation_exact": 3 / 7,
+        "validation_kl": 2.0,
+    }
     assert checked(GAZE) == of_all
-    assert checked(np.zeros(len(rows), bool)) == {"validation_lm": of_all["validation_lm"]}
+    assert checked(np.zeros(len(rows), bool)) == {name: of_all[name] for name in ("validation_lm", "validation_exact")}
