@@ -69,8 +69,10 @@ class Settings(WindowSettings):
     # from boxes in the bag (training_bag.md): boxes (of the object of the answer), hand, random_box (of any object)
     gaze: str = "real"
     gaze_file: str = ""  # of gaze: predicted, a CSV (session, stamp_ns, x, y, weight; px of the frame); "" = by network
-    # attention: supervise it; or, to compare: block, head (predict gaze from visual tokens), text (in words), drawn
+    # attention: supervise it; or, to compare: block, head (predict gaze from visual tokens), distilled (learn the
+    # answers of a teacher that saw gaze), text (in words), drawn
     gaze_as: str = "attention"
+    teacher: str = ""  # of gaze_as: distilled, the folder of a checkpoint, e.g. one with gaze_as: drawn; λ weighs it
     # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;
     # it is carried back to the frame. Below 0, a control: gaze of another moment of the session, where it was then
     gaze_shift_s: float = 0.0
@@ -126,7 +128,7 @@ class Settings(WindowSettings):
             "train": ("full", "lora"),
             "split_by": ("session", "person", "task", "scene"),
             "gaze": GAZES,
-            "gaze_as": ("attention", "block", "head", "text", "drawn"),
+            "gaze_as": ("attention", "block", "head", "distilled", "text", "drawn"),
             "objective": ("mean", "group_dro", "jtt"),
             "gaze_samples": ("all", "newest"),
             "kl_direction": ("forward", "reverse"),
@@ -166,7 +168,9 @@ class Settings(WindowSettings):
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'predicted' where gaze_file is given")
         if not -10 <= self.gaze_shift_s <= 1:
             raise BadSettings(f"setting gaze_shift_s is {self.gaze_shift_s}, expected -10 to 1")
-        if self.gaze_as in ("text", "drawn") and self.gaze != "real":
+        if bool(self.teacher) != (self.gaze_as == "distilled"):
+            raise BadSettings(f"setting teacher is {self.teacher!r}, and gaze_as is {self.gaze_as!r}; set both or none")
+        if self.gaze_as in ("text", "drawn", "distilled") and self.gaze != "real":
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'real' where gaze_as is {self.gaze_as!r}")
         if self.split_file and self.is_stream:
             raise BadSettings(

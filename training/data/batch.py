@@ -27,6 +27,14 @@ class WhenTokens:
 
 
 @dataclass(frozen=True)
+class NextTokens:
+    """What a teacher says of the next token at each position of the true answers, see model.distillation."""
+
+    tokens: torch.Tensor  # (K,) those that answers have
+    shares: torch.Tensor  # (B, A, K) sum to 1; zeros at padding and for windows that are not taught
+
+
+@dataclass(frozen=True)
 class Batch:
     """B windows, each with its answer appended to the prompt, padded on the right."""
 
@@ -36,6 +44,7 @@ class Batch:
     frame_of_token: torch.Tensor  # (V,) int64
     gaze: torch.Tensor  # (B, V) float32; each row sums to 1, or is all zero where no gaze is usable
     when: WhenTokens | None = None  # of windows of the stream
+    taught: NextTokens | None = None  # of windows with a teacher
 
     @property
     def size(self) -> int:
@@ -57,4 +66,5 @@ class Batch:
                 remaining=self.when.remaining.to(device),
                 adjustment=self.when.adjustment.to(device),
             ),
+            self.taught and NextTokens(self.taught.tokens.to(device), self.taught.shares.to(device)),
         )

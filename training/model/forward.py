@@ -12,6 +12,7 @@ from gaze_vlm_ros.vlm.attention_tap import AttentionTap
 from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from training.data.batch import IGNORED, Batch
 from training.model.answer_loss import token_losses
+from training.model.distillation import teacher_divergence
 from training.model.gaze_block import gaze_block_of
 from training.model.gaze_head import gaze_head_of
 from training.model.loss import gaze_regularizer
@@ -41,13 +42,13 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
 
     Language loss: mean of answer_loss.token_losses over all answer tokens, each window's times its weight. KL: see
     model.loss.gaze_regularizer, from the attention of the rows that predict the answer, from the gaze block or from the
-    gaze head; 0 without `with_attention`, or if no window has gaze. The training loss is their weighted sum L_LM + λ KL
-    (arXiv 2510.21356).
+    gaze head; 0 without `with_attention`, or if no window has gaze. With a teacher it is model.distillation's. The
+    training loss is their weighted sum L_LM + λ KL (arXiv 2510.21356).
 
     weights: (B,) factors of the windows' language losses; None = 1.
     """
     # A head takes part in every pass, if only with weight 0: processes that share a model expect all its gradients.
-    with_attention = with_attention or gaze_head_of(model) is not None
+    with_attention = (with_attention or gaze_head_of(model) is not None) and batch.taught is None
     logits, log_attention, row_mask = _forward(model, batch, settings, with_attention)
     present = batch.answer_tokens != IGNORED
     of_windows = token_losses(logits, batch.answer_tokens, batch.when).sum(dim=1)
@@ -55,6 +56,8 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
     lm = weighted.sum() / present.sum()
     means = (of_windows / present.sum(dim=1).clamp(min=1)).detach()
     right = ((logits.argmax(dim=-1) == batch.answer_tokens) | ~present).all(dim=1)
+    if batch.taught is not None:
+        return Losses(lm, teacher_divergence(logits, batch.taught), means, right)
     if log_attention is None:
         return Losses(lm, lm.new_zeros(()), means, right)
     frames = batch.frame_of_token if settings.kl_per_frame else None

@@ -14,6 +14,7 @@ from gaze_vlm_ros.labels.label_set import label_set_id
 from gaze_vlm_ros.prediction.checkpoint import (
     METADATA_NAME,
     CheckpointMetadata,
+    read_checkpoint_metadata,
     weights_revision,
     write_checkpoint_metadata,
 )
@@ -75,6 +76,8 @@ def export_checkpoint(
     model.save_pretrained(out)
     processor.save_pretrained(out)
     revision = weights_revision(out)
+    # What the teacher has learned from, the student has learned from.
+    taught_on = read_checkpoint_metadata(settings.teacher).trained_on if settings.teacher else ()
     metadata = CheckpointMetadata(
         question=question(settings),
         labels=texts,
@@ -96,7 +99,7 @@ def export_checkpoint(
         score_kind=score_kind,
         temperature=round(temperature, 4),
         calibrated_on=len(validation),
-        trained_on=tuple(recording.digest for recording in (*trained_on, *held_out)),
+        trained_on=tuple(dict.fromkeys([*(recording.digest for recording in (*trained_on, *held_out)), *taught_on])),
         other_share=None if other is None else round(other, 4),
         abstain_thresholds=tuple(thresholds),
         time_to_start_s=starts_s,
@@ -116,6 +119,8 @@ def describe_gaze_use(settings: Settings) -> str:
         return f"training only, {'in the question' if settings.gaze_as == 'text' else 'drawn into the pictures'}"
     if settings.gaze == "none" or settings.kl_weight == 0:
         return "none"
+    if settings.gaze_as == "distilled":
+        return f"training only, distilled from {settings.teacher}, KL weight {settings.kl_weight:g}"
     schedule = f"falling to 0 at {settings.kl_until:.0%}" if settings.kl_schedule == "falling" else "constant"
     block = {"block": " of the gaze block", "head": " of a head on visual tokens"}.get(settings.gaze_as, "")
     in_its_place = {"boxes": "boxes of the answer's object", "hand": "boxes of the hand", "random_box": "random boxes"}

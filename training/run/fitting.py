@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
@@ -44,6 +45,7 @@ from training.run.optimizer import make_optimizer
 from training.run.preflight import require_disk, run_preflight
 from training.run.run_folder import STATE, check_output, report_full_disk, write_data
 from training.run.saved_state import read_state, set_weights
+from training.run.teacher import read_teacher, teacher_shares
 from training.settings import SETTINGS_FILE, Settings, save_settings
 
 ADAPTER = "adapter"  # folder for only the low-rank adapters, as peft loads them
@@ -105,6 +107,8 @@ def fit(settings: Settings, request: FitRequest) -> int:
 def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, device: str) -> int:
     with bag_mapper(request.workers, request.ray_address) as mapper:
         sources = _read_sources(settings, request, mapper)
+        if settings.gaze_as == "distilled":
+            read_teacher(settings, sources.labels.texts)
         model, processor = _load_model(settings, sources.labels, device)
         _require_supervision(model, processor, settings)
         with accelerator.main_process_first():  # the main process converts, the others read
@@ -112,10 +116,13 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
                 sources.used, sources.labels, settings, model, processor, request.cache, needs_gaze(settings), mapper,
                 sources.training,
             )  # fmt: skip
+            taught = None
+            if settings.gaze_as == "distilled" and not request.prepare_only:
+                taught = teacher_shares(settings, data, sources.training, device, request.cache, mapper)
     if request.prepare_only:
         print(f"{len(data.windows)} windows are prepared in {request.cache}", flush=True)
         return 0
-    job = _make_job(settings, sources, data, accelerator, device)
+    job = _make_job(settings, sources, data, accelerator, device, taught)
     notes = notes_on_data(data, job.parts, sources.split, sources.recordings, settings)
     if tag := open_thinking(processor):
         notes.append(
@@ -224,7 +231,14 @@ def _require_supervision(model: Any, processor: Any, settings: Settings) -> None
         require_states(model)
 
 
-def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator: Accelerator, device: str) -> Job:
+def _make_job(
+    settings: Settings,
+    sources: _Sources,
+    data: Dataset,
+    accelerator: Accelerator,
+    device: str,
+    taught: NDArray[np.float32] | None,
+) -> Job:
     """Choose the rows of each part, and the gaze that each window gets. Raises NoWindows."""
     sessions = len(sources.split.training)
     of_stream = np.array([window.of_stream for window in data.windows])
@@ -244,7 +258,7 @@ def _make_job(settings: Settings, sources: _Sources, data: Dataset, accelerator:
         prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
     objective = group_weights(data, parts.training, settings) if settings.objective == "group_dro" else None
     digest = data_hash(sources.used)
-    return Job(data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, objective)
+    return Job(data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, taught, objective)
 
 
 def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
+from training.data.batch import Batch
 from training.data.dataset import Dataset
+from training.model.distillation import next_tokens
 from training.run.batch_sampler import batch_rows, batch_rows_by_class
 from training.run.objective import WindowWeights
 from training.settings import Settings
@@ -36,7 +38,15 @@ class Job:
     data_hash: str
     # (K + 1,) see batch.WhenTokens.adjustment: of the windows to train on
     adjustment: NDArray[np.float32] | None = None
+    taught: NDArray[np.float32] | None = None  # (N, L) what a teacher says of each answer, see teacher.teacher_shares
     objective: WindowWeights | None = None  # None = all windows count alike
+
+    def with_teacher(self, batch: Batch, rows: NDArray[np.int64]) -> Batch:
+        """Return the batch of the windows `rows` with what the teacher says of them, if there is one."""
+        if self.taught is None:
+            return batch
+        answers, tokens = self.data.answer_index[rows], self.data.answer_tokens
+        return replace(batch, taught=next_tokens(self.taught[rows], answers, tokens))
 
     def batch_numbers(self, step: int) -> list[int]:
         """Return the numbers of the batches of this process in a step, counted over all processes."""

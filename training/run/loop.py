@@ -111,10 +111,11 @@ def _backward(
     """
     settings, accelerator = job.settings, job.accelerator
     parts = [next(batches) for _ in range(settings.accumulate)]
+    rows = [job.batch_rows(number) for number in job.batch_numbers(step)]
+    parts = [job.with_teacher(part, own) for part, own in zip(parts, rows, strict=True)]
     tokens, with_gaze = zip(*map(_counts, parts), strict=True)
     counts = torch.tensor([sum(tokens), sum(with_gaze)], dtype=torch.float64, device=job.device)
     all_tokens, all_with_gaze = accelerator.reduce(counts, reduction="sum").clamp(min=1).tolist()
-    rows = [job.batch_rows(number) for number in job.batch_numbers(step)] if job.objective is not None else []
     of_windows: list[torch.Tensor] = []
     sums = torch.zeros(3, dtype=torch.float64)
     for number, part in enumerate(parts):
@@ -168,7 +169,9 @@ def check(model: Any, job: Job) -> dict[str, float]:
 
 
 def _counts(batch: Batch) -> tuple[int, int]:
-    """Return the answer tokens of a batch, and its windows with gaze: what the two losses are means over."""
+    """Return the answer tokens of a batch, and its windows with gaze or a teacher: what the losses are means over."""
+    if batch.taught is not None:
+        return int((batch.answer_tokens != IGNORED).sum()), int(batch.taught.shares.any(dim=(1, 2)).sum())
     return int((batch.answer_tokens != IGNORED).sum()), int(batch.gaze.any(dim=1).sum())
 
 

@@ -121,7 +121,8 @@ def _measure(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, fi
 
 
 def _batch(rows: NDArray[np.int64], job: Job) -> Any:
-    return job.data.batch(rows[: job.settings.batch_size], job.device, job.gaze_of)
+    rows = rows[: job.settings.batch_size]
+    return job.with_teacher(job.data.batch(rows, "cpu", job.gaze_of), rows).to(job.device)
 
 
 def _local(weight: Any) -> torch.Tensor:
