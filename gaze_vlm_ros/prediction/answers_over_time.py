@@ -72,28 +72,23 @@ def chosen_point(stream: StreamMetadata, threshold: float, target_precision: flo
     """Return the thresholds to use: those given, or the checkpoint's own.
 
     threshold: least probability of the best action; 0 = not given. target_precision: take the checkpoint's thresholds
-    for the next higher target; 0 = not given: those for DEFAULT_PRECISION, or for the highest target below it that some
-    probability reached. Where none did, no answer is given; where nothing was measured, an action that is more probable
-    than everything else.
+    for the next higher target; 0 = not given: those for DEFAULT_PRECISION. Where no probability reached the target, no
+    answer is given; where nothing was measured, an action that is more probable than everything else.
     """
     points = sorted(stream.operating_points, key=lambda point: point.target_precision)
-    if target_precision:
-        own = next((point for point in points if point.target_precision >= target_precision), None)
-    elif threshold:
+    if threshold and not target_precision:
         return OperatingPoint(0.0, threshold, threshold, 0.0, 0.0)
-    else:
-        reached = [p for p in points if p.target_precision <= DEFAULT_PRECISION and p.begin < NEVER]
-        own = reached[-1] if reached else None
-    if own is None:
-        least = NEVER if points else 0.5
-        own = OperatingPoint(target_precision or DEFAULT_PRECISION, least, least, 0.0, 0.0)
+    target = target_precision or DEFAULT_PRECISION
+    least = NEVER if points else 0.5
+    unmeasured = OperatingPoint(target, least, least, 0.0, 0.0)
+    own = next((point for point in points if point.target_precision >= target), unmeasured)
     return replace(own, begin=max(threshold, own.begin), keep=max(threshold, own.keep))
 
 
 def point_text(point: OperatingPoint) -> str:
     """Return an operating point in words, and how far it can be trusted."""
     if point.begin >= NEVER:
-        return f"gives no answer: no probability reached a precision of {point.target_precision:g}"
+        return f"gives no answer: no probability reached target_precision {point.target_precision:g} in calibration"
     text = f"begins an answer at a probability of {point.begin:.2f} and keeps it to {point.keep:.2f}"
     if not point.sessions:
         return text

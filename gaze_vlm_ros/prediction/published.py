@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
@@ -24,10 +28,20 @@ class NotTheNextAction(GazeVlmError):
 
 
 @dataclass(frozen=True)
+class PublishedBelief:
+    """What one message says about what begins and when, over all A labels of the model."""
+
+    table: NDArray[np.float64]  # (A, K) P(action, part of the horizon); 0 where the message leaves a candidate out
+    nothing: float  # P(nothing begins within the horizon)
+    expected_s: NDArray[np.float64]  # (A,) time until each action begins; half the horizon where it is left out
+
+
+@dataclass(frozen=True)
 class Published:
     """Predictions in the order of the frames, one per query."""
 
     moments: list[ReceivedPrediction]
+    beliefs: list[PublishedBelief | None]  # one per moment; None = it does not say when
     horizon_s: float
     model_id: str
     labels: tuple[str, ...]  # possible answers; empty = open answers
@@ -63,11 +77,28 @@ def read_published(bag_path: Path) -> Published:
         )
         for message, at_ns in zip(messages, received_ns, strict=True)
     ]
+    labels, horizon_s = tuple(info.labels) if info else (), duration_s(messages[0].horizon)
+    beliefs = [_belief(message, labels, horizon_s) for message in messages]
+    order = sorted(range(len(moments)), key=lambda number: moments[number].stamp_ns)
     return Published(
-        sorted(moments, key=lambda moment: moment.stamp_ns),
-        duration_s(messages[0].horizon),
+        [moments[number] for number in order],
+        [beliefs[number] for number in order],
+        horizon_s,
         messages[0].model_id,
-        tuple(info.labels) if info else (),
+        labels,
         SCORE_KINDS[messages[0].score_kind],
         dict(no_answer),
     )
+
+
+def _belief(message: Any, labels: tuple[str, ...], horizon_s: float) -> PublishedBelief | None:
+    """Return what a message says; None where it says not when actions begin, or its candidates are not labels."""
+    candidates = [c for c in message.candidates if len(getattr(c, "part_probabilities", ())) and c.text in labels]
+    if not candidates:
+        return None
+    table = np.zeros((len(labels), len(candidates[0].part_probabilities)))
+    expected_s = np.full(len(labels), horizon_s / 2)
+    for candidate in candidates:
+        row = labels.index(candidate.text)
+        table[row], expected_s[row] = candidate.part_probabilities, duration_s(candidate.time_to_start)
+    return PublishedBelief(table, float(message.nothing_probability), expected_s)

@@ -156,7 +156,7 @@ def score_stream(
     latency_s: float = 0.0,
     draws: int = 200,
 ) -> dict[str, Any]:
-    """Return all scores of a stream; None or NaN where there is nothing to count.
+    """Return all scores of a stream, ready for JSON; None where there is nothing to count.
 
     `at_precision_P` holds point_scores at the thresholds that reach the target precision P on this very stream, and
     `own_at_precision_P` those of `points`, which were chosen elsewhere. latency_s: also score as if each answer came
@@ -216,7 +216,17 @@ def score_stream(
             result[f"{name}_late"] = point_scores(stream, point, latency_s)
     if latency_s:
         result["latency_s"] = latency_s
-    return result
+    plain: dict[str, Any] = _plain(result)
+    return plain
+
+
+def _plain(value: Any) -> Any:
+    """Return `value` with None in place of NaN, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _plain(entry) for name, entry in value.items()}
+    if isinstance(value, tuple):
+        return [_plain(entry) for entry in value]
+    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def person_interval(
@@ -258,7 +268,7 @@ def stream_table(rows: dict[str, dict[str, Any]]) -> str:
             point["recall"], point["anticipated_0_5_s"], point["false_starts_per_minute"], point["flips_per_action"],
             scores["time_to_start_error_s"], scores["calibration_error"],
         )  # fmt: skip
-        texts = ["-" if cell is None or np.isnan(cell) else f"{cell:.2f}" for cell in cells]
+        texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
         lines.append(
             f"{name:<26}" + "".join(f"{t:>{max(10, len(h) + 2)}}" for t, h in zip(texts, head[1:], strict=True))
         )

@@ -17,7 +17,9 @@ from gaze_vlm_ros.nodes.child_processes import Child, node_command, private_ros_
 from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME, read_checkpoint_metadata
 from gaze_vlm_ros.prediction.published import Published, read_published
 from gaze_vlm_ros.prediction.score import StartedAction, score
+from gaze_vlm_ros.prediction.stream_scores import score_stream, stream_table
 from gaze_vlm_ros.prediction.types import STATUS_NAMES
+from gaze_vlm_ros.replay.stream import published_stream
 from gaze_vlm_ros.replay.table import table
 from gaze_vlm_ros.session.session import NoLabels, Session, load_session, require_labels, session_digest
 from gaze_vlm_ros.storage.package_files import shared_file
@@ -27,7 +29,7 @@ SCORES, PAGE, MESSAGES = "scores.json", "replay.html", "messages"
 # Parameters that a replay overrules: simulated time, and nothing that depends on the computer's speed.
 FIXED = {
     "autostart": True, "use_sim_time": True, "camera_topic": "camera/image_raw", "camera_wait_s": 0.0,
-    "stale_after_s": 60.0, "replay_delay": False, "replay_loop": False,
+    "stale_after_s": 60.0, "replay_delay": False, "replay_loop": False, "max_candidates": 1000,
 }  # fmt: skip
 LOAD_S = 900.0  # longest time to load: a large model on a slow disk
 
@@ -99,7 +101,12 @@ def run_replay(
         "unknown_actions": sorted({a.text for a in actions if published.labels and a.text not in published.labels}),
         **score(published.moments, actions, published.horizon_s, end_ns),
     }
+    stream = published_stream(published, session)
+    if stream is not None:
+        figures["stream"] = score_stream(stream)
     print("\n" + table(figures))
+    if stream is not None:
+        print("\n" + stream_table({"as published": figures["stream"]}))
     if out is not None:
         try:
             (out / SCORES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

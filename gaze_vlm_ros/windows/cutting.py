@@ -87,7 +87,7 @@ def cut_windows(index: int, session: Session, settings: WindowSettings) -> tuple
             row = next_label(starts_ns, texts, at_ns, settings.horizon_s)
             reason = "without an action in the horizon"
             if row < 0 and settings.is_stream:
-                known_s, reason = _without_action(at_ns, int(stamps_ns[-1]), starts_ns, texts, settings.horizon_s)
+                known_s, reason = without_action(at_ns, int(stamps_ns[-1]), starts_ns, texts, settings.horizon_s)
         elif own:
             row = current_label(starts_ns, at_ns)
             reason = "unlabelled"
@@ -104,10 +104,12 @@ def cut_windows(index: int, session: Session, settings: WindowSettings) -> tuple
     return windows, counts
 
 
-def _without_action(
+def without_action(
     at_ns: int, last_frame_ns: int, starts_ns: NDArray[np.int64], texts: Sequence[str], horizon_s: float
 ) -> tuple[float | None, str]:
-    """Return (time for which it is known that nothing begins if that is less than the horizon, s, or None; "").
+    """Return, for a moment after which no action begins within the horizon, what is known of it and a reason.
+
+    (time for which it is known that nothing begins, if that is less than the horizon, s, else None; "").
 
     Returns (None, reason) where nothing at all is known. An action without an end holds until the last frame; a last
     label without a text ends what is labelled.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.labels.answer_words import NOTHING
+from gaze_vlm_ros.prediction.backends.open_answer import open_answer
 from gaze_vlm_ros.prediction.checkpoint import (
     CheckpointMetadata,
     NotACheckpoint,
@@ -167,25 +167,10 @@ class ModelBackend:
                 f"no complete answer within {MAX_TOKENS} tokens, only {text!r}; was the model trained on this question?"
             )
         probability = math.exp(generated.log_likelihood)
-        starts_s, nothing = None, None
-        if stream := self._metadata.stream:
-            text, part = stream.words.read(text)
-            if part != NOTHING:
-                starts_s = np.array([(part + 0.5) / stream.words.parts * self._metadata.horizon_s])
-            if not text:
-                nothing, probability = probability, 0.0
         assert generated.attention is not None
         attention = self._attention(generated.attention, observation)
-        return Answer(
-            (text,),
-            np.array([probability]),
-            self._metadata.score_kind,
-            other_probability=1.0 - probability - (nothing or 0.0),
-            time_to_start_s=starts_s,
-            nothing_probability=nothing,
-            focus=attention.focus,
-            attention=attention,
-            stages=self._stream.stages | {"generation": generated_s},
+        return open_answer(
+            self._metadata, text, probability, attention, self._stream.stages | {"generation": generated_s}
         )
 
     def encode(self, observation: Observation) -> Any:

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.prediction.backends.open_answer import open_answer
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata, with_open_answers
 from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
 from gaze_vlm_ros.video.images import encode_jpeg
@@ -111,7 +112,7 @@ class ServerBackend:
             if not text:
                 raise NoServerAnswer("the server's answer is empty")
             probability = min(1.0, math.exp(sum(logprob for _, logprob, _ in steps)))
-            return Answer((text,), np.array([probability]), "rank_only", 1.0 - probability, stages=stages)
+            return open_answer(self._metadata, text, probability, stages=stages)
         if text not in self._answers:
             raise NoServerAnswer(f"the server answers {text[:80]!r}, which is none of the labels")
         probabilities = choice_probabilities(self._answers, text, steps)

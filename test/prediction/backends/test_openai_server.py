@@ -61,6 +61,44 @@ def test_a_model_that_begins_with_a_space_is_scored_alike(small_checkpoint: Path
     assert dict(zip(answer.texts, answer.probabilities, strict=True)) == pytest.approx({RED: 2 / 3, BLUE: 1 / 3})
 
 
+def test_a_server_answers_what_when_and_nothing(small_stream_checkpoint: Path) -> None:
+    """It says "soon take the red disc"; of the alternatives, "nothing" parts at once and "blue" at the colour."""
+    steps = [
+        step("soon", 0.5, later=0.2, nothing=0.3), step(" take the", 1.0), step(" red", 0.8, _blue=0.2),
+        step(" disc", 1.0), step("<end>", 1.0),
+    ]  # fmt: skip
+    with ChatEndpoint(lambda *_: completion(f"soon {RED}", logprobs={"content": steps})) as server:
+        backend = ask(small_stream_checkpoint, server)
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert answer.texts == (BLUE, RED)
+    assert answer.table == pytest.approx(np.array([[0.1, 0.1], [0.4, 0.1]]))  # later: shared by both colours
+    assert answer.nothing_probability == pytest.approx(0.3)
+    assert answer.probabilities == pytest.approx([0.2, 0.5])
+    choices = server.requests[-1]["structured_outputs"]["choice"]
+    assert choices[::2] == [f"soon {BLUE}", f"soon {RED}", f"later {BLUE}", f"later {RED}", "nothing yet"]
+    stream = backend.metadata.stream
+    assert stream is not None
+    assert (stream.belief, stream.operating_points) == (None, ())  # they hold for whole likelihoods
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "starts_s", "nothing"),
+    [(f"later {RED}", RED, 1.5, None), ("nothing yet", "", None, 0.9), (RED, RED, None, None)],
+)
+def test_an_open_answer_is_read_by_the_same_words(
+    small_stream_checkpoint: Path, said: str, text: str, starts_s: float | None, nothing: float | None
+) -> None:
+    with ChatEndpoint(lambda *_: completion(said, logprobs={"content": [step(said, 0.9)]})) as server:
+        backend = ask(small_stream_checkpoint, server, answers="open")
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert answer.texts == (text,)
+    assert answer.probabilities[0] == pytest.approx(0.0 if nothing else 0.9)
+    assert answer.nothing_probability == (pytest.approx(nothing) if nothing else None)
+    assert (None if answer.time_to_start_s is None else answer.time_to_start_s[0]) == starts_s
+
+
 def test_an_open_answer_has_the_probability_of_its_tokens(small_checkpoint: Path) -> None:
     with ChatEndpoint(lambda *_: SAID) as server:
         backend = ask(small_checkpoint, server, answers="open")

@@ -53,3 +53,30 @@ def test_actions_whenever_they_begin() -> None:
     found = of_actions(likelihoods, AnswerWords(("soon", "later"), "nothing"), 2.0)
     expected = np.array([np.sqrt(0.1) + np.sqrt(0.3), np.sqrt(0.2) + np.sqrt(0.1)])
     assert np.exp(found[0] / 2.0) == pytest.approx(expected)
+
+
+def test_the_robot_answers_each_window_as_evaluation_does(small_stream_checkpoint: Path, small_bags: Path) -> None:
+    from gaze_vlm_ros.labels.label_set import LabelSet
+    from gaze_vlm_ros.prediction.backends.factory import open_backend
+    from gaze_vlm_ros.prediction.types import Observation
+    from gaze_vlm_ros.session.session import load_session
+    from gaze_vlm_ros.vlm.loading import load_vlm
+    from training.data.preparation import prepare
+    from training.data.recordings import load_recording
+    from training.evaluation.stream_evaluation import believed_stream, rank_stream
+    from training.settings import load_settings
+
+    backend = open_backend(small_stream_checkpoint)
+    metadata, settings = backend.metadata, load_settings(small_stream_checkpoint / "settings.yaml")
+    labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
+    model, processor = load_vlm(small_stream_checkpoint)
+    data = prepare([load_recording(small_bags / "s3", settings)], labels, settings, model, processor, gaze_needed=False)
+    rows = np.arange(20)
+    believed = believed_stream(data, rows, rank_stream(model, data, rows, "cpu", 8), metadata.temperature)
+    frames = load_session(small_bags / "s3").frames
+    for row in rows:
+        window = data.windows[row]
+        pictures = [frames.rgb(index) for index in window.frames]
+        answer = backend.predict(Observation(pictures, tuple(frames.stamps_ns[list(window.frames)].tolist())))
+        np.testing.assert_allclose(answer.table, believed.table[row], atol=1e-4)
+        assert answer.nothing_probability == pytest.approx(believed.nothing[row], abs=1e-4)
