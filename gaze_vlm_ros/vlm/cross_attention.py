@@ -18,5 +18,12 @@ def crossing_layers(model: Any) -> tuple[int, ...]:
 
 
 def looking_layers(model: Any) -> tuple[int, ...]:
-    """Return the decoder layers that may attend to visual tokens."""
-    return crossing_layers(model) or tuple(range(model.config.get_text_config().num_hidden_layers))
+    """Return the decoder layers that may attend to visual tokens: not convolutions, nor linear attention."""
+    text = model.config.get_text_config()
+    kinds = getattr(text, "layer_types", None) or ["attention"] * text.num_hidden_layers
+    attending = tuple(
+        layer
+        for layer, kind in enumerate(kinds[: text.num_hidden_layers])
+        if "attention" in kind and "linear" not in kind
+    )
+    return crossing_layers(model) or attending or tuple(range(text.num_hidden_layers))

@@ -88,9 +88,8 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
     """Load weights and processor. Raises UnknownModel, or OSError where files are missing."""
     # These modules of transformers import torchvision, where that is installed.
     hide_broken_torchvision()
-    from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor
+    from transformers import AutoConfig, AutoModelForImageTextToText
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
-    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
     try:
         config = AutoConfig.from_pretrained(name, local_files_only=local_only)
@@ -112,9 +111,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
             **options,
         )
         _require_all_weights(what, found)
-        known = type(config) in PROCESSOR_MAPPING
-        processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
-        processor = processor_class.from_pretrained(name, backend="pil", **options)
+        processor = _processor(name, config, local_only)
     except (OSError, UnknownModel, MemoryError):
         raise
     except SafetensorError as error:
@@ -134,6 +131,22 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
     model = model.to(device)
     note_visual_tokens(model, processor)
     return model, processor
+
+
+def load_processor(folder: Path) -> Any:
+    """Return the processor in a folder that holds a model's config.json too. Raises what transformers raises."""
+    from transformers import AutoConfig
+
+    return _processor(str(folder), AutoConfig.from_pretrained(folder, local_files_only=True), local_only=True)
+
+
+def _processor(name: str, config: Any, local_only: bool) -> Any:
+    from transformers import AutoProcessor
+    from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
+
+    known = type(config) in PROCESSOR_MAPPING
+    processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
+    return processor_class.from_pretrained(name, backend="pil", local_files_only=local_only)
 
 
 def _require_all_weights(what: str, found: dict[str, Any]) -> None:

@@ -158,6 +158,8 @@ def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
     kept = sum(t.nbytes for layer in prompt.cache.layers for t in vars(layer).values() if isinstance(t, Tensor))
     longest = max(map(len, answers))
     size = max(1, PASS_BYTES // (kept + 8 * longest * len(prompt.log_probabilities)))
+    if not all(hasattr(layer, "batch_repeat_interleave") for layer in prompt.cache.layers):
+        size = 1  # a memory that cannot be repeated, of linear attention
     parts = [_rank_batch(model, prompt, answers[at : at + size], layers) for at in range(0, len(answers), size)]
     attention = np.concatenate([part.attention for part in parts if part.attention is not None]) if layers else None
     return Ranking(np.concatenate([part.log_likelihoods for part in parts]), attention)
@@ -175,7 +177,8 @@ def _rank_batch(
         attention = prompt.attention.double().expand(len(answers), 1, -1)
     if targets.shape[1] > 1:
         cache = copied(prompt.cache)
-        cache.batch_repeat_interleave(len(answers))
+        if len(answers) > 1:
+            cache.batch_repeat_interleave(len(answers))
         rows = torch.arange(targets.shape[1] - 1, device=device).expand(len(answers), -1)
         tap, options = tap_for(model, prompt, layers, rows, rows.shape[1])
         logits = model(

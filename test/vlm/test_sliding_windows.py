@@ -1,4 +1,7 @@
-"""Layers that see only the last tokens, and layers that share the keys of others: some tokens stand for a picture."""
+"""Layers that see only the last tokens, that share the keys of others, or that have no keys: linear attention.
+
+Some of the tokens stand for a picture.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 import torch
 
 from gaze_vlm_ros.vlm.attention_tap import HIDDEN, AttentionTap, CannotTap, enable_tap
+from gaze_vlm_ros.vlm.cross_attention import looking_layers
 from gaze_vlm_ros.vlm.generating import generate_after
 from gaze_vlm_ros.vlm.observation import Encoded
 from gaze_vlm_ros.vlm.prompt import read_prompt
@@ -57,6 +61,17 @@ def gemma4(window: int) -> Any:
         vocab_size_per_layer_input=64, global_head_dim=8,
     )  # fmt: skip
     return sharpened(Gemma4ForCausalLM(config))
+
+
+def qwen3_5(window: int) -> Any:
+    """Layers 0 and 2 remember a sum, which cannot be repeated for several answers."""
+    from transformers import Qwen3_5ForCausalLM, Qwen3_5TextConfig
+
+    torch.manual_seed(0)
+    linear = {f"linear_{name}": 8 if "dim" in name else 2 for name in
+              ("num_key_heads", "num_value_heads", "key_head_dim", "value_head_dim")}  # fmt: skip
+    config = Qwen3_5TextConfig(**SMALL, **linear, layer_types=["linear_attention", "full_attention"] * 2)
+    return Qwen3_5ForCausalLM(config).eval()
 
 
 def question(batch: int = 1) -> dict[str, Any]:
@@ -131,11 +146,14 @@ def test_a_layer_that_is_not_given_the_rows_is_named() -> None:
         model(**inputs, logits_to_keep=2, attention_tap=tap, use_cache=False)
 
 
-@pytest.mark.parametrize("build", [gemma3, gemma4])
-@pytest.mark.parametrize("window", [4, 10, 100])
+@pytest.mark.parametrize(
+    ("build", "window"), [(build, window) for build in (gemma3, gemma4) for window in (4, 10, 100)] + [(qwen3_5, 0)]
+)
 def test_answers_are_ranked_and_generated_as_in_one_whole_pass(build: Any, window: int) -> None:
     """Prompts longer than the window are nothing special: Gemma 3 with four pictures has one."""
-    model, inputs, layers = build(window), question(), (0, 1, 2, 3)
+    model, inputs = build(window), question()
+    layers = looking_layers(model)
+    assert layers == ((1, 3) if build == qwen3_5 else (0, 1, 2, 3))
     ranking = Ranker(model, ANSWERS, layers).rank(Encoded(inputs, VISUAL))
     assert ranking.attention is not None
     for row, answer in enumerate(ANSWERS):
@@ -146,7 +164,12 @@ def test_answers_are_ranked_and_generated_as_in_one_whole_pass(build: Any, windo
         places = range(LENGTH - 1, LENGTH + len(answer) - 1)
         expected = sum(scores[place, token] for place, token in zip(places, answer, strict=True))
         assert ranking.log_likelihoods[row] == pytest.approx(float(expected), abs=2e-4)
-        per_layer = torch.stack([normalized(eager(model, whole, layer))[0, :, list(places)] for layer in layers])
+        per_layer = torch.stack(
+            [
+                normalized(eager(model, whole, layer if build != qwen3_5 else layer // 2))[0, :, list(places)]
+                for layer in layers
+            ]
+        )
         of_rows = normalized(per_layer.sum(dim=(0, 1)))
         attention = normalized(of_rows.sum(dim=0))
         np.testing.assert_allclose(ranking.attention[row], attention, atol=1e-5)

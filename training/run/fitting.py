@@ -36,6 +36,7 @@ from training.model.trainable import make_trainable, plain_model, weights_dtype
 from training.run.batch_sampler import chosen_rows, thinned_rows
 from training.run.data_notes import notes_on_data
 from training.run.export import export_checkpoint
+from training.run.export_trial import try_export
 from training.run.first_fit import first_fit
 from training.run.job import Job, Parts
 from training.run.loop import train
@@ -156,6 +157,8 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     preflight = run_preflight(model, weights, job, first_step)
     say(preflight.text(settings.steps - first_step), flush=True)
     if not is_sharded(accelerator):
+        if accelerator.is_main_process:
+            try_export(whole_model, processor, job)
         for name in preflight.without_gradient:
             weights.pop(name).requires_grad_(False)
         model, optimizer = accelerator.prepare(model, make_optimizer(weights, settings))

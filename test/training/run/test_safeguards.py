@@ -17,7 +17,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
 from training import fit
 from training.model.out_of_memory import OutOfMemory
-from training.run import data_notes, fitting, loop, metrics_log, optimizer, preflight, run_folder
+from training.run import data_notes, export_trial, fitting, loop, metrics_log, optimizer, preflight, run_folder
 from training.settings import Settings, save_settings
 
 FIRST_THREE = ("s0", "s1", "s2")
@@ -74,6 +74,29 @@ def test_a_model_that_cannot_be_tapped_ends_before_bags_are_converted(
     monkeypatch.setattr(fitting, "prepare", lambda *_: pytest.fail("bags were converted"))
     with pytest.raises(CannotTap, match="does not pass keyword arguments on to the attention"):
         run("steps=1")
+
+
+@pytest.mark.parametrize(
+    ("broken", "what"),
+    [
+        ("rank_windows", "rank the labels"),
+        ("generate_windows", "generate an answer"),
+        ("load_vlm", "be saved and loaded again"),
+    ],
+)
+def test_a_model_that_would_fail_after_the_last_step_fails_before_the_first(
+    broken: str, what: str, run: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise AttributeError("'LinearAttentionLayer' object has\nno attribute 'batch_repeat_interleave'")
+
+    monkeypatch.setattr(export_trial, broken, fail)
+    with pytest.raises(
+        export_trial.CannotExport, match=f"can be trained, but not {what} .AttributeError: 'Linear"
+    ) as caught:
+        run("steps=1")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_step_that_does_not_fit_is_told_before_it_is_taken(
