@@ -23,7 +23,7 @@ from small_bags import write_small_bag
 
 from gaze_vlm_ros import cli
 from gaze_vlm_ros.prediction.backends import read_answers
-from training import ablate, evaluate, export_windows, fit, recipe, report
+from training import ablate, evaluate, export_windows, fit, recipe, report, rules
 from training.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,6 +35,7 @@ PARSERS = {
     "recipe": recipe,
     "report": report,
     "export_windows": export_windows,
+    "rules": rules,
     "gaze-vlm": cli,
 }
 # [-x] and a|b are choices, KIND and a trailing ... stand for something: a synopsis, and no command to run.

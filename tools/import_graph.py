@@ -32,7 +32,7 @@ ROOMS = (
     "gaze_vlm_ros.nodes", "gaze_vlm_ros.replay", "gaze_vlm_ros.demo",
     "gaze_vlm_ros.api", "gaze_vlm_ros.cli",
     "training.settings", "training.reference", "training.data", "training.model", "training.evaluation", "training.run",
-    "training.reports", "training.pretraining", "training.ablation", "training.recipes",
+    "training.reports", "training.pretraining", "training.ablation", "training.recipes", "training.rules",
     "training.export_windows", "training.fit", "training.pretrain", "training.evaluate", "training.report",
     "training.ablate", "training.recipe",
 )  # fmt: skip

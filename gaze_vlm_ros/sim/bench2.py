@@ -262,19 +262,24 @@ def _truth(
     following, starts_s = actions.following(times_s)
     row = np.searchsorted(actions.starts_s, times_s, side="right") - 1
     busy = doing >= 0
+    gaze = np.array([look[0] for look in looks]).reshape(-1, 2)
     return TruthTrack(
-        times_s, places, scales, carried, fingertips, _seen(fingertips, head, view, height), hand.grip_at(now, times_s),
-        head, np.array([look[0] for look in looks]).reshape(-1, 2), np.array([look[1] for look in looks], np.uint8),
+        times_s, places, scales, carried, fingertips, in_view(fingertips, head, view, height),
+        hand.grip_at(now, times_s), head, gaze, np.array([look[1] for look in looks], np.uint8),
         sign.at(times_s), doing, np.where(busy, doing, following),
         np.where(busy, np.append(actions.starts_s, np.inf)[row], starts_s),
     )  # fmt: skip
 
 
-def _seen(fingertips: Floats, head: Floats, view: View, height: float) -> NDArray[np.bool_]:
-    """Return whether the fingertips are in the picture, with nothing before them."""
-    x, y = np.moveaxis(view.seen(fingertips, head, height), -1, 0)
+def in_view(fingertips: Floats, head: Floats, view: View, height: float) -> NDArray[np.bool_]:
+    """Return whether fingertips (..., 2) are in the picture, with nothing before them.
+
+    head: (3,), or one for each as arrays broadcast. height: of the view, in units.
+    """
+    place = view.seen(fingertips, head, height)
+    x, y = place[..., 0], place[..., 1]
     seen = (x >= 0) & (x < VIEW_WIDTH) & (y >= 0) & (y < height)
     for occluder in view.occluders:
-        inside_x = (fingertips[:, 0] > occluder.left) & (fingertips[:, 0] < occluder.right)
-        seen &= ~(inside_x & (fingertips[:, 1] > occluder.top))
+        across, down = fingertips[..., 0], fingertips[..., 1]
+        seen &= ~((across > occluder.left) & (across < occluder.right) & (down > occluder.top))
     return seen

@@ -38,6 +38,8 @@ class Hands:
     turn_s: Floats  # a correction starts; inf: none does
     turn_to: Floats  # and ends here
     # The plan: drawn when a wait begins
+    planned_s: Floats  # the wait begins
+    away: NDArray[np.bool_]  # the person leaves meanwhile
     due_s: Floats  # the reach starts
     target: Indices  # object to be taken
     fate: Indices  # how the reach ends
@@ -123,12 +125,13 @@ def resting(rng: np.random.Generator, rates: Rates, traits: Traits, surface: Sur
     zeros, nowhere = np.zeros(count), np.full(count, np.inf)
     hands = Hands(
         np.full(count, REST), zeros + at_s, zeros + at_s, zeros + at_s, np.zeros((count, 2)), np.zeros((count, 2)),
-        zeros.copy(), nowhere.copy(), np.zeros((count, 2)), zeros.copy(), np.zeros(count, int), np.zeros(count, int),
+        zeros.copy(), nowhere.copy(), np.zeros((count, 2)), zeros.copy(), np.zeros(count, bool), zeros.copy(),
+        np.zeros(count, int), np.zeros(count, int),
         np.zeros(count, int), zeros.copy(), zeros.copy(), zeros.copy(), nowhere.copy(), nowhere.copy(),
     )  # fmt: skip
     rows = np.arange(count)
     away = _make_plan(hands, rows, hands.start_s, rng, rates, traits, surface)
-    _rest(hands, rows, hands.start_s, _rest_places(away, None, rng, rates, traits), rng, rates)
+    rest(hands, rows, hands.start_s, _rest_places(away, None, rng, rates, traits), rng, rates)
     return hands
 
 
@@ -146,8 +149,9 @@ def advance(
             over &= hands.kind != stop
         if not over.any():
             return
-        for kind in np.unique(hands.kind[over]):
-            rows = np.flatnonzero(over & (hands.kind == kind))
+        before = hands.kind.copy()  # what begins now is not over
+        for kind in np.unique(before[over]):
+            rows = np.flatnonzero(over & (before == kind))
             _NEXT[kind](hands, rows, rng, rates, traits.of(rows), surface, destinations)
         if once:
             return
@@ -162,14 +166,19 @@ def _make_plan(
     """
     count = len(rows)
     away = rng.random(count) < rates.leave_share
-    z = rng.normal(size=count)
-    wait_s = np.where(
-        away, rates.leave_median_s * np.exp(rates.leave_sigma * z),
-        rates.wait_median_s * traits.pace * np.exp(rates.wait_sigma * z),
-    )  # fmt: skip
-    hands.due_s[rows] = at_s + wait_s
+    median_s, sigma = wait_of(away, rates, traits)
+    hands.planned_s[rows], hands.away[rows] = at_s, away
+    hands.due_s[rows] = at_s + median_s * np.exp(sigma * rng.normal(size=count))
     draw_reach(hands, rows, rng, rates, traits, surface)
     return away
+
+
+def wait_of(away: NDArray[np.bool_], rates: Rates, traits: Traits) -> tuple[Floats, Floats]:
+    """Return the median (N,) of the log-normal waits of these persons, s, and the sigma of their logarithms (N,)."""
+    return (
+        np.where(away, rates.leave_median_s, rates.wait_median_s * traits.pace),
+        np.where(away, rates.leave_sigma, rates.wait_sigma),
+    )
 
 
 def draw_reach(
@@ -177,15 +186,11 @@ def draw_reach(
 ) -> None:
     """Draw the reach that starts at due_s: its object, its way and end, and the gaze that goes with it."""
     count = len(rows)
-    chances = np.array([rates.pause_share, rates.change_share, rates.withdraw_share])
-    hands.target[rows] = _choose(rng, surface.odds, count)
-    hands.other[rows] = _another(rng, surface.odds, hands.target[rows])
-    hands.fate[rows] = np.array([PAUSES, CHANGES, WITHDRAWS, CONTACT])[
-        np.searchsorted(np.cumsum(chances), rng.random(count), side="right")
-    ]
+    hands.target[rows] = choose(rng, surface.odds, count)
+    hands.other[rows] = another(rng, surface.odds, hands.target[rows])
+    draw_fate(hands, rows, rng, rates)
     hands.haste[rows] = rng.normal(0, rates.reach_sigma, count)
     hands.swing[rows] = rng.normal(0, rates.bow_sigma, count)
-    hands.turn_share[rows] = rng.uniform(*rates.turn_from, count)
     # Contact as expected from a usual distance: gaze does not wait for the hand to leave.
     contact_s = hands.due_s[rows] + 0.9 * traits.reach_s * np.exp(hands.haste[rows])
     lead_s = rates.lead_median_s * np.exp(rng.normal(0, rates.lead_sigma, count))
@@ -195,11 +200,21 @@ def draw_reach(
     hands.look_ahead_s[rows] = np.where(ahead, contact_s - rng.uniform(*rates.look_ahead_s, count), np.inf)
 
 
-def _choose(rng: np.random.Generator, odds: Floats, count: int) -> Indices:
+def draw_fate(hands: Hands, rows: Indices, rng: np.random.Generator, rates: Rates) -> None:
+    """Draw how a reach ends, and when it turns if it does."""
+    chances = np.array([rates.pause_share, rates.change_share, rates.withdraw_share])
+    hands.fate[rows] = np.array([PAUSES, CHANGES, WITHDRAWS, CONTACT])[
+        np.searchsorted(np.cumsum(chances), rng.random(len(rows)), side="right")
+    ]
+    hands.turn_share[rows] = rng.uniform(*rates.turn_from, len(rows))
+
+
+def choose(rng: np.random.Generator, odds: Floats, count: int) -> Indices:
+    """Draw `count` objects by their odds."""
     return np.minimum(np.searchsorted(np.cumsum(odds), rng.random(count), side="right"), len(odds) - 1)
 
 
-def _another(rng: np.random.Generator, odds: Floats, not_this: Indices) -> Indices:
+def another(rng: np.random.Generator, odds: Floats, not_this: Indices) -> Indices:
     """Draw an object by its odds, other than the given one of each row."""
     weights = np.broadcast_to(odds, (len(not_this), len(odds))).copy()
     weights[np.arange(len(not_this)), not_this] = 0.0
@@ -225,15 +240,17 @@ def _rest_places(
     return place
 
 
-def _rest(hands: Hands, rows: Indices, at_s: Floats, place: Floats, rng: np.random.Generator, rates: Rates) -> None:
+def rest(hands: Hands, rows: Indices, at_s: Floats, place: Floats, rng: np.random.Generator, rates: Rates) -> None:
+    """Let these rows rest at `place` from `at_s` on, until their reach is due or they fidget."""
     fidget_s = at_s + rng.exponential(1 / rates.fidget_rate_hz, len(rows))
-    _move(hands, rows, REST, at_s, np.maximum(np.minimum(hands.due_s[rows], fidget_s), at_s), place, place)
+    move(hands, rows, REST, at_s, np.maximum(np.minimum(hands.due_s[rows], fidget_s), at_s), place, place)
 
 
-def _move(
+def move(
     hands: Hands, rows: Indices, kind: int, start_s: Floats, end_s: Floats, origin: Floats, goal: Floats,
     bow: Floats | float = 0.0,
 ) -> None:  # fmt: skip
+    """Begin a movement of `kind`, without a turn, in these rows."""
     hands.kind[rows], hands.start_s[rows] = kind, start_s
     hands.main_end_s[rows], hands.end_s[rows] = end_s, end_s
     hands.origin[rows], hands.goal[rows], hands.turn_to[rows] = origin, goal, goal
@@ -246,23 +263,36 @@ def start_reach(
 ) -> None:  # fmt: skip
     """Begin the planned reach of these rows from `origin` at `at_s`."""
     goal = surface.places[hands.target[rows]] + GRASP + rng.normal(0, rates.aim_sigma, (len(rows), 2))
-    distance = np.linalg.norm(goal - origin, axis=1)
-    length_s = traits.reach_s * (rates.near_share + (1 - rates.near_share) * distance / 300) * np.exp(hands.haste[rows])
-    _move(hands, rows, REACH, at_s, at_s + length_s, origin, goal, traits.bow + hands.swing[rows])
-    fate = hands.fate[rows]
-    turns = fate != CONTACT
-    if not turns.any():
-        return
+    length_s = reach_length_s(np.linalg.norm(goal - origin, axis=1), hands.haste[rows], rates, traits)
+    move(hands, rows, REACH, at_s, at_s + length_s, origin, goal, traits.bow + hands.swing[rows])
+    plan_turn(hands, rows, rng, rates, traits, surface)
+
+
+def reach_length_s(distance: Floats, haste: Floats, rates: Rates, traits: Traits) -> Floats:
+    """Return the time that reaches of these distances take, s. haste: logarithm relative to the person's usual."""
+    return traits.reach_s * (rates.near_share + (1 - rates.near_share) * distance / 300) * np.exp(haste)
+
+
+def plan_turn(
+    hands: Hands, rows: Indices, rng: np.random.Generator, rates: Rates, traits: Traits, surface: Surface
+) -> None:
+    """Draw where the reaches of these rows turn to, as their fate and turn_share say, and when they end."""
+    hands.turn_s[rows], hands.turn_to[rows] = np.inf, hands.goal[rows]
+    hands.end_s[rows] = hands.main_end_s[rows]
+    turns = hands.fate[rows] != CONTACT
     turning = rows[turns]
-    turn_s = (at_s + hands.turn_share[rows] * length_s)[turns]
+    if not len(turning):
+        return
+    span_s = hands.main_end_s[turning] - hands.start_s[turning]
+    turn_s = hands.start_s[turning] + hands.turn_share[turning] * span_s
     here = place_at(hands.of(turning), turn_s, rates)
     changed = surface.places[hands.other[turning]] + GRASP + rng.normal(0, rates.aim_sigma, here.shape)
     back = _rest_places(np.zeros(len(turning), bool), None, rng, rates, traits.of(turns))
     onwards = here + 0.3 * (hands.goal[turning] - here)
-    fate = fate[turns][:, None]
+    fate = hands.fate[turning][:, None]
     hands.turn_to[turning] = np.where(fate == PAUSES, onwards, np.where(fate == CHANGES, changed, back))
     way = np.linalg.norm(hands.turn_to[turning] - here, axis=1)
-    needed_s = np.maximum(rates.turn_s, (traits.reach_s[turns] * (rates.near_share + 0.45 * way / 300)))
+    needed_s = np.maximum(rates.turn_s, reach_length_s(way, np.zeros(len(way)), rates, traits.of(turns)))
     hands.turn_s[turning] = turn_s
     hands.end_s[turning] = np.maximum(hands.main_end_s[turning], turn_s + needed_s)
 
@@ -282,14 +312,14 @@ def _after_rest(
         moved = rows[~due]
         new = _rest_places(np.zeros(len(moved), bool), None, rng, rates, traits.of(~due))
         length_s = rng.uniform(*rates.retreat_s, len(moved))
-        _move(hands, moved, SHIFT, at_s[~due], at_s[~due] + length_s, place[~due], new)
+        move(hands, moved, SHIFT, at_s[~due], at_s[~due] + length_s, place[~due], new)
 
 
 def _after_move(
     hands: Hands, rows: Indices, rng: np.random.Generator, rates: Rates, traits: Traits, surface: Surface,
     _: Destinations,
 ) -> None:  # fmt: skip
-    _rest(hands, rows, hands.end_s[rows], hands.goal[rows], rng, rates)
+    rest(hands, rows, hands.end_s[rows], hands.goal[rows], rng, rates)
 
 
 def _after_reach(
@@ -302,13 +332,13 @@ def _after_reach(
     hands.target[changed] = hands.other[changed]
     grasp_s = rng.uniform(*rates.grasp_s, len(rows))
     pause_s = rates.pause_median_s * np.exp(rng.normal(0, rates.pause_sigma, len(rows)))
-    _move(hands, rows[taken], GRASPING, at_s[taken], (at_s + grasp_s)[taken], place[taken], place[taken])
+    move(hands, rows[taken], GRASPING, at_s[taken], (at_s + grasp_s)[taken], place[taken], place[taken])
     paused = fate == PAUSES
-    _move(hands, rows[paused], PAUSE, at_s[paused], (at_s + pause_s)[paused], place[paused], place[paused])
+    move(hands, rows[paused], PAUSE, at_s[paused], (at_s + pause_s)[paused], place[paused], place[paused])
     back = fate == WITHDRAWS
     if back.any():
         _make_plan(hands, rows[back], at_s[back], rng, rates, traits.of(back), surface)
-        _rest(hands, rows[back], at_s[back], place[back], rng, rates)
+        rest(hands, rows[back], at_s[back], place[back], rng, rates)
 
 
 def _after_pause(
@@ -317,8 +347,10 @@ def _after_pause(
 ) -> None:  # fmt: skip
     at_s, place = hands.end_s[rows], hands.goal[rows]
     what = np.searchsorted(np.cumsum(rates.after_pause[:2]), rng.random(len(rows)), side="right")
-    hands.fate[rows] = CONTACT  # nobody hesitates twice
-    hands.target[rows[what == 1]] = hands.other[rows[what == 1]]
+    draw_fate(hands, rows, rng, rates)  # of the reach that goes on
+    changed = rows[what == 1]
+    hands.target[changed] = hands.other[changed]
+    hands.other[changed] = another(rng, surface.odds, hands.target[changed])
     goes = what < 2
     if goes.any():
         start_reach(hands, rows[goes], at_s[goes], place[goes], rng, rates, traits.of(goes), surface)
@@ -327,7 +359,7 @@ def _after_pause(
         away = _make_plan(hands, back, at_s[~goes], rng, rates, own, surface)
         new = _rest_places(away, None, rng, rates, own)
         length_s = rng.uniform(*rates.retreat_s, len(back))
-        _move(hands, back, SHIFT, at_s[~goes], at_s[~goes] + length_s, place[~goes], new)
+        move(hands, back, SHIFT, at_s[~goes], at_s[~goes] + length_s, place[~goes], new)
 
 
 def _after_grasp(
@@ -335,7 +367,7 @@ def _after_grasp(
     destinations: Destinations,
 ) -> None:  # fmt: skip
     at_s = hands.end_s[rows]
-    _move(hands, rows, CARRY, at_s, at_s + rng.uniform(*rates.carry_s, len(rows)), hands.goal[rows],
+    move(hands, rows, CARRY, at_s, at_s + rng.uniform(*rates.carry_s, len(rows)), hands.goal[rows],
           destinations(rows) + GRASP)  # fmt: skip
 
 
@@ -346,7 +378,7 @@ def _after_carry(
     at_s = hands.end_s[rows]
     away = _make_plan(hands, rows, at_s, rng, rates, traits, surface)
     new = _rest_places(away, hands.goal[rows], rng, rates, traits)
-    _move(hands, rows, RETREAT, at_s, at_s + rng.uniform(*rates.retreat_s, len(rows)), hands.goal[rows], new)
+    move(hands, rows, RETREAT, at_s, at_s + rng.uniform(*rates.retreat_s, len(rows)), hands.goal[rows], new)
 
 
 _NEXT = {

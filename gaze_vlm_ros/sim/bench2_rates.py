@@ -95,6 +95,7 @@ class Rates:
     reach_s: tuple[float, float] = (0.9, 1.5)  # for 300 units; bench 1's persons take 1.3 to 1.7 s
     pace: tuple[float, float] = (0.7, 1.4)  # factor of waits
     bow: tuple[float, float] = (-0.05, 0.22)
+    rest_off: tuple[float, float] = (0.0, 110.0)  # of the hand's usual place from the middle, to the outside
     head_gain: tuple[float, float] = (0.05, 0.3)  # share of a gaze shift that the head follows
     tremor: tuple[float, float] = (1.0, 2.5)
     tilt: float = 14.0  # standard deviation of the camera's tilt

@@ -37,6 +37,6 @@ def draw_traits(rng: np.random.Generator, rates: Rates, count: int) -> tuple[Tra
         rng.uniform(*rates.reach_s, count),
         np.exp(rng.uniform(np.log(rates.pace[0]), np.log(rates.pace[1]), count)),
         side * rng.uniform(*rates.bow, count),
-        VIEW_WIDTH / 2 + side * rng.uniform(0, 110, count),
+        VIEW_WIDTH / 2 + side * rng.uniform(*rates.rest_off, count),
         rng.uniform(*rates.head_gain, count),
     ), left

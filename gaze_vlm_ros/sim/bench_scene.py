@@ -134,13 +134,16 @@ class View:
     shapes: int = 0  # which shapes of objects, see bench_sprites
 
     def seen(self, points: Floats, head: Floats, height: float) -> Floats:
-        """Convert points on the bench to places in the view, in units.
+        """Convert points (..., 2) on the bench to places in the view, in units.
 
-        points: (..., 2) and one head (3,), or (T, 2) and the head (T, 3) at each. height: of the view, in units.
+        head: (3,), or one for each point as arrays broadcast. height: of the view, in units.
         """
         centre = np.array([VIEW_WIDTH / 2, height / 2])
         cosine, sine = np.cos(head[..., 2]), np.sin(head[..., 2])
-        turn = np.moveaxis(np.array([[cosine, sine], [-sine, cosine]]), (0, 1), (-2, -1))
         ahead = points - centre - head[..., :2]
-        turned = ahead @ turn if head.ndim == 1 else (ahead[:, None] @ turn)[:, 0]
+        if head.ndim == 1:
+            turned = ahead @ np.array([[cosine, sine], [-sine, cosine]])
+        else:
+            x, y = ahead[..., 0], ahead[..., 1]
+            turned = np.stack([x * cosine - y * sine, x * sine + y * cosine], axis=-1)
         return turned * self.zoom + centre

@@ -27,7 +27,7 @@ from gaze_vlm_ros.sim.bench_session import FrameEvent, LabelEvent, simulate, tru
 from gaze_vlm_ros.sim.bench_settings import BadBenchSettings, BenchSettings
 from gaze_vlm_ros.sim.truth import Script
 
-SESSIONS, SECONDS = 24, 50.0
+SESSIONS, SECONDS = 16, 50.0
 
 
 def settings_of(seed: int, **changes: object) -> BenchSettings:
@@ -68,7 +68,7 @@ def test_a_longer_session_begins_like_a_shorter_one() -> None:
 
 @pytest.mark.parametrize("kinds", ["known", "held_out"])
 def test_frames_labels_and_track_are_one_session(kinds: str) -> None:
-    settings = settings_of(6, duration_s=12, width=160, height=120, gaze_rate_hz=20, kinds=kinds)
+    settings = settings_of(6, duration_s=8, width=96, height=72, gaze_rate_hz=20, kinds=kinds)
     track, events = truth_track(settings), list(simulate(settings))
     frames = [event for event in events if isinstance(event, FrameEvent)]
     assert [event.truth.doing for event in frames] == track.doing.tolist()
@@ -92,8 +92,8 @@ def test_held_out_kinds_look_different_and_move_alike() -> None:
 
 
 def test_the_hand_never_jumps() -> None:
-    times_s = np.arange(0, SECONDS, 0.01)
-    for played in scripts()[:2]:
+    times_s = np.arange(0, 15, 0.01)
+    for played in scripts()[:3]:
         steps = np.linalg.norm(np.diff(played.truth_at(times_s).hand, axis=0), axis=1)
         assert steps.max() < 25  # units in 10 ms; a quick reach of 400 units has a peak of 12
 
@@ -197,6 +197,23 @@ def test_hands_do_what_the_rates_say() -> None:
         place_at(reached, reached.start_s, BENCH_2) - surface.places[reached.target] - (0, 22), axis=1
     )
     assert distance[there].max() < 6 * BENCH_2.aim_sigma
+
+
+def test_many_hands_are_as_many_times_one() -> None:
+    """What begins while other hands end something is not over with it."""
+    rng = np.random.default_rng(1)
+    traits, _ = draw_traits(rng, BENCH_2, 2000)
+    surface = surface_of(np.column_stack([np.linspace(100, 500, len(OBJECTS)), np.full(len(OBJECTS), 250.0)]),
+                         settings_of(0))  # fmt: skip
+    hands = resting(rng, BENCH_2, traits, surface)
+    shortest = BENCH_2.near_share * BENCH_2.reach_s[0] * np.exp(-5 * BENCH_2.reach_sigma)
+    for now_s in np.arange(0.1, 6.0, 0.1):
+        advance(hands, now_s, rng, BENCH_2, traits, surface, lambda rows: np.zeros((len(rows), 2)), stop=GRASPING)
+        there = hands.kind == GRASPING
+        assert (hands.start_s - hands.due_s)[there & (hands.planned_s == 0) & (hands.fate != PAUSES)].min(
+            initial=9
+        ) > shortest
+    assert there.any()
 
 
 def test_persons_differ_and_are_the_same_each_time() -> None:

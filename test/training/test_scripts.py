@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from training import ablate, evaluate, fit
+from training import ablate, evaluate, fit, rules
 from training.run.fitting import FitRequest
 
 
@@ -55,3 +55,18 @@ def test_ablate_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
         "positional": (Path("x.yaml"), Path("o")), "train": [Path("a"), Path("b")], "test": [Path("c")], "jobs": 3,
         "device": "cpu", "limit_s": 9.0, "cache": Path("d"), "keep_weights": True,
     }  # fmt: skip
+
+
+def test_rules_hands_on_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    given: list[Any] = []
+    monkeypatch.setattr(rules, "measure", lambda *positional: given.append(positional[:6]) or {"bench": positional[0]})
+    monkeypatch.setattr(rules, "text", lambda figures: f"bench {figures['bench']}")
+    out = tmp_path / "new" / "rules.json"
+    assert rules.main(f"--bench 2 --train 3 --test 4 --particles 5 --jobs 2 --json {out}".split()) == 0
+    assert given == [(2, 3, 4, rules.Question(), 5, 2)]
+    assert out.read_text() == '[\n {\n  "bench": 2\n }\n]\n'
+    rules.main([])
+    assert [figures[0] for figures in given[1:]] == [1, 2]
+    for option in ("--train 1", "--train 1001", "--test 1", "--particles -1", "--jobs 0"):
+        with pytest.raises(rules.BadCount, match=f"{option.split()[0]} is {option.split()[1]}, expected at"):
+            rules.main(option.split())

@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
+    from training.reference.measuring import measure, text
+    from training.reference.models import MODELS, Model
+    from training.reference.observer import CEILINGS, Sees, ceiling
     from training.reference.rules import READS_GAZE, RULES, FittedRule, Rule, fit_rule
     from training.reference.seen import (
         Noise,
@@ -22,6 +25,9 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.reference.measuring": ["measure", "text"],
+            "training.reference.models": ["MODELS", "Model"],
+            "training.reference.observer": ["CEILINGS", "Sees", "ceiling"],
             "training.reference.rules": ["READS_GAZE", "RULES", "FittedRule", "Rule", "fit_rule"],
             "training.reference.seen": [
                 "Noise",
@@ -39,19 +45,26 @@ else:
     )
 
 __all__ = [
+    "CEILINGS",
+    "MODELS",
     "READS_GAZE",
     "RULES",
     "FittedRule",
+    "Model",
     "Noise",
     "Question",
     "Rule",
     "Seen",
+    "Sees",
     "Table",
     "believed",
+    "ceiling",
     "fit_rule",
     "lead_rows",
+    "measure",
     "see",
     "sessions_of",
     "stream_rows",
+    "text",
     "truth_of",
 ]

@@ -11,6 +11,7 @@ import numpy as np
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats, Ints
 from gaze_vlm_ros.sim.bench2 import person_of
+from gaze_vlm_ros.sim.bench_scene import View
 from gaze_vlm_ros.sim.bench_session import script_of
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.sim.person import FIXATION
@@ -46,12 +47,13 @@ class Seen:
     places: Floats  # (T, objects, 2)
     hand: Floats  # (T, 2) fingertips; NaN where they are not seen
     head: Floats  # (T, 2) shift of the view, without the camera's tilt
+    camera: Floats  # (T, 3) the same with the tilt, and the roll: where the picture's edges are on the bench
+    view: View
     hint: Ints  # (T,) colour of the sign
     doing: Ints  # (T,) object that is held or moved, -1 none
     ended_s: Floats  # (T,) last time an object was put down; the session's beginning before the first
     gaze: Floats  # (T, 2) where the person looks; NaN in saccades and blinks. No pixels: for those who may see it
     actions: Actions  # what was done: the truth
-    reliability: float = 1.0  # of gaze, as the bench states it
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,9 @@ def see(settings: BenchSettings, noise: Noise | None = None) -> Seen:
     gaze = track.gaze + rng.normal(0, noise.gaze, track.gaze.shape) + rng.normal(0, noise.gaze_offset, 2)
     ends_s = np.append(0.0, script.actions.ends_s)
     return Seen(
-        settings, times_s, track.places, np.where(track.hand_seen[:, None], hand, np.nan), head, track.hint,
-        track.doing, ends_s[np.searchsorted(script.actions.ends_s, times_s, side="right")],
-        np.where((track.eye_state == FIXATION)[:, None], gaze, np.nan), script.actions, settings.gaze_reliability,
+        settings, times_s, track.places, np.where(track.hand_seen[:, None], hand, np.nan), head, track.head,
+        script.view, track.hint, track.doing, ends_s[np.searchsorted(script.actions.ends_s, times_s, side="right")],
+        np.where((track.eye_state == FIXATION)[:, None], gaze, np.nan), script.actions,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ QUESTION = Question()
 
 @functools.lru_cache
 def sessions(bench: int) -> tuple[list[Seen], list[Seen]]:
-    return sessions_of(bench, range(8)), sessions_of(bench, range(100, 106))
+    return sessions_of(bench, range(6)), sessions_of(bench, range(100, 105))
 
 
 @functools.lru_cache
@@ -79,9 +79,9 @@ def test_a_rule_sees_nothing_after_its_moment() -> None:
         row = 200
         cut = {
             field: np.concatenate([getattr(seen, field)[: row + 1], getattr(other, field)[row + 1 :]])
-            for field in ("places", "hand", "head", "hint", "doing", "ended_s", "gaze")
+            for field in ("places", "hand", "head", "camera", "hint", "doing", "ended_s", "gaze")
         }
-        mixed = Seen(seen.settings, seen.times_s, **cut, actions=seen.actions)
+        mixed = Seen(seen.settings, seen.times_s, **cut, view=seen.view, actions=seen.actions)
         rows = np.array([row])
         np.testing.assert_array_equal(
             fitted(name, 2).answer(seen, rows).begins, fitted(name, 2).answer(mixed, rows).begins
