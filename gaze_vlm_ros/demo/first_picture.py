@@ -15,7 +15,7 @@ WIDTH = 480  # px of each
 
 
 def save_first_picture(bag: Path, path: Path) -> None:
-    """Write FRAMES frames of `bag`, evenly spread over those with gaze, as one JPEG; a ring marks the gaze."""
+    """Write FRAMES frames of `bag`, evenly spread over those with gaze, as one picture; a ring marks the gaze."""
     session = load_session(bag)
     gaze = require_gaze(session)
     at_px = gaze_at(gaze.stamps_ns, gaze.xy, session.frames.stamps_ns)

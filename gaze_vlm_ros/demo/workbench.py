@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from gaze_vlm_ros.demo.first_picture import save_first_picture
-from gaze_vlm_ros.demo.jobs import run_side_by_side
+from gaze_vlm_ros.demo.jobs import AT_ONCE, run_side_by_side
 from gaze_vlm_ros.demo.output_folder import fresh_folder
 from gaze_vlm_ros.demo.planner_record import planner_record, starts_in
 from gaze_vlm_ros.demo.sessions import SessionPlan, draw, plan_sessions, record
@@ -98,6 +98,7 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
     recorded = make_sessions(sessions, settings, out)
     training = [out / "bags" / s.name for s in sessions if s.name.startswith("train")]
     held_out = [out / "bags" / s.name for s in sessions if not s.name.startswith("train")]
+    prepare([*training, *held_out], settings, out)
     fit(training, settings, out)
     evaluations = evaluate(held_out, settings, out)
     live = predict_live(settings, out)
@@ -129,7 +130,7 @@ def make_sessions(sessions: Sequence[SessionPlan], settings: DemoSettings, out: 
         f"{recorded['messages']} messages in {len(over_dds)} bags ({recorded['bytes'] / 1e6:.0f} MB), "
         f"{recorded['lost']} lost{repeated}"
     )
-    picture = out / "recorded.jpg"
+    picture = out / "recorded.png"
     save_first_picture(out / "bags" / over_dds[0].name, picture)
     print(f"           frames with gaze of the first bag: {picture}", flush=True)
     if drawn:
@@ -139,10 +140,24 @@ def make_sessions(sessions: Sequence[SessionPlan], settings: DemoSettings, out: 
     return recorded
 
 
+def prepare(bags: Sequence[Path], settings: DemoSettings, out: Path) -> None:
+    """Convert all bags to windows once, for all fits and evaluations."""
+    status = StatusLine(
+        f"2/5  Prepare: windows of {len(bags)} sessions: pictures for the model, gaze on each visual token"
+    )
+    command = training_command(
+        "fit.py", "--config", shared_file(settings.fit_config), "--set", "validation=0.0", "--set", "keep=last",
+        "--prepare-only", "--workers", AT_ONCE, "--cache", out / "windows", "--out", out / "prepared", *bags,
+    )  # fmt: skip
+    child = Child("preparation", command, out / "logs" / "prepare.log", private_ros_environment())
+    run_side_by_side([("windows", lambda: [child])], 1800, status, lambda each: _short_progress(each.last_line()))
+    status.done(child.last_line())
+
+
 def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
-    """Fit with real gaze and both controls on the same windows, with the same seeds and steps."""
+    """Fit each arm on the same windows, with the same seeds and steps."""
     titles = ", ".join(ARMS[arm][0] for arm in settings.arms)
-    status = StatusLine(f"2/5  Fit: the same model {len(settings.arms)} times: {titles}")
+    status = StatusLine(f"3/5  Fit: the same model {len(settings.arms)} times: {titles}")
     environment = private_ros_environment()
 
     def start(arm: str) -> list[Child]:
@@ -152,23 +167,15 @@ def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
         )  # fmt: skip
         return [Child(f"fit with {ARMS[arm][0]}", command, out / "logs" / f"{_folder(arm)}.log", environment)]
 
-    # The first fit prepares the windows for all.
-    first, *others = settings.arms
-    (leader,) = start(first)
-    with started(leader):
-        while leader.running() and not (out / _folder(first) / "metrics.jsonl").exists():
-            status.show(leader.last_line())
-            time.sleep(0.5)
-        jobs: list[tuple[str, Callable[[], list[Child]]]] = [(first, lambda: [leader])]
-        jobs += [(arm, partial(start, arm)) for arm in others]
-        run_side_by_side(jobs, 1800, status, lambda child: _short_progress(child.last_line()))
+    jobs: list[tuple[str, Callable[[], list[Child]]]] = [(arm, partial(start, arm)) for arm in settings.arms]
+    run_side_by_side(jobs, 1800, status, lambda child: _short_progress(child.last_line()))
     status.done(f"{len(settings.arms)} checkpoints, each a plain Hugging Face folder")
 
 
 def evaluate(held_out: Sequence[Path], settings: DemoSettings, out: Path) -> dict[str, dict[str, Any]]:
     """Evaluate every checkpoint on all held-out sessions. Return the scores of each."""
     status = StatusLine(
-        f"3/5  Evaluate: {len(held_out)} sessions that no fit has seen; the sign misleads in half of them"
+        f"4/5  Evaluate: {len(held_out)} sessions that no fit has seen; the sign misleads in half of them"
     )
     environment = private_ros_environment()
 
@@ -177,14 +184,10 @@ def evaluate(held_out: Sequence[Path], settings: DemoSettings, out: Path) -> dic
         command = training_command(
             "evaluate.py", out / _folder(arm), *held_out, "--json", scores, "--cache", out / "windows"
         )
-        return [
-            Child(f"evaluation of {ARMS[arm][0]}", command, out / "logs" / f"evaluate_{_folder(arm)}.log", environment)
-        ]
+        log = out / "logs" / f"evaluate_{_folder(arm)}.log"
+        return [Child(f"evaluation of {ARMS[arm][0]}", command, log, environment)]
 
-    # The first evaluation prepares the windows for the others.
-    first, *others = settings.arms
-    run_side_by_side([(first, partial(start, first))], 900, status, lambda child: _short_progress(child.last_line()))
-    jobs = [(arm, partial(start, arm)) for arm in others]
+    jobs = [(arm, partial(start, arm)) for arm in settings.arms]
     run_side_by_side(jobs, 900, status, lambda child: _short_progress(child.last_line()))
     status.done("scored")
     return {arm: json.loads((out / f"{_folder(arm)}_scores.json").read_text()) for arm in settings.arms}
@@ -192,7 +195,7 @@ def evaluate(held_out: Sequence[Path], settings: DemoSettings, out: Path) -> dic
 
 def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
     """Run the predictor in real time on a session of a new person. Return what a consumer received."""
-    print(f"\n=== 4/5  Predict: a new person, live for {settings.live_s:.0f} s; the predictor only sees the camera")
+    print(f"\n=== 5/5  Predict: a new person, live for {settings.live_s:.0f} s; the predictor only sees the camera")
     environment = private_ros_environment()
     logs, result = out / "logs", out / "live.json"
     seed = settings.seed * 10_000 + 9_000
@@ -245,7 +248,7 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
 
 def report(settings: DemoSettings, out: Path) -> None:
     """Build report.html from the fits and their evaluations."""
-    status = StatusLine("5/5  Report")
+    status = StatusLine("     Report")
     runs = [f"{ARMS[arm][0]}={out / _folder(arm)}:{out / _folder(arm)}_scores.json" for arm in settings.arms]
     command = training_command("report.py", "--out", out / "report.html", *runs)
     child = Child("report", command, out / "logs" / "report.log", private_ros_environment())

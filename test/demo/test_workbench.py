@@ -92,7 +92,7 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
         assert figures["negative_log_likelihood"] == scored["negative_log_likelihood"] > 0
         point = figures["at_precision_0.9"]
         assert point["false_starts_per_minute"] == scored["at_precision_0.9"]["false_starts_per_minute"]
-    picture = cv2.imread(str(out / "recorded.jpg"))
+    picture = cv2.imread(str(out / "recorded.png"))
     assert picture.shape == (720, 1440, 3)
 
     live = summary["live"]
