@@ -64,7 +64,13 @@ class PredictorParameters:
             1.0,
             "how much older than training's choice a known frame may be, as a share of the time between frames",
         )
-        declare.number("threshold", 0.0, 0.0, 1.0, "ABSTAIN where the best candidate is less probable; 0: never")
+        declare.number(
+            "threshold",
+            0.0,
+            0.0,
+            1.0,
+            "ABSTAIN where the best candidate is less probable; 0: never, or the checkpoint's own thresholds",
+        )
         declare.number(
             "target_precision",
             0.0,

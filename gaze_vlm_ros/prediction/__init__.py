@@ -5,6 +5,9 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
+    from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime, chosen_point
+    from gaze_vlm_ros.prediction.belief import Belief, BeliefFilter, BeliefModel, filtered, fit_belief
+    from gaze_vlm_ros.prediction.believed_stream import BelievedStream
     from gaze_vlm_ros.prediction.calibration import calibration_error, reliability
     from gaze_vlm_ros.prediction.checkpoint import (
         METADATA_NAME,
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
         write_checkpoint_metadata,
     )
     from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+    from gaze_vlm_ros.prediction.operating_points import OperatingPoint, operating_point
     from gaze_vlm_ros.prediction.pacing import next_due
     from gaze_vlm_ros.prediction.published import Published, read_published
     from gaze_vlm_ros.prediction.score import (
@@ -31,6 +35,14 @@ if TYPE_CHECKING:
     )
     from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
     from gaze_vlm_ros.prediction.status import Limits, PredictorState, current_status
+    from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
+    from gaze_vlm_ros.prediction.stream_scores import (
+        joint_losses,
+        ranked_probability_scores,
+        score_stream,
+        stream_table,
+    )
+    from gaze_vlm_ros.prediction.two_thresholds import TwoThresholds
     from gaze_vlm_ros.prediction.types import (
         STATUS_NAMES,
         Answer,
@@ -47,6 +59,18 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "gaze_vlm_ros.prediction.two_thresholds": ["TwoThresholds"],
+            "gaze_vlm_ros.prediction.stream_scores": [
+                "joint_losses",
+                "ranked_probability_scores",
+                "score_stream",
+                "stream_table",
+            ],
+            "gaze_vlm_ros.prediction.stream_metadata": ["StreamMetadata"],
+            "gaze_vlm_ros.prediction.operating_points": ["OperatingPoint", "operating_point"],
+            "gaze_vlm_ros.prediction.believed_stream": ["BelievedStream"],
+            "gaze_vlm_ros.prediction.belief": ["Belief", "BeliefFilter", "BeliefModel", "filtered", "fit_belief"],
+            "gaze_vlm_ros.prediction.answers_over_time": ["AnswersOverTime", "chosen_point"],
             "gaze_vlm_ros.prediction.calibration": ["calibration_error", "reliability"],
             "gaze_vlm_ros.prediction.checkpoint": [
                 "CheckpointMetadata",
@@ -96,7 +120,12 @@ __all__ = [
     "TASKS",
     "Answer",
     "AnsweredObservation",
+    "AnswersOverTime",
     "Backend",
+    "Belief",
+    "BeliefFilter",
+    "BeliefModel",
+    "BelievedStream",
     "CheckpointMetadata",
     "FrameAttention",
     "FrameBuffer",
@@ -104,6 +133,7 @@ __all__ = [
     "NoAnswer",
     "NotACheckpoint",
     "Observation",
+    "OperatingPoint",
     "PredictionSmoother",
     "PredictionWorker",
     "PredictorState",
@@ -113,15 +143,25 @@ __all__ = [
     "Smoothed",
     "StartedAction",
     "Status",
+    "StreamMetadata",
+    "TwoThresholds",
     "abstain_threshold",
     "calibration_error",
+    "chosen_point",
     "current_status",
+    "filtered",
+    "fit_belief",
+    "joint_losses",
     "next_due",
     "next_texts",
+    "operating_point",
     "outcome_of",
+    "ranked_probability_scores",
     "read_checkpoint_metadata",
     "read_published",
     "reliability",
+    "score_stream",
+    "stream_table",
     "summarize",
     "weights_revision",
     "with_open_answers",

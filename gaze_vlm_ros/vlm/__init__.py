@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.vlm.acceleration import CannotAccelerate, compile_vision, quantize
     from gaze_vlm_ros.vlm.answer_inputs import SeesAnswer, kinds_of_answer, with_answers
     from gaze_vlm_ros.vlm.attention_tap import AttentionTap, CannotTap, enable_tap, middle_layers, require_tap
+    from gaze_vlm_ros.vlm.batch_ranking import BatchRanker
     from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
     from gaze_vlm_ros.vlm.chat_client import ChatServer, ServerFails, ServerRefuses, without_secrets
     from gaze_vlm_ros.vlm.cross_attention import crossing_layers, looking_layers
@@ -41,6 +42,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "gaze_vlm_ros.vlm.batch_ranking": ["BatchRanker"],
             "gaze_vlm_ros.vlm.acceleration": ["CannotAccelerate", "compile_vision", "quantize"],
             "gaze_vlm_ros.vlm.answer_inputs": ["SeesAnswer", "kinds_of_answer", "with_answers"],
             "gaze_vlm_ros.vlm.attention_tap": [
@@ -81,6 +83,7 @@ else:
 
 __all__ = [
     "AttentionTap",
+    "BatchRanker",
     "CannotAccelerate",
     "CannotLocate",
     "CannotTap",

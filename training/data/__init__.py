@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         load_recordings,
     )
     from training.data.split import BadSplit, Split, split_sessions
+    from training.data.stream_answers import StreamAnswers, when_tokens
     from training.data.tar_export import PartCounts, write_dataset
     from training.data.tar_shards import TarShardWriter
     from training.data.workers import NoRay, WorkerDied, bag_mapper, worker_pool
@@ -40,6 +41,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.data.stream_answers": ["StreamAnswers", "when_tokens"],
             "training.data.batch": ["IGNORED", "Batch"],
             "training.data.conversion": ["Converted", "VisualTokens", "convert_recording", "convert_recordings"],
             "training.data.dataset": ["Dataset"],
@@ -100,6 +102,7 @@ __all__ = [
     "PreparedWindows",
     "Recording",
     "Split",
+    "StreamAnswers",
     "TarShardWriter",
     "Targets",
     "UnequalPrompts",
@@ -121,6 +124,7 @@ __all__ = [
     "question_with_gaze",
     "shuffled_rows",
     "split_sessions",
+    "when_tokens",
     "window_target",
     "with_ring",
     "worker_pool",

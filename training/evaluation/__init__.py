@@ -33,10 +33,14 @@ if TYPE_CHECKING:
         top_k_hits,
     )
     from training.evaluation.scores import json_ready, score, table
+    from training.evaluation.stream_calibration import calibrate_stream
+    from training.evaluation.stream_evaluation import believed_stream, rank_stream
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.evaluation.stream_calibration": ["calibrate_stream"],
+            "training.evaluation.stream_evaluation": ["believed_stream", "rank_stream"],
             "training.evaluation.answers": ["Answers", "answer_windows", "generate_windows", "rank_windows"],
             "training.evaluation.attention_metrics": [
                 "attention_auc",
@@ -75,7 +79,9 @@ __all__ = [
     "answer_windows",
     "attention_auc",
     "attention_scores",
+    "believed_stream",
     "bootstrap_interval",
+    "calibrate_stream",
     "class_mean_recall",
     "evaluate_checkpoint",
     "fit_temperature",
@@ -88,6 +94,7 @@ __all__ = [
     "normalized_scanpath_saliency",
     "other_share",
     "probabilities",
+    "rank_stream",
     "rank_windows",
     "rouge_l",
     "score",

@@ -14,6 +14,7 @@ import torch
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet
+from gaze_vlm_ros.prediction.answers_over_time import chosen_point
 from gaze_vlm_ros.prediction.belief import filtered
 from gaze_vlm_ros.prediction.believed_stream import of_sessions
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
@@ -28,7 +29,7 @@ from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.evaluation.answers import answer_windows
 from training.evaluation.scores import score
-from training.evaluation.stream_evaluation import believed_stream, of_actions, rank_stream
+from training.evaluation.stream_evaluation import believed_stream, of_actions, rank_stream, timelines
 from training.model.device import resolve_device
 from training.model.gaze_block import load_gaze_block
 from training.settings import SETTINGS_FILE, Settings, load_settings
@@ -131,4 +132,6 @@ def _evaluate_stream(
             scene: score_stream(of_sessions(believed, numbers), stream.operating_points, scores["answer_ms"] / 1e3)
             for scene, numbers in scenes.items()
         }
+    own = chosen_point(stream, 0.0, 0.0)
+    scores["timelines"] = timelines(over_time, own, data.labels.texts, [session.name for session in data.sessions])
     return scores

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from gaze_vlm_ros.labels.answer_words import NOTHING, AnswerWords
 from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream
+from gaze_vlm_ros.prediction.operating_points import OperatingPoint
+from gaze_vlm_ros.prediction.stream_starts import given_answers
 from gaze_vlm_ros.vlm.batch_ranking import BatchRanker
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
@@ -87,6 +89,40 @@ def begun_actions(recording: Recording, labels: LabelSet) -> list[tuple[int, int
         for start_ns, text in zip(track.starts_ns, track.texts, strict=True)
         if text
     ]
+
+
+def timelines(
+    stream: BelievedStream, point: OperatingPoint, labels: Sequence[str], sessions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return, for each session, what the person did, what was believed, and what was said at an operating point.
+
+    Times in seconds from the session's first label. labels, sessions: their names.
+    """
+    given = given_answers(stream, np.array([point.begin]), np.array([point.keep]))[:, 0]
+    begins = stream.begins
+    best = begins.argmax(axis=1)
+    found = []
+    for number, name in enumerate(sessions):
+        rows = np.flatnonzero(stream.session == number)
+        begun = np.flatnonzero(stream.begun_session == number)
+        found.append(
+            {
+                "session": name,
+                "begun": [
+                    [round(float(stream.begun_s[row]), 3), _name(labels, stream.begun_action[row])] for row in begun
+                ],
+                "at_s": stream.stamps_s[rows].round(3).tolist(),
+                "best": [labels[action] for action in best[rows]],
+                "probability": begins[rows, best[rows]].round(4).tolist(),
+                "nothing": stream.nothing[rows].round(4).tolist(),
+                "said": [_name(labels, action) for action in given[rows]],
+            }
+        )
+    return found
+
+
+def _name(labels: Sequence[str], action: int) -> str:
+    return labels[action] if action != NOTHING else ""
 
 
 def of_actions(log_likelihoods: Floats, words: AnswerWords, temperature: float) -> Floats:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
+    from training.model.answer_loss import token_losses
     from training.model.device import NoDevice, resolve_device
     from training.model.device_memory import peak_bytes, total_bytes
     from training.model.distributed import CannotShare, gather_to_cpu, is_sharded, join_processes, shard_like
@@ -25,6 +26,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.model.answer_loss": ["token_losses"],
             "training.model.device": ["NoDevice", "resolve_device"],
             "training.model.device_memory": ["peak_bytes", "total_bytes"],
             "training.model.distributed": [
@@ -84,6 +86,7 @@ __all__ = [
     "shard_like",
     "supervised_heads",
     "supervised_layers",
+    "token_losses",
     "total_bytes",
     "weights_dtype",
 ]

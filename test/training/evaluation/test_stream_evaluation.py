@@ -43,6 +43,9 @@ def test_scores_of_all_moments_and_of_windows_before_actions(scores: dict[str, A
     assert stream["average_precision"] > 0.5
     assert {"at_precision_0.9", "own_at_precision_0.9", "own_at_precision_0.9_late"} <= set(stream)
     assert scores["stream_single"]["elsewhere"]["moments"] == stream["moments"]
+    (timeline,) = scores["timelines"]
+    assert (timeline["session"], len(timeline["begun"])) == ("s3", 12)
+    assert len(timeline["at_s"]) == len(timeline["said"]) == stream["moments"]
 
 
 def test_actions_whenever_they_begin() -> None:
