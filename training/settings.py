@@ -76,7 +76,9 @@ class Settings(WindowSettings):
     # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;
     # it is carried back to the frame. Below 0, a control: gaze of another moment of the session, where it was then
     gaze_shift_s: float = 0.0
-    gaze_samples: str = "all"  # all samples that count, or, to compare, only the newest
+    # all samples that count; or, to compare, newest, or fixations: where the tracker does not say when the eye moves,
+    # only samples within a fixation by a dispersion threshold (gaze/fixations.py)
+    gaze_samples: str = "all"
     gaze_sigma: float = 0.03  # of the Gaussian around a sample, share of the frame's width: tracker error and fovea
     gaze_error: float = 0.0  # standard deviation of an error added to each window's gaze, share of the width
     gaze_flow: bool = True  # carry earlier samples to the frame by optical flow, and drop those that it loses
@@ -130,7 +132,7 @@ class Settings(WindowSettings):
             "gaze": GAZES,
             "gaze_as": ("attention", "block", "head", "distilled", "text", "drawn"),
             "objective": ("mean", "group_dro", "jtt"),
-            "gaze_samples": ("all", "newest"),
+            "gaze_samples": ("all", "newest", "fixations"),
             "kl_direction": ("forward", "reverse"),
             "kl_rows": ("answer", "first"),
             "kl_windows": ("all", "action"),

@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from gaze_vlm_ros.session.regions import require_regions
-from gaze_vlm_ros.session.session import Session, load_session
+from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.video.images import RGB, DamagedImage
 from gaze_vlm_ros.vlm.observation import encode
 from training.data.frame_images import window_images
 from training.data.gaze_prediction import read_predictions
 from training.data.gaze_prompt import with_ring
-from training.data.gaze_targets import FrameGaze, frame_gaze, window_target
+from training.data.gaze_targets import FrameGaze, frame_gaze, session_of, window_target
 from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, store_complete
 from training.data.recordings import Mapper, Recording
 from training.data.region_targets import REGION_GAZE, named_region, region_target
@@ -104,11 +104,11 @@ def convert_recording(
     progress: called after each converted window. Raises CannotStore, and NoRegions for a bag without the boxes that
     settings.gaze asks for.
     """
-    session = functools.cache(lambda: load_session(recording.path))
+    session = functools.cache(lambda: session_of(recording.path, settings))
     shown = [window.frames for window in recording.windows]
-    newest = ["newest"] if settings.gaze_samples == "newest" else []
+    samples = [] if settings.gaze_samples == "all" else [settings.gaze_samples]
     shift = [f"shift {settings.gaze_shift_s}"] if settings.gaze_shift_s else []
-    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow, *newest, *shift]
+    gaze_settings = [settings.gaze_window_s, settings.gaze_min_confidence, settings.gaze_flow, *samples, *shift]
     drawn = settings.gaze_as == "drawn" and recording.digest in gaze_shown_in
     images_key = _key(
         recording.digest,

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import patch_distribution
 from gaze_vlm_ros.session.session import Session, load_session
-from training.data.gaze_targets import FrameGaze, frame_gaze
+from training.data.gaze_targets import FrameGaze, frame_gaze, session_of
 from training.data.prepared_arrays import store_complete
 from training.data.recordings import Recording
 from training.settings import Settings
@@ -151,7 +151,7 @@ def _fit(recordings: Sequence[Recording], settings: Settings) -> nn.Module:
     """Fit a network to the gaze on all frames that windows of `recordings` show."""
     pictures, targets = [], []
     for recording in recordings:
-        session = load_session(recording.path)
+        session = session_of(recording.path, settings)
         cells, sigma = _cells(session.frames.size), settings.gaze_sigma * session.frames.size[0]
         shares = {}
         for index in _shown(recording):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate, patch_distribution
+from gaze_vlm_ros.gaze.fixations import with_fixations
 from gaze_vlm_ros.gaze.flow import FlowSettings
-from gaze_vlm_ros.session.session import Session
+from gaze_vlm_ros.session.session import Session, load_session
 from training.settings import Settings
 
 Floats = NDArray[np.float64]
@@ -19,6 +22,17 @@ FrameGaze = tuple[Floats, Floats]  # points (n, 2) px on one frame, weights (n,)
 
 class NothingToShuffle(GazeVlmError):
     """The shuffled control needs two windows with gaze."""
+
+
+def session_of(path: Path | str, settings: Settings) -> Session:
+    """Open a bag to take gaze from. Raises what load_session raises.
+
+    If settings.gaze_samples asks for fixations, they are found where the tracker gives none.
+    """
+    session = load_session(path)
+    if settings.gaze_samples != "fixations" or session.gaze is None:
+        return session
+    return replace(session, gaze=with_fixations(session.gaze, session.frames.size))
 
 
 def frame_gaze(session: Session, index: int, settings: Settings) -> FrameGaze:

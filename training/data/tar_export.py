@@ -12,11 +12,11 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gaze_vlm_ros.session.session import Session, load_session
+from gaze_vlm_ros.session.session import Session
 from gaze_vlm_ros.video.images import RGB, encode_jpeg, is_jpeg
 from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import window_pictures
-from training.data.gaze_targets import FrameGaze, frame_gaze
+from training.data.gaze_targets import FrameGaze, frame_gaze, session_of
 from training.data.recordings import Recording
 from training.data.split import Split
 from training.data.tar_shards import TarShardWriter
@@ -77,7 +77,7 @@ def write_recording(
 
     number: place of the bag among all, part of the samples' keys. progress: called after each window.
     """
-    session = load_session(recording.path)
+    session = session_of(recording.path, settings)
     # Keep the gaze of recent frames: windows share frames, and carrying gaze to one decodes several pictures.
     gaze_on = functools.lru_cache(maxsize=4096)(lambda index: frame_gaze(session, index, settings))
     counts.dropped += recording.dropped

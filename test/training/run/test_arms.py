@@ -13,7 +13,7 @@ from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.vlm.loading import load_vlm
 from training import evaluate, fit
 from training.data.gaze_prompt import question, question_with_gaze, with_ring
-from training.data.gaze_targets import prior_target
+from training.data.gaze_targets import prior_target, session_of
 from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.model.forward import answer_losses
@@ -160,6 +160,14 @@ def test_one_gaze_sample_is_the_newest_that_counts(small_bags: Path, tmp_path: P
         for (points, _), (newest, _) in zip(several.gaze_points(row), one.gaze_points(row), strict=True):
             np.testing.assert_array_equal(newest, points[-1:])
     assert max(len(points) for points, _ in several.gaze_points(int(looked[0]))) > 1
+
+
+def test_fixations_are_found_where_the_tracker_gives_none(small_bags: Path) -> None:
+    known, path = of(gaze_samples="fixations"), small_bags / "s0"
+    assert (session_of(path, known).gaze.eye_state == load_session(path).gaze.eye_state).all()  # this one gives them
+    _, several = data_of(of(), small_bags)
+    _, fixations = data_of(known, small_bags)
+    np.testing.assert_array_equal(several.gaze[3], fixations.gaze[3])
 
 
 def test_priors_stand_for_gaze_where_there_is_some(small_bags: Path) -> None:
