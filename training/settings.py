@@ -39,6 +39,9 @@ class Settings(WindowSettings):
     # The model
     model: str = "tiny:smolvlm"  # hub name, local folder, or tiny:<architecture>
     model_options: dict[str, Any] = field(default_factory=dict)  # keyword arguments of vlm.loading.load_vlm
+    # Settings of the model's image processor to change, which decide how many visual tokens a frame has, such as
+    # {do_image_splitting: false}; the checkpoint keeps them
+    picture_options: dict[str, Any] = field(default_factory=dict)
     device: str = "auto"  # auto (cuda if there is one), cpu, cuda or cuda:N
     dtype: str = "float32"  # activations, frozen weights and checkpoint: float32 or bfloat16
     train: str = "full"  # full, or lora: adapters on the language model, merged into the weights at export

@@ -8,7 +8,15 @@ here, so the video part is left out.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from gaze_vlm_ros.errors import GazeVlmError
+
+
+class BadPictureOption(GazeVlmError):
+    """The image processor does not have this setting, or does not take this value."""
+
 
 _VIDEO = "video_processor"
 
@@ -64,6 +72,27 @@ def images_only(processor_class: Any) -> Any:
     ImagesOnly.__name__ = ImagesOnly.__qualname__ = processor_class.__name__
     ImagesOnly.__module__ = processor_class.__module__
     return ImagesOnly
+
+
+def set_picture_options(processor: Any, options: Mapping[str, Any]) -> None:
+    """Change settings of the processor's image part, such as {"do_image_splitting": False} or {"size": {...}}.
+
+    They decide how many visual tokens a frame has, and are saved with the processor. Raises BadPictureOption for a
+    setting that it does not have, or a value that it does not take.
+    """
+    if not options:
+        return
+    known = processor.image_processor.to_dict()
+    if unknown := sorted(set(options) - set(known)):
+        plain = sorted(name for name in known if not name.startswith("_") and name != "image_processor_type")
+        raise BadPictureOption(
+            f"the model's image processor has no setting {', '.join(unknown)}; it has {', '.join(plain)}"
+        )
+    try:
+        processor.image_processor = type(processor.image_processor).from_dict({**known, **options})
+    except (TypeError, ValueError, KeyError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise BadPictureOption(f"the model's image processor does not take {dict(options)}: {reason}") from None
 
 
 def _saved_video_settings(name: str, local_only: bool) -> dict[str, Any] | None:

@@ -22,6 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText, LlamaConfig, LlamaForCausalLM
 
+from gaze_vlm_ros.vlm.image_processors import BadPictureOption, set_picture_options
 from gaze_vlm_ros.vlm.loading import ModelTooLarge, UnknownModel, load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
@@ -340,6 +341,20 @@ def test_a_processor_without_its_video_part_gets_all_its_other_parts(name):
     assert [getattr(processor, part) for part in kept] == parts
     assert (processor.chat_template, processor.video_processor) == ("a template", None)
     assert type(processor).get_attributes() == processor.get_attributes() == kept
+
+
+def test_settings_of_the_image_processor_change_the_number_of_tokens_and_are_saved(tmp_path, pictures):
+    _, processor = build_tiny("tiny:smolvlm", [QUESTION], hidden=32, image_size=32, tiles=4)
+    before = len(encode(processor, pictures(2), QUESTION).visual)
+    set_picture_options(processor, {"do_image_splitting": False})
+    after = encode(processor, pictures(2), QUESTION).visual
+    assert len(after) == 2 * (32 // 8 // 2) ** 2 < before
+    processor.save_pretrained(tmp_path)
+    assert not json.loads((tmp_path / "processor_config.json").read_text())["image_processor"]["do_image_splitting"]
+    with pytest.raises(BadPictureOption, match=r"no setting tiles; it has .*do_image_splitting.*size"):
+        set_picture_options(processor, {"tiles": 1})
+    with pytest.raises(BadPictureOption, match=r"does not take .*size"):
+        set_picture_options(processor, {"size": {"widest": 3}})
 
 
 def test_paligemma_without_a_template_gets_the_form_that_it_was_trained_on(tmp_path, pictures):

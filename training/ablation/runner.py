@@ -23,8 +23,9 @@ from training.settings import SETTINGS_FILE, Settings
 SCORES = "scores.json"  # in the folder of a run; written last
 # Settings that prepared windows depend on.
 _PREPARED = (
-    "model", "model_options", "task", "frames", "horizon_s", "observation_s", "stride_s", "leads_s", "gaze_window_s",
-    "gaze_shift_s", "gaze_samples", "gaze_flow", "gaze_sigma", "gaze_min_confidence", "gaze_error",
+    "model", "model_options", "picture_options", "task", "frames", "horizon_s", "observation_s", "stride_s",
+    "leads_s", "gaze_window_s", "gaze_shift_s", "gaze_samples", "gaze_flow", "gaze_sigma",
+    "gaze_min_confidence", "gaze_error",
 )  # fmt: skip
 
 

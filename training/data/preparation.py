@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ def prepare(
     mapper: Mapper = map,
     gaze_shown_in: Sequence[Recording] = (),
     keep_unknown: bool = False,
+    report: Callable[[str], object] | None = None,
 ) -> Dataset:
     """Encode the windows of `recordings` for the model exactly as the predictor does.
 
@@ -57,6 +58,7 @@ def prepare(
     mapper: like `map`; converts several bags at a time.
     gaze_shown_in: recordings to train on, if settings.gaze_as shows gaze to the model, or settings.gaze is predicted.
     keep_unknown: keep windows whose answer is not in the label set, to count them as wrong.
+    report: called with the number of visual tokens before anything is converted; None = it is not.
     Raises NoGaze, NoWindows if no window is left, CannotStore, CannotLocate, SeesAnswer, UnusableText, UnclearWords,
     NoRegions.
     """
@@ -77,6 +79,11 @@ def prepare(
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
     prompt = encode(processor, blank, question(settings))
     kinds = kinds_of_answer(model, prompt)
+    if report:
+        report(
+            f"{len(prompt.visual)} visual tokens a window, {len(prompt.visual) // settings.frames} a frame of "
+            f"{size[0]}x{size[1]} px; {prompt.length} tokens with the question (picture_options and frames change them)"
+        )
     temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
     folder = cache or Path(temporary.name)  # type: ignore[union-attr]
     tokens = VisualTokens(frame_of_token, boxes, settings.gaze_sigma * size[0])

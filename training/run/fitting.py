@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
+from gaze_vlm_ros.vlm.image_processors import set_picture_options
 from gaze_vlm_ros.vlm.loading import load_vlm
-from gaze_vlm_ros.vlm.observation import open_thinking
+from gaze_vlm_ros.vlm.observation import note_visual_tokens, open_thinking
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.action_split import only_part, read_action_split
 from training.data.dataset import Dataset
@@ -115,7 +116,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         with accelerator.main_process_first():  # the main process converts, the others read
             data = prepare(
                 sources.used, sources.labels, settings, model, processor, request.cache, needs_gaze(settings), mapper,
-                sources.training,
+                sources.training, report=print if accelerator.is_main_process else None,
             )  # fmt: skip
             taught = None
             if settings.gaze_as == "distilled" and not request.prepare_only:
@@ -220,6 +221,9 @@ def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any,
         seed=settings.seed,
         **settings.model_options,
     )
+    if settings.picture_options:
+        set_picture_options(processor, settings.picture_options)
+        note_visual_tokens(model, processor)
     enable_tap(model)
     return model, processor
 
