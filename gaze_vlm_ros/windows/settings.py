@@ -23,8 +23,8 @@ PROTOCOLS = ("own", "epic-kitchens")
 OTHER_FIT_SETTINGS = frozenset(
     (
         "model", "model_options", "picture_options", "device", "dtype", "train", "lora_rank", "lora_alpha",
-        "lora_dropout", "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test", "split_file", "gaze",
-        "gaze_as", "teacher", "gaze_file", "gaze_shift_s", "gaze_samples", "gaze_sigma", "gaze_error", "gaze_flow",
+        "lora_dropout", "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test", "split_file",
+        "gaze", "gaze_as", "teacher", "gaze_file", "gaze_shift_s", "gaze_samples", "gaze_sigma", "gaze_error", "gaze_flow",
         "kl_weight", "kl_schedule", "kl_until", "kl_warmup", "kl_layers", "kl_direction", "kl_heads", "kl_rows",
         "kl_per_frame",
         "objective", "groups", "group_rate", "jtt_share", "jtt_weight",
