@@ -88,6 +88,9 @@ class Settings(WindowSettings):
 
     # The regularizer
     kl_weight: float = 1.0  # λ; useful values span about one decade, so sweep it for a new model
+    # Above 0: λ is set once, in place of kl_weight, so that the norm of its gradient is this many times that of the
+    # language loss's on the first batches, as the preflight measures them (gradient norms, as in Chen et al. 2018)
+    kl_ratio: float = 0.0
     kl_schedule: str = "falling"  # falling (linearly to 0 at kl_until) or constant
     kl_until: float = 0.5  # share of all steps after which a falling λ is 0
     kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = no warm-up
@@ -154,7 +157,8 @@ class Settings(WindowSettings):
         above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
         require_above_zero(self, [*above_zero.split(), "group_rate", "jtt_share", "jtt_weight"])
         require_not_negative(
-            self, ["kl_weight", "weight_decay", "gaze_error", "windows", "loader_workers", "seed", "lora_alpha"]
+            self,
+            ["kl_weight", "kl_ratio", "weight_decay", "gaze_error", "windows", "loader_workers", "seed", "lora_alpha"],
         )
         require_share(self, ["kl_until", "kl_warmup", "warmup", "minimum_rate", "lora_dropout"])
         if self.model.startswith("tiny:"):
@@ -173,6 +177,11 @@ class Settings(WindowSettings):
             raise BadSettings(f"setting gaze is {self.gaze!r}, expected 'predicted' where gaze_file is given")
         if not -10 <= self.gaze_shift_s <= 1:
             raise BadSettings(f"setting gaze_shift_s is {self.gaze_shift_s}, expected -10 to 1")
+        if self.kl_ratio and (self.gaze == "none" or self.gaze_as in ("text", "drawn") or not self.kl_weight):
+            raise BadSettings(
+                f"setting kl_ratio is {self.kl_ratio}, and there is no regularizer whose gradient could be measured "
+                f"(gaze: {self.gaze}, gaze_as: {self.gaze_as}, kl_weight: {self.kl_weight:g}); leave it out"
+            )
         if bool(self.teacher) != (self.gaze_as == "distilled"):
             raise BadSettings(f"setting teacher is {self.teacher!r}, and gaze_as is {self.gaze_as!r}; set both or none")
         if self.gaze_as in ("text", "drawn", "distilled") and self.gaze != "real":

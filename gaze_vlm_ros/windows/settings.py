@@ -25,9 +25,9 @@ OTHER_FIT_SETTINGS = frozenset(
         "model", "model_options", "picture_options", "device", "dtype", "train", "lora_rank", "lora_alpha",
         "lora_dropout", "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test",
         "split_file", "gaze", "gaze_as", "teacher", "gaze_file", "gaze_shift_s", "gaze_samples", "gaze_sigma",
-        "gaze_error", "gaze_flow", "kl_weight", "kl_schedule", "kl_until", "kl_warmup", "kl_layers",
-        "kl_direction", "kl_heads", "kl_rows", "kl_per_frame", "objective", "groups", "group_rate", "jtt_share",
-        "jtt_weight", "when_words", "nothing_words", "nothing_share", "kl_windows", "windows", "steps",
+        "gaze_error", "gaze_flow", "kl_weight", "kl_ratio", "kl_schedule", "kl_until", "kl_warmup",
+        "kl_layers", "kl_direction", "kl_heads", "kl_rows", "kl_per_frame", "objective", "groups", "group_rate",
+        "jtt_share", "jtt_weight", "when_words", "nothing_words", "nothing_share", "kl_windows", "windows", "steps",
         "batch_size", "accumulate", "balance", "learning_rate", "minimum_rate", "warmup", "weight_decay",
         "gradient_clip", "seed", "check_every", "keep", "loader_workers",
     )

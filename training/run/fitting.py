@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from accelerate import Accelerator
+from accelerate.utils import broadcast_object_list
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
@@ -44,8 +45,8 @@ from training.run.loop import train
 from training.run.metrics_log import require_tensorboard
 from training.run.objective import error_weights, group_weights
 from training.run.optimizer import make_optimizer
-from training.run.preflight import require_disk, run_preflight
-from training.run.run_folder import STATE, check_output, report_full_disk, write_data
+from training.run.preflight import require_disk, run_preflight, weight_for_ratio
+from training.run.run_folder import STATE, check_output, kept_weight, report_full_disk, write_data
 from training.run.saved_state import read_state, set_weights
 from training.run.teacher import read_teacher, teacher_shares
 from training.settings import SETTINGS_FILE, Settings, save_settings
@@ -168,6 +169,13 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         save_settings(settings, request.out / SETTINGS_FILE)
     if state is None and accelerator.is_main_process:
         write_data(request.out, data, sources.split, sources.recordings, notes)
+    if settings.kl_ratio:
+        # All processes measure the same batches; the main one keeps the result for a fit that is resumed.
+        measured = weight_for_ratio(preflight, settings)
+        weight = [kept_weight(request.out, measured) if accelerator.is_main_process else 0.0]
+        broadcast_object_list(weight)
+        say(f"λ is {weight[0]:.3g}: kl_ratio {settings.kl_ratio:g} on the first batches", flush=True)
+        job = replace(job, settings=replace(settings, kl_weight=weight[0]))
     accelerator.wait_for_everyone()
 
     if settings.objective == "jtt":

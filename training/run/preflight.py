@@ -21,6 +21,7 @@ from training.model.out_of_memory import OutOfMemory, out_of_memory_text
 from training.run.job import Job
 from training.run.loop import CHECKED_WINDOWS
 from training.run.saved_state import random_state, set_random_state
+from training.settings import Settings
 
 GIB = 2**30
 
@@ -67,6 +68,11 @@ def run_preflight(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Jo
     finally:
         set_random_state(random)
         model.zero_grad(set_to_none=True)
+
+
+def weight_for_ratio(preflight: Preflight, settings: Settings) -> float:
+    """Return λ with which the regularizer's gradient is settings.kl_ratio times the language loss's."""
+    return settings.kl_weight * settings.kl_ratio / preflight.kl_gradient_share
 
 
 def _measure(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, first_step: int) -> Preflight:

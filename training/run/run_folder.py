@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME
+from gaze_vlm_ros.storage.atomic import write_text
 from training.data.dataset import Dataset
 from training.data.recordings import Recording
 from training.data.split import Split
@@ -21,6 +22,7 @@ from training.model.versions import library_versions
 from training.settings import SETTINGS_FILE, Settings, load_settings
 
 METRICS, DATA, STATE = "metrics.jsonl", "data.json", "state.pt"
+WEIGHT = "kl_weight.json"  # λ that a fit with kl_ratio measured at its beginning
 FIRST, WRONG = "first", "wrong.json"  # folder of the first fit of objective: jtt, and the windows that it gets wrong
 # Settings that change only the speed of a fit, and may differ when it is resumed.
 _SPEED_SETTINGS = ("loader_workers",)
@@ -100,6 +102,15 @@ def _require_writable(out: Path) -> None:
             pass
     except OSError as error:
         raise CannotWrite(f"cannot write to {place} ({error.strerror}); give an --out that can be written to") from None
+
+
+def kept_weight(out: Path, measured: float) -> float:
+    """Return λ of the fit in `out`: what it kept when it began, or else `measured`, which it keeps from now on."""
+    path = out / WEIGHT
+    if not path.is_file():
+        write_text(path, json.dumps({"kl_weight": measured}) + "\n")
+    kept: float = json.loads(path.read_text(encoding="utf-8"))["kl_weight"]
+    return kept
 
 
 def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Recording], notes: Sequence[str]) -> None:

@@ -13,7 +13,9 @@ from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from training import fit
 from training.data.groups import BadGroups, window_groups
 from training.run.objective import WindowWeights, error_weights, group_weights
-from training.settings import Settings
+from training.run.preflight import Preflight, weight_for_ratio
+from training.run.run_folder import kept_weight
+from training.settings import BadSettings, Settings
 
 SESSIONS = [SimpleNamespace(name=name, scene=scene, person="ada", task="") for name, scene in (("a", "x"), ("b", "y"))]
 WINDOWS = [SimpleNamespace(session=i // 4, at_ns=100 * (i % 4), answer=f"take {i % 2}") for i in range(8)]
@@ -91,3 +93,27 @@ def test_a_fit_by_jtt_fits_twice_from_the_same_weights(
     # Both begin with the same batch, and so at the same weights: here no window weighs more.
     assert logs[0][0]["lm"] == pytest.approx(logs[1][0]["lm"], rel=1e-5)
     assert read_checkpoint_metadata(out).objective == "JTT, first fit of 50% of the steps, weight 1"
+
+
+def test_the_weight_of_the_regularizer_can_be_set_by_the_ratio_of_gradients(
+    small_bags: Path, small_settings: list[str], tmp_path: Path
+) -> None:
+    out = tmp_path / "ratio"
+    quick = ["steps=2", "check_every=2", "kl_ratio=0.5", "kl_schedule=constant"]
+    arguments = [*small_settings, *(argument for value in quick for argument in ("--set", value))]
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    assert fit.main([*arguments, "--out", str(out), *bags]) == 0
+    weight = json.loads((out / "kl_weight.json").read_text())["kl_weight"]
+    rows = [json.loads(line) for line in (out / "metrics.jsonl").read_text().splitlines()]
+    assert [row["kl_weight"] for row in rows] == pytest.approx([weight] * 2, abs=1e-5)
+    # With that weight the preflight would measure the ratio that was asked for.
+    measured = Preflight(1.0, 1.0, 0.5 / weight, (), 1, 2, 1.0)
+    assert weight_for_ratio(measured, Settings(kl_ratio=0.5)) == pytest.approx(weight)
+    assert kept_weight(out, 123.0) == weight  # a resumed fit goes on with it
+    assert f"KL weight {weight:g}" in read_checkpoint_metadata(out).gaze_use
+
+
+def test_a_ratio_without_a_regularizer_is_refused() -> None:
+    for changed in ({"gaze": "none"}, {"kl_weight": 0.0}, {"gaze_as": "drawn"}):
+        with pytest.raises(BadSettings, match=r"setting kl_ratio is 0\.5, and there is no regularizer"):
+            Settings(kl_ratio=0.5, **changed)
