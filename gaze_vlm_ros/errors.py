@@ -2,6 +2,7 @@
 
 import atexit
 import gc
+import io
 import sys
 from collections.abc import Callable
 
@@ -21,6 +22,9 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
     # Python's last collections visit every object of torch and transformers: 1.2 s of computing to free what the system
     # frees at once, and more than launch's patience on a busy robot.
     atexit.register(gc.freeze)
+    for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 shows what it cannot as an escape
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         return main() or 0
     except GazeVlmError as error:

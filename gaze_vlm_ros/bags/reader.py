@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typest
 from rosbags.typesys.store import Typestore
 
 from gaze_vlm_ros.bags.errors import RECOVER_HINT, BagDamaged, NoSuchTopic
-from gaze_vlm_ros.bags.files import bag_files
+from gaze_vlm_ros.bags.files import bag_files, require_files_of_metadata
 from gaze_vlm_ros.bags.mcap_file import IndexedMessages, McapFile
 from gaze_vlm_ros.bags.message_types import known_types
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_of
@@ -99,7 +100,9 @@ def open_bag(path: Path | str) -> Bag:
     Raises BagNotFound, NotABag or BagDamaged, each with one line that says what to do.
     """
     path = Path(path)
-    return Bag(path, bag_files(path))
+    files = bag_files(path)
+    require_files_of_metadata(path)
+    return Bag(path, files)
 
 
 def _types_of(files: Sequence[McapFile]) -> Typestore:
@@ -108,7 +111,8 @@ def _types_of(files: Sequence[McapFile]) -> Typestore:
     for file in files:
         for schema in file.schemas.values():
             if schema.encoding == "ros2msg":
-                found.update(_types_in(schema.data, schema.name))
+                with suppress(TypesysError, UnicodeDecodeError):  # costs only its own topic, which cannot be decoded
+                    found.update(_types_in(schema.data, schema.name))
     types = known_types()
     try:
         types.register(found)

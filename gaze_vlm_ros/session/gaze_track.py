@@ -38,22 +38,46 @@ def read_gaze(stream: TopicStream, coordinates: str = "", frames: FrameStream | 
 
     coordinates: what points mean, one of GAZE_COORDINATES. frames: whose size points refer to. GazeStamped messages
     need neither.
-    Raises UnclearGaze for points where one of these is missing, DamagedImage where no frame decodes, BagDamaged.
+    Raises UnclearGaze for points where one of these is missing, and for image sizes of several shapes; DamagedImage
+    where no frame decodes; BagDamaged.
     """
     if stream.type_name == POINT_TYPE:
         return _read_points(stream, coordinates, frames)
     count = len(stream)
     stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
     worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
-    image_size = (0, 0)
+    sizes = np.zeros((count, 2), np.int64)
     for index, message in enumerate(stream.messages()):
         stamps_ns[index] = header_stamp_ns(message)
         xy[index] = message.x, message.y
         confidence[index], worn[index], eye_state[index] = message.confidence, message.worn, message.eye_state
-        if message.image_width and message.image_height:
-            image_size = (int(message.image_width), int(message.image_height))
+        sizes[index] = message.image_width, message.image_height
+    xy, image_size = _on_one_size(stream, xy, sizes)
     order = np.argsort(stamps_ns, kind="stable")
     return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
+
+
+def _on_one_size(
+    stream: TopicStream, xy: NDArray[np.float64], sizes: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], tuple[int, int]]:
+    """Return all points on one image size, the last one of the topic, and that size; (0, 0) = no sample has one.
+
+    xy: (N, 2) px, each on an image of its own size (N, 2), 0 = unknown. Raises UnclearGaze for sizes of another shape:
+    what one image shows of the other is not known then.
+    """
+    known: NDArray[np.bool_] = np.asarray((sizes > 0).all(axis=1))
+    if not known.any():
+        return xy, (0, 0)
+    last = sizes[np.flatnonzero(known)[-1]]
+    scale = np.asarray(np.where(known[:, None], last / np.maximum(sizes, 1), 1.0))
+    stretched = np.abs(scale[:, 0] / scale[:, 1] - 1)
+    if stretched.max() > 0.02:
+        found = sorted({f"{width}x{height}" for width, height in sizes[known].tolist()})
+        raise UnclearGaze(
+            f"{stream.bag_path}: gaze of {stream.topic} refers to images of other shapes ({', '.join(found)} px), so "
+            "it cannot be put on one; record each camera setting in a bag of its own"
+        )
+    return xy * scale, (int(last[0]), int(last[1]))
 
 
 def _read_points(stream: TopicStream, coordinates: str, frames: FrameStream | None) -> GazeTrack:

@@ -64,6 +64,13 @@ POURED: list[Row] = [(1.0, 2.5, "pour tea"), (3.0, 4.0, "stir")]
         ("\ufeffstart,end,text\n1,2.5,pour tea\n3,4,stir\n", {}),
         ("start,end,text\r\n1,2.5,\"pour\r\n tea\"\r\n3,4,stir\r\n", {}),
         ("start,end,text\n1,2.5,pour tea\n3,4,stir\n".encode("utf-16"), {}),
+        # EPIC-KITCHENS' tables: times are better than numbers of frames, and start and end have one unit.
+        ("start_timestamp,stop_timestamp,start_frame,stop_frame,narration\n0:00:01.0,0:00:02.5,60,150,pour tea\n"
+         "0:00:03.0,0:00:04.0,180,240,stir\n", {}),
+        ("Begin Time - hh:mm:ss.ms\tEnd Time - ss.msec\tLabel\n00:00:01.000\t2.5\tpour tea\n00:00:03.000\t4\tstir\n",
+         {"columns": {"start": "Begin Time - hh:mm:ss.ms", "end": "End Time - ss.msec"}}),  # ELAN
+        ("Time,Behavior,Status\n1,pour tea,START\n2.5,pour tea,STOP\n3,stir,START\n4,stir,STOP\n", {}),  # BORIS
+        ("video,start,end,text\na.mp4,1,2.5,pour tea\na.mp4,3,4,stir\n", {}),
     ],
 )  # fmt: skip
 def test_tables_of_every_kind(bare: Path, content: str | bytes, options: dict) -> None:
@@ -130,6 +137,9 @@ def test_a_start_alone_holds_until_the_next(bare: Path) -> None:
         ("start,text\n1,a\n", {"tier": "x"}, "csv takes no --tier"),
         ("start,text\n1,a\n", {"unit": "hours"}, "--unit hours: expected one of s, ms"),
         ("start_frame,duration_frames,text\n1,3,a\n", {}, "durations in frames"),
+        ("video_id,start,text\na,1,x\nb,2,y\n", {}, "its column 'video_id' names several videos (a, b); keep the rows"),
+        ("time,behavior,status\n1,x,STOP\n", {}, "line 2: 'x' stops without having started"),
+        ("start,end_frame,text\n1,9,x\n", {}, "start is 'start' (s) and end is 'end_frame' (frame): name columns"),
     ],
 )
 def test_bad_tables_are_one_line(bare: Path, content: str | bytes, options: dict, message: str) -> None:
@@ -176,7 +186,7 @@ SRT = "1\n00:00:01,000 --> 00:00:02,500\n<i>pour</i>\ntea\n\n2\n00:00:03,000 -->
 @pytest.mark.parametrize(
     ("name", "content"),
     [("a.vtt", VTT), ("a.vtt", VTT.replace("\n", "\r\n")), ("a.vtt", "\ufeff" + VTT), ("a.srt", SRT),
-     ("a.srt", SRT.replace("\n", "\r\n"))],
+     ("a.srt", SRT.replace("\n", "\r\n")), ("a.srt", SRT.replace("02,500", "02,5").replace("01,000", "01,0"))],
 )  # fmt: skip
 def test_subtitles(bare: Path, name: str, content: str) -> None:
     imported(bare, content, name)
@@ -273,6 +283,16 @@ def test_bad_elan_is_one_line(bare: Path, elan: Path, change, options: dict, mes
         import_labels(bare, elan, **options)
     assert message in str(raised.value), elan.read_text()
     assert "\n" not in str(raised.value)
+
+
+def test_elan_of_several_videos_that_begin_at_other_times_is_refused(bare: Path, elan: Path) -> None:
+    text = elan.read_text()
+    media = '<MEDIA_DESCRIPTOR MEDIA_URL="NAME" MIME_TYPE="video/mp4" TIME_ORIGIN="AT"/>'
+    both = "".join(media.replace("NAME", name).replace("AT", at) for name, at in (("head", "0"), ("room", "2000")))
+    elan.write_text(text.replace("<HEADER>", "<HEADER>" + both))
+    with pytest.raises(GazeVlmError, match=r"is of several videos, .*\(head at 0 s, room at 2 s\)"):
+        import_labels(bare, elan)
+    assert not (bare / "labels.json").exists()
 
 
 def test_elan_slots_without_a_time_are_counted(bare: Path, elan: Path) -> None:

@@ -224,3 +224,42 @@ def test_what_is_closed_before_a_kill_is_described(tmp_path: Path) -> None:
     described = yaml.safe_load((folder / "metadata.yaml").read_text())["rosbag2_bagfile_information"]
     assert described["relative_file_paths"] == ["bag_0.mcap", "bag_1.mcap"]
     assert described["message_count"] == 20
+
+
+def test_files_that_a_mac_leaves_on_a_disk_are_no_part_of_a_bag(tmp_path: Path) -> None:
+    bag = write_gaze_bag(tmp_path / "bag", 20)
+    (bag / "._bag_0.mcap").write_bytes(b"\x00\x05\x16\x07attributes")
+    with open_bag(bag) as read:
+        assert len(read.read("/gaze")) == 20
+
+
+def test_a_file_that_metadata_names_and_that_is_not_there_is_named(tmp_path: Path) -> None:
+    bag = write_gaze_bag(tmp_path / "bag", 20)
+    metadata = bag / "metadata.yaml"
+    whole = metadata.read_text()
+    metadata.write_text(whole.replace("bag_0.mcap", "bag_1.mcap"))
+    with pytest.raises(BagDamaged, match=r"metadata.yaml names bag_1.mcap, and there is no such file"):
+        open_bag(bag)
+    metadata.write_text("no: [yaml")
+    open_bag(bag).close()
+
+
+def test_a_schema_that_cannot_be_parsed_costs_its_own_topic_alone(tmp_path: Path) -> None:
+    with (tmp_path / "bag.mcap").open("wb") as file:
+        writer = Writer(file)
+        writer.start(profile="ros2")
+        for topic, name, text in (
+            ("/odd", "odd_msgs/msg/Odd", b"float64 temp\xe9rature\n"),
+            ("/worse", "odd_msgs/msg/Worse", b"this is no definition ((("),
+            ("/label", LABEL, describe_type(LABEL).definition.encode()),
+        ):
+            schema = writer.register_schema(name, "ros2msg", text)
+            channel = writer.register_channel(topic, "cdr", schema)
+            data = bytes(8)
+            if topic == "/label":
+                data = bytes(known_types().serialize_cdr(message_class(LABEL)(header(5), "stir", "", ""), LABEL))
+            writer.add_message(channel, START_NS, data, START_NS)
+        writer.finish()
+    with open_bag(tmp_path / "bag.mcap") as bag:
+        assert [message.text for message in bag.read("/label").messages()] == ["stir"]
+        assert set(bag.topics) == {"/odd", "/worse", "/label"}

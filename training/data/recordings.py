@@ -72,7 +72,7 @@ def _bags_under(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     # A bag's folder holds its .mcap file, or files, directly.
-    bags = {file.parent for file in path.rglob("*.mcap")}
+    bags = {file.parent for file in path.rglob("*.mcap") if not file.name.startswith("._")}
     return sorted(bag for bag in bags if bag == path or not is_discarded(bag))
 
 

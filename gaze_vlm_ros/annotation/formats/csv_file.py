@@ -7,6 +7,7 @@ import io
 import re
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from gaze_vlm_ros.annotation.formats.text_file import read_text
@@ -31,6 +32,7 @@ _UNIT_NAMES = {
     "s": "s", "sec": "s", "secs": "s", "second": "s", "seconds": "s", "ms": "ms", "msec": "ms", "milliseconds": "ms",
     "us": "us", "ns": "ns", "frame": "frame", "frames": "frame",
 }  # fmt: skip
+_VIDEO_COLUMNS = ("video", "video_id", "video_name", "file", "filename", "file_name", "media", "media_file_path")
 _DELIMITERS = ",;\t|"
 _HEADER_SHOWN = 300  # characters of a header in a message
 
@@ -73,14 +75,66 @@ def read_csv(
             units["duration"] = units["start"]
         if units["duration"] in ("clock", "datetime"):
             units["duration"] = "s"
+    if {units.get("start"), units.get("end")} == {units.get("start"), "frame"} != {"frame"} and "end" in role_columns:
+        raise WrongColumns(
+            f"{path}: start is {header[role_columns['start']]!r} ({units['start']}) and end is "
+            f"{header[role_columns['end']]!r} (frame): name columns of one unit by --column start=... --column end=..."
+        )
+    _require_one_video(path, header, lines)
+    lines, ends = _paired(path, header, lines, role_columns)
     actions = []
     for line, row in lines:
         action = _action(path, line, row, header, role_columns, units, times, delimiter != ",", left_out)
+        if action is not None and line in ends:
+            until = _action(path, *ends[line], header, role_columns, units, times, delimiter != ",", Counter())
+            action = replace(action, end_ns=until.start_ns) if until else action
         if action is not None:
             actions.append(action)
     used = {role: f"{header[column]} [{units[role]}]" if role in units else header[column]
             for role, column in role_columns.items()}  # fmt: skip
     return actions, used
+
+
+def _require_one_video(path: Path, header: list[str], lines: list[tuple[int, list[str]]]) -> None:
+    """Raise WrongColumns for a table with labels of several videos: their times have nothing to do with each other."""
+    for column, name in enumerate(header):
+        if _plain(name)[0] in _VIDEO_COLUMNS:
+            videos = sorted({row[column].strip() for _, row in lines if len(row) > column} - {""})
+            if len(videos) > 1:
+                shown = ", ".join(videos[:5]) + (f" and {len(videos) - 5} more" if len(videos) > 5 else "")
+                raise WrongColumns(
+                    f"{path}: its column {name!r} names several videos ({shown}); keep the rows of the one that "
+                    "this bag was recorded with"
+                )
+
+
+def _paired(
+    path: Path, header: list[str], lines: list[tuple[int, list[str]]], role_columns: Mapping[str, int]
+) -> tuple[list[tuple[int, list[str]]], dict[int, tuple[int, list[str]]]]:
+    """Return the lines that start an action, and by line number the one that stops it (BORIS: START, STOP, POINT).
+
+    A table without such a column is returned as it is. Raises BadRow for a STOP without a START.
+    """
+    plain = [_plain(name)[0] for name in header]
+    column = next((plain.index(name) for name in ("status", "behavior_type") if name in plain), None)
+    text = role_columns.get("text")
+    if column is None or text is None:
+        return lines, {}
+    states = {row[column].strip().upper() for _, row in lines if len(row) > column}
+    if not states <= {"START", "STOP", "POINT", "STATE START", "STATE STOP"} or not states & {"STOP", "STATE STOP"}:
+        return lines, {}
+    begun: dict[str, int] = {}
+    kept, ends = [], {}
+    for line, row in lines:
+        if row[column].strip().upper().endswith("STOP"):
+            if row[text] not in begun:
+                raise BadRow(f"{path}, line {line}: {row[text]!r} stops without having started")
+            ends[begun.pop(row[text])] = (line, row)
+        else:
+            kept.append((line, row))
+            if not row[column].strip().upper().endswith("POINT"):
+                begun[row[text]] = line
+    return kept, ends
 
 
 def _role_columns(path: Path, header: list[str], named: Mapping[str, str]) -> tuple[dict[str, int], dict[str, str]]:
@@ -98,11 +152,19 @@ def _role_columns(path: Path, header: list[str], named: Mapping[str, str]) -> tu
             raise WrongColumns(f"{path} has no column {name!r}; its columns are {shown}")
         role_columns[role] = header.index(name)
     plain = [_plain(name) for name in header]
+    frames: dict[str, int] = {}
     for role in ROLES:
         for known in _KNOWN[role]:
             if role not in role_columns and known in (name for name, _ in plain):
                 candidates = [column for column, (name, _) in enumerate(plain) if name == known]
+                if role in ("start", "end") and all(plain[column][1] == "frame" for column in candidates):
+                    frames.setdefault(role, candidates[0])  # times are better than numbers of frames
+                    continue
                 role_columns[role] = candidates[0]
+        if role in frames and (
+            role not in role_columns or (role == "end" and role_columns["start"] == frames["start"])
+        ):
+            role_columns[role] = frames[role]
         if role in role_columns and plain[role_columns[role]][1]:
             units[role] = plain[role_columns[role]][1]
     if "start" not in role_columns or not {"text", "verb", "object"} & role_columns.keys():
@@ -117,6 +179,10 @@ def _role_columns(path: Path, header: list[str], named: Mapping[str, str]) -> tu
 def _plain(name: str) -> tuple[str, str]:
     """Return a column name without its unit, and the unit or "": "Start (ms)" gives start, ms."""
     words = [word for word in re.split(r"[^a-z0-9]+", name.lower()) if word]
+    if words[-4:] == ["hh", "mm", "ss", "ms"]:  # of ELAN, as the next one
+        return "_".join(words[:-4]), "clock"
+    if words[-2:] == ["ss", "msec"]:  # seconds with a fraction
+        return "_".join(words[:-2]), "s"
     if len(words) > 1 and words[-1] in _UNIT_NAMES:
         return "_".join(words[:-1]), _UNIT_NAMES[words[-1]]
     if words == ["frame"]:

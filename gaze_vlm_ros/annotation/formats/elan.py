@@ -53,11 +53,20 @@ def read_elan(
             for slot in root.iter("TIME_SLOT")
         }
         tiers = {found.attrib["TIER_ID"]: _annotations(found) for found in root.iter("TIER")}
-        media = next(root.iter("MEDIA_DESCRIPTOR"), None)
-        # Start of the annotated time within the video file.
-        origin_ms = int(media.get("TIME_ORIGIN", "0")) if media is not None else 0
+        # Start of the annotated time within each video file.
+        origins_ms = {
+            str(media.get("RELATIVE_MEDIA_URL") or media.get("MEDIA_URL")): int(media.get("TIME_ORIGIN", "0"))
+            for media in root.iter("MEDIA_DESCRIPTOR")
+        }
+        origin_ms = next(iter(origins_ms.values()), 0)
     except (ElementTree.ParseError, KeyError, ValueError, UnicodeError, LookupError) as error:
         raise BadElan(f"{path} is not a valid ELAN document ({type(error).__name__}: {error})") from None
+    if len(set(origins_ms.values())) > 1:
+        shown = ", ".join(f"{name} at {at_ms / 1000:g} s" for name, at_ms in origins_ms.items())
+        raise BadElan(
+            f"{path} is of several videos, and its time begins within them at different moments ({shown}); save a copy "
+            "with only the one that this bag was recorded with"
+        )
     chosen = _tier(path, tier, tiers)
     by_id = {key: annotation for annotations in tiers.values() for key, annotation in annotations.items()}
     texts_about = {role: _text_about(path, name, tiers, by_id) for role, name in

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import io
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,8 @@ from gaze_vlm_ros.annotation.formats.text_file import read_text
 from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
+
+_SHORT_FRACTION = re.compile(r"(:\d\d[.,])(\d{1,2})(?=\s|$)", re.MULTILINE)
 
 
 class BadSubtitles(GazeVlmError):
@@ -32,7 +35,10 @@ def read_subtitles(
     Raises FileMissing, WrongEncoding, BadSubtitles, WebvttMissing.
     """
     text = read_text(path, "WebVTT or SubRip subtitles", encoding)
-    captions = _captions(text.lstrip("\ufeff"), path, form)
+    text = text.lstrip("\ufeff")
+    if form == "srt":  # webvtt-py reads 01,5 as 1.005 s: write all three digits
+        text = _SHORT_FRACTION.sub(lambda found: found[1] + found[2].ljust(3, "0"), text)
+    captions = _captions(text, path, form)
     actions = []
     for number, caption in enumerate(captions, 1):
         said = " ".join(html.unescape(caption.text).split())
