@@ -30,16 +30,14 @@ from gaze_vlm_ros.nodes.running import NodeFinished, run_node
 from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.prediction.pacing import next_due
 from gaze_vlm_ros.prediction.published import MODEL, PREDICTIONS
+from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Status
 from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import DamagedImage
 from gaze_vlm_ros.video.video_stream import is_video
 
 CAMERA = "camera/image_raw"  # the predictor's default
 # A message about a frame with one of these statuses is final.
-FINAL = (
-    ActionPrediction.STATUS_OK, ActionPrediction.STATUS_ABSTAIN,
-    ActionPrediction.STATUS_NO_INPUT, ActionPrediction.STATUS_ERROR,
-)  # fmt: skip
+FINAL = (*WITH_CANDIDATES, Status.NO_INPUT, Status.ERROR)
 REPEAT_S = 2.0  # show a frame again that the predictor may have missed; it ignores frames that it has
 SILENT_S = 120.0  # longer than the inference of any model that could serve a robot
 

@@ -41,6 +41,15 @@ def message_of(metadata: CheckpointMetadata, table: np.ndarray, max_candidates: 
     return prediction_message(metadata, "", current, answered, 2.0, max_candidates)
 
 
+def test_every_status_has_the_number_of_the_message() -> None:
+    from gaze_vlm_msgs.msg import ActionPrediction
+    from gaze_vlm_ros.nodes.bag_player import FINAL
+
+    for status in Status:
+        assert getattr(ActionPrediction, f"STATUS_{status.name}") == status
+    assert set(FINAL) == set(Status) - {Status.STALE_INPUT}  # a replay waits for all others
+
+
 def test_candidates_say_when_and_all_probabilities_sum_to_one(metadata: CheckpointMetadata) -> None:
     message = message_of(metadata, np.array([[0.1, 0.0], [0.1, 0.5], [0.05, 0.05]]), max_candidates=2)
     assert message.status == Status.OK
