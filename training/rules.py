@@ -18,7 +18,9 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.prediction.stream_scores import stream_table
 from gaze_vlm_ros.storage.atomic import write_text
+from training.reference.given_sessions import read_sessions, reference_scores
 from training.reference.measuring import measure, text
 from training.reference.seen import Question
 
@@ -36,6 +38,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise BadCount(f"--{name} is {value}, expected at least {least}")
     if arguments.train > 1000:
         raise BadCount(f"--train is {arguments.train}, expected at most 1000: the sessions after them are held out")
+    if arguments.sessions:
+        training, held_out = read_sessions(arguments.sessions)
+        scores = reference_scores(training, held_out, Question(), arguments.particles)
+        print("\n\n".join(f"{scene}\n{stream_table(of_scene)}" for scene, of_scene in scores.items()))
+        if arguments.json:
+            _write(arguments.json, scores)
+        return 0
     figures = []
     for bench in arguments.bench:
         figures.append(
@@ -46,9 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         )  # fmt: skip
         print(text(figures[-1]), end="\n\n", flush=True)
         if arguments.json:
-            arguments.json.parent.mkdir(parents=True, exist_ok=True)
-            write_text(arguments.json, json.dumps(figures, indent=1, default=float) + "\n")
+            _write(arguments.json, figures)
     return 0
+
+
+def _write(path: Path, figures: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_text(path, json.dumps(figures, indent=1, default=float) + "\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -60,6 +73,12 @@ def _parser() -> argparse.ArgumentParser:
         "--particles", type=int, default=600, metavar="N", help="of each ceiling (default: 600); 0 = no ceilings"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes for the ceilings (default: 1)")
+    parser.add_argument(
+        "--sessions",
+        type=Path,
+        metavar="FILE",
+        help="score the clock and the ceiling on the sessions of this file instead",
+    )
     parser.add_argument("--json", type=Path, help="file to write all figures to")
     return parser
 

@@ -20,7 +20,7 @@ from gaze_vlm_ros.demo.first_picture import save_first_picture
 from gaze_vlm_ros.demo.jobs import AT_ONCE, run_side_by_side
 from gaze_vlm_ros.demo.output_folder import fresh_folder
 from gaze_vlm_ros.demo.planner_record import planner_record, starts_in
-from gaze_vlm_ros.demo.sessions import SessionPlan, draw, plan_sessions, record
+from gaze_vlm_ros.demo.sessions import SessionPlan, bench_settings, draw, plan_sessions, record
 from gaze_vlm_ros.demo.workbench_summary import held_out_figures, planner_text, print_summary, stream_figures
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import (
@@ -45,6 +45,10 @@ ARMS = {
     "none": ("no gaze (λ = 0)", "none"),
     "shuffled": ("shuffled gaze", "shuffled"),
 }
+
+
+# Files in the output folder: the settings of all sessions, and what the clock and the ceiling score on them.
+SESSIONS, REFERENCE = "sessions.json", "reference.json"
 
 
 class UnknownArm(GazeVlmError):
@@ -101,13 +105,14 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
     prepare([*training, *held_out], settings, out)
     fit(training, settings, out)
     evaluations = evaluate(held_out, settings, out)
+    reference = json.loads((out / REFERENCE).read_text())
     live = predict_live(settings, out)
     summary = {
         "settings": asdict(settings),
         "fit_settings": yaml.safe_load((out / _folder("gaze") / "settings.yaml").read_text()),
         "recorded": recorded,
         "held_out": {ARMS[arm][0]: held_out_figures(evaluations[arm]) for arm in settings.arms},
-        "stream": stream_figures(evaluations),
+        "stream": stream_figures(evaluations, reference),
         "live": live,
         "duration_s": round(time.monotonic() - began, 1),
     }
@@ -119,6 +124,14 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
 
 def make_sessions(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -> dict[str, Any]:
     """Record some sessions over DDS and draw the others. Return what reached the recorded bags and what was lost."""
+    described = {
+        "training": [asdict(bench_settings(p, settings.session_s)) for p in sessions if p.name.startswith("train")],
+        "held_out": {
+            scene: [asdict(bench_settings(p, settings.session_s)) for p in sessions if p.name.startswith(kind)]
+            for kind, scene in (("held_out", "workbench"), ("misleading", "misleading"))
+        },
+    }
+    (out / SESSIONS).write_text(json.dumps(described, indent=1) + "\n")
     over_dds = [plan for plan in sessions if plan.recorded]
     drawn = [plan for plan in sessions if not plan.recorded]
     status = StatusLine(
@@ -173,7 +186,7 @@ def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
 
 
 def evaluate(held_out: Sequence[Path], settings: DemoSettings, out: Path) -> dict[str, dict[str, Any]]:
-    """Evaluate every checkpoint on all held-out sessions. Return the scores of each."""
+    """Evaluate every checkpoint, the clock and the ceiling on all held-out sessions. Return the checkpoints' scores."""
     status = StatusLine(
         f"4/5  Evaluate: {len(held_out)} sessions that no fit has seen; the sign misleads in half of them"
     )
@@ -187,7 +200,12 @@ def evaluate(held_out: Sequence[Path], settings: DemoSettings, out: Path) -> dic
         log = out / "logs" / f"evaluate_{_folder(arm)}.log"
         return [Child(f"evaluation of {ARMS[arm][0]}", command, log, environment)]
 
-    jobs = [(arm, partial(start, arm)) for arm in settings.arms]
+    def start_reference() -> list[Child]:
+        command = training_command("rules.py", "--sessions", out / SESSIONS, "--json", out / REFERENCE)
+        return [Child("clock and ceiling", command, out / "logs" / "reference.log", environment)]
+
+    jobs: list[tuple[str, Callable[[], list[Child]]]] = [(arm, partial(start, arm)) for arm in settings.arms]
+    jobs.append(("clock and ceiling", start_reference))
     run_side_by_side(jobs, 900, status, lambda child: _short_progress(child.last_line()))
     status.done("scored")
     return {arm: json.loads((out / f"{_folder(arm)}_scores.json").read_text()) for arm in settings.arms}

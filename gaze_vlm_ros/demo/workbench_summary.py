@@ -31,14 +31,18 @@ AT_POINT = ("threshold", "recall", "anticipated", "anticipated_0_5_s", "anticipa
             "false_starts_per_minute", "early_starts_per_minute", "flips_per_action")  # fmt: skip
 
 
-def stream_figures(evaluations: Mapping[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
-    """Pick the figures of streams that go into the summary: scene -> arm -> figures.
+def stream_figures(
+    evaluations: Mapping[str, dict[str, Any]], reference: Mapping[str, dict[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Pick the figures of streams that go into the summary: scene -> arm, "clock" and "ceiling" -> figures.
 
-    evaluations: scores of each arm. Checkpoints of labels only have none, and are left out.
+    evaluations: scores of each arm. reference: scene -> "clock" and "ceiling" -> scores on the same sessions.
     """
     found: dict[str, dict[str, Any]] = {}
-    for arm, scores in evaluations.items():
-        for scene, figures in scores.get("stream", {}).items():
+    streams = {arm: scores["stream"] for arm, scores in evaluations.items()}
+    streams |= {name: {scene: reference[scene][name] for scene in reference} for name in ("clock", "ceiling")}
+    for arm, of_arm in streams.items():
+        for scene, figures in of_arm.items():
             point = {name: figures[OPERATING_POINT][name] for name in AT_POINT}
             found.setdefault(scene, {})[arm] = {name: figures[name] for name in STREAM} | {OPERATING_POINT: point}
     return found
@@ -86,10 +90,11 @@ def print_summary(summary: dict[str, Any], arms: Iterable[str], out: Path) -> No
     latency = live["latency_ms"]
     print(f"\nrecorded: {recorded['messages']} messages, {recorded['lost']} lost")
     if live["answered_frames"]:
+        early = live["median_lead_s"]
+        when = "" if early is None else f", median {early:.2f} s before they began"
         print(
             f"live: {live['predictions']} predictions, camera to consumer p50 {latency['p50']:.0f} ms, "
-            f"p95 {latency['p95']:.0f} ms; right for {live['accuracy']:.0%} of {live['actions']} actions, "
-            f"median {live['median_lead_s']:.2f} s before they began"
+            f"p95 {latency['p95']:.0f} ms; right for {live['accuracy'] or 0:.0%} of {live['actions']} actions{when}"
         )
     print(f"planner: {planner_text(live['planner'])}")
     print(f"{summary['duration_s'] / 60:.1f} minutes; {out / 'summary.json'}, {out / 'report.html'}")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
+    from training.reference.given_sessions import BadSessions, read_sessions, reference_scores
     from training.reference.measuring import measure, text
     from training.reference.models import MODELS, Model
     from training.reference.observer import CEILINGS, Sees, ceiling
@@ -25,6 +26,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.reference.given_sessions": ["BadSessions", "read_sessions", "reference_scores"],
             "training.reference.measuring": ["measure", "text"],
             "training.reference.models": ["MODELS", "Model"],
             "training.reference.observer": ["CEILINGS", "Sees", "ceiling"],
@@ -49,6 +51,7 @@ __all__ = [
     "MODELS",
     "READS_GAZE",
     "RULES",
+    "BadSessions",
     "FittedRule",
     "Model",
     "Noise",
@@ -62,6 +65,8 @@ __all__ = [
     "fit_rule",
     "lead_rows",
     "measure",
+    "read_sessions",
+    "reference_scores",
     "see",
     "sessions_of",
     "stream_rows",
