@@ -17,6 +17,7 @@ from gaze_vlm_ros.view.overlay import (
     drawn_size,
     gaze_near_frame,
     prediction_state,
+    shown_answers,
 )
 from gaze_vlm_ros.view.scene import gaze_on_picture
 
@@ -65,6 +66,21 @@ def looking_at(x: float, y: float) -> Any:
         stamps_ns, np.tile([x, y], (5, 1)), np.ones(5), np.full(5, 2, np.uint8), np.ones(5, np.uint8), SIZE
     )
     return Marks(gaze=gaze_on_picture(track, SIZE), at_ns=10_000_000)
+
+
+@pytest.mark.parametrize(
+    ("status", "nothing", "expected"),
+    [
+        (0, 0.3, ["mug", "nothing", "jar"]),  # in the order of probability
+        (0, 0.6, ["mug", "nothing", "jar"]),  # but an answer that is given stays first
+        (5, 0.6, ["nothing", "mug", "jar"]),
+        (0, float("nan"), ["mug", "jar"]),  # a checkpoint that cannot say it
+    ],
+)
+def test_that_nothing_begins_is_drawn_among_the_answers(status: int, nothing: float, expected: list[str]) -> None:
+    candidates = [SimpleNamespace(text="mug", probability=0.4), SimpleNamespace(text="jar", probability=0.1)]
+    prediction = SimpleNamespace(status=status, candidates=candidates, nothing_probability=nothing)
+    assert [text for text, _ in shown_answers(prediction)] == expected
 
 
 def test_attention_is_spread_over_its_boxes_exactly() -> None:
