@@ -171,3 +171,22 @@ def text(figures: dict[str, Any]) -> str:
         low, high = margin["nats_interval"]
         lines.append(f"{name:<34}{margin['nats']:>8.3f}  ({low:.3f} to {high:.3f}) below {margin['below']!r}")
     return "\n".join(lines)
+
+
+def markdown(figures: dict[str, Any]) -> str:
+    """Return the main figures of one bench as a Markdown table."""
+    lead_cells = " | ".join(f"{lead_s:g} s" for lead_s in LEADS_S)
+    lines = [
+        f"| bench {figures['bench']} | {lead_cells} | nats a moment | starts | below the ceiling, nats |",
+        "|---" * (len(LEADS_S) + 4) + "|",
+    ]
+    for name, answer in figures["answers"].items():
+        accuracies = " | ".join(f"{answer['leads'][f'{lead_s:g}']['accuracy']:.2f}" for lead_s in LEADS_S)
+        stream = answer["stream"]
+        low, high = stream["intervals"]["negative_log_likelihood"]
+        nats = f"{stream['negative_log_likelihood']:.3f} ({low:.2f} to {high:.2f})"
+        margin = figures["margins"].get(name)
+        below = "{:.3f} ({:.3f} to {:.3f})".format(margin["nats"], *margin["nats_interval"]) if margin else ""
+        starts = f"{stream['point_average_precision']:.2f}"
+        lines.append(f"| {name} | {accuracies} | {nats} | {starts} | {below} |")
+    return "\n".join(lines)

@@ -38,6 +38,7 @@ from gaze_vlm_ros.sim.bench2_traits import draw_traits
 from gaze_vlm_ros.sim.bench_scene import GRASP, VIEW_WIDTH
 from gaze_vlm_ros.sim.person import HEAD_S
 from training.reference.models import Model
+from training.reference.other_ways import log_prior, other_place, other_turn, other_way
 from training.reference.seen import Noise, Question, Seen, Table
 
 _WINDOW = 15  # frames of the path that Metropolis steps look at: a reach
@@ -368,20 +369,22 @@ class _Observer:
         frames = min(_WINDOW, row - self._since)
         if frames < 1:
             return
-        times_s = self._seen.times_s[row - frames + 1 : row + 1][:, None]
+        times_s, surface = self._seen.times_s[row - frames + 1 : row + 1][:, None], self._surface(row)
         for rows, proposals in (
-            (reaches, (self._other_way, self._other_turn, self._other_way)),
-            (others, (self._other_place,)),
+            (reaches, (other_way, other_turn, other_way)),
+            (others, (other_place,)),
         ):
             if not len(rows):
                 continue
             mask = times_s >= hands.start_s[rows] - 0.15
             now = self._explains(hands.of(rows), row, mask, power)
             for propose in proposals:
-                new, drawn = propose(rows, now_s, row)
                 old = hands.of(rows)
+                new, drawn = propose(self._rng, old, self._traits.of(rows), surface, self._rates, now_s)
                 explains = self._explains(new, row, mask, power)
-                gain = explains - now + self._prior(new, now_s, drawn) - self._prior(old, now_s, drawn)
+                gain = explains - now
+                for each, sign in ((new, 1.0), (old, -1.0)):
+                    gain += sign * log_prior(each, surface.places, self._rates, now_s, drawn)
                 gain[(new.end_s <= now_s) | (new.start_s > now_s)] = -np.inf
                 accepted = np.log(self._rng.random(len(rows))) < gain
                 hands.put(rows[accepted], new.of(accepted))
@@ -393,76 +396,6 @@ class _Observer:
         if self._sees.head or self._sees.gaze:
             gain = gain + self._attention_gain(hands, row, len(mask), mask)
         return gain
-
-    def _other_place(self, rows: Ints, now_s: float, _: int) -> tuple[hand.Hands, NDArray[np.bool_]]:
-        """Propose another place to rest or to move to, and another end of the movement there."""
-        rng, new = self._rng, self._hands.of(rows)
-        size = np.where(rng.random(len(rows)) < 0.5, 3.0, 15.0)[:, None]
-        step = rng.normal(0, 1, (len(rows), 2)) * size
-        still = np.isin(new.kind, (hand.REST, hand.PAUSE))
-        new.goal, new.turn_to = new.goal + step, new.turn_to + step
-        new.origin = new.origin + np.where(still[:, None], step, 0.0)
-        end_s = new.end_s + rng.normal(0, 0.04, len(rows))
-        later = ~still & (end_s > np.maximum(now_s, new.start_s + 0.1))
-        new.end_s = np.where(later, end_s, new.end_s)
-        new.main_end_s = np.where(later, end_s, new.main_end_s)
-        return new, np.ones(len(rows), bool)
-
-    def _other_way(self, rows: Ints, now_s: float, row: int) -> tuple[hand.Hands, NDArray[np.bool_]]:
-        """Propose another start, pace, swing, aim or object of a reach; of one that has turned, another turn.
-
-        Returns the reaches, and whether the aim of each was drawn as for a reach that begins.
-        """
-        rates, rng, own = self._rates, self._rng, self._traits.of(rows)
-        new, count = self._hands.of(rows), len(rows)
-        surface = self._surface(row)
-        turned = new.turn_s <= now_s
-        size = np.where(rng.random(count) < 0.5, 1.0, 4.0)
-        start_s = new.start_s + size * rng.normal(0, 0.012, count)
-        moved_s = np.where(start_s < now_s, start_s - new.start_s, 0.0)
-        new.start_s = new.start_s + moved_s
-        new.haste = new.haste + size * rng.normal(0, 0.02, count)
-        swung = size * rng.normal(0, 0.015, count)
-        new.swing, new.bow = new.swing + swung, new.bow + swung
-        swap = rng.random(count) < 0.3
-        target = np.where(swap, hand.choose(rng, surface.odds, count), new.target)
-        fresh = surface.places[target] + GRASP + rng.normal(0, rates.aim_sigma, (count, 2))
-        new.goal = np.where(swap[:, None], fresh, new.goal + rng.normal(0, 1.5, (count, 2)))
-        new.target = target
-        same = new.other == target
-        new.other = np.where(same, hand.another(rng, surface.odds, target), new.other)
-        length_s = hand.reach_length_s(np.linalg.norm(new.goal - new.origin, axis=1), new.haste, rates, own)
-        new.main_end_s = new.start_s + length_s
-        coming = np.isfinite(new.turn_s) & ~turned
-        late_s = np.where(turned, rng.normal(0, 0.02, count) * size, 0.0)
-        new.turn_s = np.where(turned, np.minimum(new.turn_s + late_s, now_s), new.turn_s + moved_s)
-        aside = rng.normal(0, 2, (count, 2)) * size[:, None]
-        new.turn_to = np.where(turned[:, None], new.turn_to + aside, np.where(coming[:, None], new.turn_to, new.goal))
-        aimed = surface.places[new.other] + GRASP + rng.normal(0, rates.aim_sigma, (count, 2))
-        new.turn_to = np.where((same & (new.fate == hand.CHANGES))[:, None], aimed, new.turn_to)
-        end_s = np.where(turned, new.end_s + late_s + rng.normal(0, 0.03, count) * size, new.end_s + moved_s)
-        new.end_s = np.where(np.isfinite(new.turn_s), np.maximum(end_s, new.main_end_s), new.main_end_s)
-        return new, swap
-
-    def _other_turn(self, rows: Ints, now_s: float, row: int) -> tuple[hand.Hands, NDArray[np.bool_]]:
-        """Propose that a reach turned, or did not, drawn as for a reach that begins."""
-        rng, new, every = self._rng, self._hands.of(rows), np.arange(len(rows))
-        surface = self._surface(row)
-        new.other = hand.another(rng, surface.odds, new.target)
-        hand.draw_fate(new, every, rng, self._rates)
-        hand.plan_turn(new, every, rng, self._rates, self._traits.of(rows), surface)
-        return new, np.ones(len(rows), bool)
-
-    def _prior(self, hands: hand.Hands, now_s: float, drawn: NDArray[np.bool_]) -> Floats:
-        """Log-density (N,), up to a constant, of a reach's pace and swing, and of its aims unless they were `drawn`."""
-        rates = self._rates
-        density = -0.5 * np.square(hands.haste / rates.reach_sigma) - 0.5 * np.square(hands.swing / rates.bow_sigma)
-        places = self._seen.places[min(int(now_s / self._step_s + 0.5), len(self._seen.places) - 1)]
-        miss = np.square(hands.goal - places[hands.target] - GRASP).sum(axis=1) / rates.aim_sigma**2
-        turned = (hands.fate == hand.CHANGES) & (hands.turn_s <= now_s)
-        again = np.square(hands.turn_to - places[hands.other] - GRASP).sum(axis=1) / rates.aim_sigma**2
-        aims = -0.5 * (miss + np.where(turned, again, 0.0))
-        return np.where(hands.kind == hand.REACH, density + np.where(drawn, 0.0, aims), 0.0)
 
     def _start_over(self, row: int) -> None:
         """No particle explains what is seen: half of them now rest where the hand is, the others reach."""
@@ -509,6 +442,7 @@ class _Observer:
         looks = self._sees.head or self._sees.gaze
         free = np.isin(future.kind, (hand.REST, hand.SHIFT, hand.RETREAT, hand.CARRY))
         free &= (future.gaze_s > now_s) | ~np.array(looks) | (future.kind == hand.CARRY)
+        free |= not (looks or self._sees.hand)
         surface = self._surface(row)
         hand.advance(
             future, now_s + question.horizon_s, rng, rates, self._traits, surface,
