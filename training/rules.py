@@ -22,7 +22,9 @@ from gaze_vlm_ros.prediction.stream_scores import stream_table
 from gaze_vlm_ros.storage.atomic import write_text
 from training.reference.given_sessions import read_sessions, reference_scores
 from training.reference.measuring import measure, text
-from training.reference.seen import Question
+from training.reference.seen import Question, settings_of
+
+FIRST_HELD_OUT = 1000  # seed of the first held-out session
 
 
 class BadCount(GazeVlmError):
@@ -36,8 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         value = getattr(arguments, name)
         if value < least:
             raise BadCount(f"--{name} is {value}, expected at least {least}")
-    if arguments.train > 1000:
-        raise BadCount(f"--train is {arguments.train}, expected at most 1000: the sessions after them are held out")
+    if arguments.train > FIRST_HELD_OUT:
+        raise BadCount(f"--train is {arguments.train}, expected at most {FIRST_HELD_OUT}: later sessions are held out")
     if arguments.sessions:
         training, held_out = read_sessions(arguments.sessions)
         scores = reference_scores(training, held_out, Question(), arguments.particles)
@@ -47,9 +49,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     figures = []
     for bench in arguments.bench:
+        training = settings_of(bench, range(arguments.train))
+        held_out = settings_of(bench, range(FIRST_HELD_OUT, FIRST_HELD_OUT + arguments.test))
         figures.append(
             measure(
-                bench, arguments.train, arguments.test, Question(), arguments.particles, arguments.jobs,
+                training, held_out, Question(), arguments.particles, arguments.jobs,
                 lambda line: print(line, file=sys.stderr, flush=True),
             )
         )  # fmt: skip

@@ -59,14 +59,18 @@ def test_ablate_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_rules_hands_on_every_option(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     given: list[Any] = []
-    monkeypatch.setattr(rules, "measure", lambda *positional: given.append(positional[:6]) or {"bench": positional[0]})
+    monkeypatch.setattr(rules, "measure", lambda *positional: given.append(positional) or {"bench": 2})
     monkeypatch.setattr(rules, "text", lambda figures: f"bench {figures['bench']}")
     out = tmp_path / "new" / "rules.json"
     assert rules.main(f"--bench 2 --train 3 --test 4 --particles 5 --jobs 2 --json {out}".split()) == 0
-    assert given == [(2, 3, 4, rules.Question(), 5, 2)]
+    assert [[settings.seed for settings in sessions] for sessions in given[0][:2]] == [
+        [0, 1, 2],
+        [1000, 1001, 1002, 1003],
+    ]
+    assert given[0][2:5] == (rules.Question(), 5, 2)
     assert out.read_text() == '[\n {\n  "bench": 2\n }\n]\n'
     rules.main([])
-    assert [figures[0] for figures in given[1:]] == [1, 2]
+    assert [positional[0][0].bench for positional in given[1:]] == [1, 2]
     for option in ("--train 1", "--train 1001", "--test 1", "--particles -1", "--jobs 0"):
         with pytest.raises(rules.BadCount, match=f"{option.split()[0]} is {option.split()[1]}, expected at"):
             rules.main(option.split())

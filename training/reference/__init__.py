@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         lead_rows,
         see,
         sessions_of,
+        settings_of,
         stream_rows,
         truth_of,
     )
@@ -40,6 +41,7 @@ else:
                 "lead_rows",
                 "see",
                 "sessions_of",
+                "settings_of",
                 "stream_rows",
                 "truth_of",
             ],
@@ -69,6 +71,7 @@ __all__ = [
     "reference_scores",
     "see",
     "sessions_of",
+    "settings_of",
     "stream_rows",
     "text",
     "truth_of",

@@ -13,6 +13,7 @@ import numpy as np
 
 from gaze_vlm_ros.prediction.believed_stream import Floats, Ints
 from gaze_vlm_ros.prediction.stream_scores import joint_losses, person_interval, score_stream, stream_table
+from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from training.reference.models import MODELS
 from training.reference.observer import CEILINGS, ceiling
 from training.reference.rules import READS_GAZE, RULES, fit_rule
@@ -23,22 +24,20 @@ from training.reference.seen import (
     Table,
     believed,
     lead_rows,
-    sessions_of,
+    see,
     stream_rows,
     truth_of,
 )
 
 LEADS_S = (0.15, 0.3, 0.45, 0.6, 0.75, 0.9)  # before contact
-HELD_OUT_SEED = 1000  # of the first held-out session; no training session comes so far
 _SEES_GAZE = READS_GAZE | {name for name, sees in CEILINGS.items() if sees.gaze}
 
 Answer = Callable[[Seen, Ints], Table]
 
 
 def measure(
-    bench: int,
-    training_sessions: int,
-    held_out_sessions: int,
+    training: Sequence[BenchSettings],
+    held_out: Sequence[BenchSettings],
     question: Question,
     particles: int,
     jobs: int = 1,
@@ -46,29 +45,27 @@ def measure(
 ) -> dict[str, Any]:
     """Return the figures of all rules, fitted on training sessions, and of all ceilings, on held-out sessions.
 
-    Each session is of another person. Intervals are by person, 95 %. particles: of each ceiling; 0 = no ceilings.
-    jobs: processes for the ceilings. say: is given a line after each rule or ceiling.
+    All are of one bench. Intervals are by person, 95 %. particles: of each ceiling; 0 = no ceilings. jobs: processes
+    for the ceilings. say: is given a line after each rule or ceiling.
     """
-    training = sessions_of(bench, range(training_sessions))
-    held_out = sessions_of(bench, range(HELD_OUT_SEED, HELD_OUT_SEED + held_out_sessions))
+    seen = [see(settings) for settings in held_out]
     answers: dict[str, Any] = {}
     losses: dict[str, Floats] = {}
-    for name, tables in _all_tables(training, held_out, question, particles, jobs):
-        answers[name], losses[name] = _figures(held_out, tables, question)
+    for name, tables in _all_tables([see(settings) for settings in training], seen, question, particles, jobs):
+        answers[name], losses[name] = _figures(seen, tables, question)
         answers[name]["sees_gaze"] = name in _SEES_GAZE
-        stream = answers[name]["stream"]
-        say(f"bench {bench}, {name}: {stream['negative_log_likelihood']:.3f} nats")
+        say(f"bench {held_out[0].bench}, {name}: {answers[name]['stream']['negative_log_likelihood']:.3f} nats")
     return {
-        "bench": bench,
-        "training_sessions": training_sessions,
-        "held_out_sessions": held_out_sessions,
-        "first_held_out_seed": HELD_OUT_SEED,
+        "bench": held_out[0].bench,
+        "training_sessions": len(training),
+        "held_out_sessions": len(held_out),
+        "first_held_out_seed": held_out[0].seed,
         "actions": answers["label prior"]["stream"]["actions"],
         "question": asdict(question),
         "noise": asdict(Noise()),
         "particles": particles,
         "answers": answers,
-        "margins": _margins(losses, held_out, question) if particles else {},
+        "margins": _margins(losses, seen, question) if particles else {},
     }
 
 
@@ -85,15 +82,14 @@ def _all_tables(
         look = partial(_look, name=name, question=question, particles=particles)
         if jobs > 1:
             with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-                yield name, list(pool.map(look, [(seen.settings.bench, seen.settings.seed) for seen in held_out]))
+                yield name, list(pool.map(look, [seen.settings for seen in held_out]))
         else:
-            yield name, [look((seen.settings.bench, seen.settings.seed)) for seen in held_out]
+            yield name, [look(seen.settings) for seen in held_out]
 
 
-def _look(session: tuple[int, int], name: str, question: Question, particles: int) -> Table:
-    bench, seed = session
-    (seen,) = sessions_of(bench, [seed])
-    return ceiling(seen, _rows(seen, question), CEILINGS[name], MODELS[bench], question, particles)
+def _look(settings: BenchSettings, name: str, question: Question, particles: int) -> Table:
+    seen = see(settings)
+    return ceiling(seen, _rows(seen, question), CEILINGS[name], MODELS[settings.bench], question, particles)
 
 
 def _rows(seen: Seen, question: Question) -> Ints:

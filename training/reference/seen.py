@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -137,13 +138,23 @@ def believed(sessions: Sequence[Seen], tables: Sequence[Table], question: Questi
     )
 
 
-def sessions_of(bench: int, seeds: Sequence[int], **changes: object) -> list[Seen]:
-    """Return one session of a bench for each seed, each of another person; tasks take turns."""
+def settings_of(bench: int, seeds: Iterable[int], **changes: Any) -> list[BenchSettings]:
+    """Return the settings of one session of 50 s for each seed, each of another person; tasks take turns.
+
+    changes: of fields of BenchSettings.
+    """
     tasks = ("tidy", "sort", "assemble")
-    base = BenchSettings(bench=bench, duration_s=50.0)
     return [
-        see(dataclasses.replace(
-            base, seed=seed, person=f"person_{seed:04d}", task=tasks[seed % len(tasks)], **changes  # type: ignore[arg-type]
-        ))
+        dataclasses.replace(
+            BenchSettings(
+                bench=bench, seed=seed, person=f"person_{seed:04d}", task=tasks[seed % len(tasks)], duration_s=50.0
+            ),
+            **changes,
+        )
         for seed in seeds
-    ]  # fmt: skip
+    ]
+
+
+def sessions_of(bench: int, seeds: Iterable[int], **changes: Any) -> list[Seen]:
+    """Return the sessions of settings_of, as pictures show them."""
+    return [see(settings) for settings in settings_of(bench, seeds, **changes)]
