@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if arguments.train > FIRST_HELD_OUT:
         raise BadCount(f"--train is {arguments.train}, expected at most {FIRST_HELD_OUT}: later sessions are held out")
     if arguments.sessions:
-        training, held_out = read_sessions(arguments.sessions)
-        scores = reference_scores(training, held_out, Question(), arguments.particles)
+        scores = reference_scores(*read_sessions(arguments.sessions), Question(), arguments.particles)
         print("\n\n".join(f"{scene}\n{stream_table(of_scene)}" for scene, of_scene in scores.items()))
         if arguments.json:
             _write(arguments.json, scores)
