@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from training.ablation.guards import OtherRuns, bag_hashes, require_same_runs, require_same_sessions
     from training.ablation.latex import latex_sweep, latex_table
     from training.ablation.plan import Ablation, BadAblation, Run, Sweep, load_ablation, run_settings, runs_of
-    from training.ablation.runner import fit_and_evaluate, one_run, prepare_windows
-    from training.ablation.simulated import simulated_sessions
+    from training.ablation.runner import RunTask, fit_and_evaluate, one_run, prepare_windows
+    from training.ablation.simulated import Sessions, simulated_sessions
     from training.ablation.statistics import Mean, Row, mean_over_seeds, rows_of, summary
     from training.ablation.tables import write
     from training.ablation.worker_tasks import as_finished
@@ -30,8 +30,8 @@ else:
                 "run_settings",
                 "runs_of",
             ],
-            "training.ablation.runner": ["fit_and_evaluate", "one_run", "prepare_windows"],
-            "training.ablation.simulated": ["simulated_sessions"],
+            "training.ablation.runner": ["RunTask", "fit_and_evaluate", "one_run", "prepare_windows"],
+            "training.ablation.simulated": ["Sessions", "simulated_sessions"],
             "training.ablation.statistics": ["Mean", "Row", "mean_over_seeds", "rows_of", "summary"],
             "training.ablation.tables": ["write"],
             "training.ablation.worker_tasks": ["as_finished"],
@@ -45,7 +45,9 @@ __all__ = [
     "OtherRuns",
     "Row",
     "Run",
+    "RunTask",
     "RunsFailed",
+    "Sessions",
     "Sweep",
     "as_finished",
     "bag_hashes",

@@ -16,8 +16,8 @@ from gaze_vlm_ros.errors import GazeVlmError
 from training.ablation import tables
 from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
 from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, recipe_path, run_settings, runs_of
-from training.ablation.runner import SCORES, one_run, prepare_windows, progress_text
-from training.ablation.simulated import simulated_sessions
+from training.ablation.runner import SCORES, RunTask, one_run, prepare_windows, progress_text
+from training.ablation.simulated import Sessions, simulated_sessions
 from training.ablation.worker_tasks import as_finished
 from training.pretraining.pretraining import base_folder, base_model
 from training.pretraining.settings import load_pretrain_settings
@@ -62,21 +62,30 @@ def run_ablation(
     out.mkdir(parents=True, exist_ok=True)
     (out / CONFIGURATION).write_text(json.dumps(yaml.safe_load(config.read_text()), indent=1) + "\n")
     if not train:
-        train, test = simulated_sessions(ablation, out, jobs)
+        sessions = simulated_sessions(ablation, out, jobs)
+    else:
+        sessions = dict.fromkeys(ablation.seeds, Sessions(tuple(train), tuple(test)))
     if pretraining:
         base_model(pretraining, out / "base")
-    bags = bag_hashes(train, test, jobs)
+    hashes = {own: bag_hashes(own.train, own.test, jobs) for own in dict.fromkeys(sessions.values())}
+    tasks = {
+        run.folder: RunTask(settings[run.folder], own.train, own.test, hashes[own])
+        for run in runs
+        for own in [sessions[run.seed]]
+    }
     finished = {run.folder for run in runs if (out / run.folder / SCORES).is_file()}
-    require_same_runs(out, {folder: settings[folder] for folder in settings if folder in finished}, bags)
+    require_same_runs(
+        out,
+        {folder: settings[folder] for folder in settings if folder in finished},
+        {folder: task.bags for folder, task in tasks.items()},
+    )
 
-    waiting = {folder: own for folder, own in settings.items() if folder not in finished}
+    waiting = {folder: task for folder, task in tasks.items() if folder not in finished}
     cache = cache or out / "windows"
     if waiting:
-        prepare_windows(waiting.values(), [*train, *test], cache, jobs, out)
-    work = functools.partial(
-        one_run, train=list(train), test=list(test), bags=bags, cache=cache, out=out, keep=keep_weights,
-        embedding_model=ablation.embedding_model,
-    )  # fmt: skip
+        every = dict.fromkeys(bag for task in waiting.values() for bag in (*task.train, *task.test))
+        prepare_windows([task.settings for task in waiting.values()], list(every), cache, jobs, out)
+    work = functools.partial(one_run, cache=cache, out=out, keep=keep_weights, embedding_model=ablation.embedding_model)
     stop = began + limit_s if limit_s else float("inf")
     failed: dict[str, str] = {}
     _write_tables(out, ablation, runs, failed)

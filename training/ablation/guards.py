@@ -28,11 +28,11 @@ def bag_hashes(train: Sequence[Path], test: Sequence[Path], jobs: int) -> dict[s
         return {name: hash_of(mapper(bag_digest, bags)) for name, bags in parts.items()}
 
 
-def require_same_runs(out: Path, expected: Mapping[str, Settings], bags: Mapping[str, str]) -> None:
+def require_same_runs(out: Path, expected: Mapping[str, Settings], bags: Mapping[str, Mapping[str, str]]) -> None:
     """Raise OtherRuns if a finished run has other settings or other bags.
 
-    expected: settings of each finished run, by folder. bags: see bag_hashes. Runs of versions that did not record
-    their bags are accepted, and named on stdout.
+    expected: settings of each finished run, by folder. bags: of each folder, see bag_hashes. Runs of
+    versions that did not record their bags are accepted, and named on stdout.
     """
     unknown = []
     for folder, now in expected.items():
@@ -43,7 +43,8 @@ def require_same_runs(out: Path, expected: Mapping[str, Settings], bags: Mapping
             if field.name not in _SPEED_SETTINGS and getattr(before, field.name) != getattr(now, field.name)
         ]
         recorded = json.loads((out / folder / SCORES).read_text()).get("bags")
-        changed += [f"the bags to {name} were others" for name in bags if recorded and recorded[name] != bags[name]]
+        own = bags[folder]
+        changed += [f"the bags to {name} were others" for name in own if recorded and recorded[name] != own[name]]
         if changed:
             raise OtherRuns(
                 f"{out / folder} is finished, and not what the configuration asks for: {', '.join(changed)}; give "

@@ -37,6 +37,14 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Primary:
+    """The one comparison that the ablation is made for, fixed before it: top-1 of an arm against the baseline."""
+
+    arm: str
+    sessions: str  # kind of session: its scene
+
+
+@dataclass(frozen=True)
 class Ablation:
     """The content of config/ablate_*.yaml."""
 
@@ -44,6 +52,7 @@ class Ablation:
     arms: dict[str, dict[str, Any]]  # settings that each variant changes in the recipe; the proposed variant first
     seeds: list[int]
     baseline: str  # the arm that the others are compared with, seed by seed
+    primary: Primary | None = None  # none: all p-values are adjusted for their number
     set: dict[str, Any] = field(default_factory=dict)  # settings for all arms
     embedding_model: str = ""  # folder or hub name for the semantic score; empty = no such score
     base: str = ""  # recipe of a tiny base model (pretrain.py), from which arms with model: base start; made once
@@ -93,7 +102,11 @@ def load_ablation(path: Path) -> Ablation:
         if name not in ablation.sweeps:
             raise BadAblation(f"{path}: search names sweep {name!r}, and there are only {', '.join(ablation.sweeps)}")
     named = [(f"sweep {name!r}", arm) for name, sweep in ablation.sweeps.items() for arm in sweep.arms]
-    for place, arm in [("baseline", ablation.baseline), *named]:
+    for place, arm in [
+        ("baseline", ablation.baseline),
+        *([("primary", ablation.primary.arm)] if ablation.primary else []),
+        *named,
+    ]:
         if arm not in ablation.arms:
             raise BadAblation(f"{path}: {place} names arm {arm!r}, and there are only {', '.join(ablation.arms)}")
     _require_own_names(path, [(run.folder, run.title) for run in runs_of(ablation)])

@@ -8,13 +8,13 @@ import shutil
 import time
 import traceback
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
 from training.data.preparation import needs_gaze
-from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
+from training.evaluation.checkpoint_evaluation import evaluate_checkpoint, training_top1
 from training.evaluation.scores import json_ready, table
 from training.run.fitting import FitRequest, fit
 from training.run.run_folder import METRICS
@@ -29,28 +29,29 @@ _PREPARED = (
 )  # fmt: skip
 
 
-def one_run(
-    folder: str,
-    settings: Settings,
-    train: list[Path],
-    test: list[Path],
-    bags: Mapping[str, str],
-    cache: Path,
-    out: Path,
-    keep: bool,
-    embedding_model: str,
-) -> tuple[str, str]:
+@dataclass(frozen=True)
+class RunTask:
+    """What one run needs."""
+
+    settings: Settings
+    train: tuple[Path, ...]  # bags
+    test: tuple[Path, ...]
+    bags: Mapping[str, str]  # hashes of both, kept with the scores
+
+
+def one_run(folder: str, task: RunTask, cache: Path, out: Path, keep: bool, embedding_model: str) -> tuple[str, str]:
     """Fit and evaluate in this process; return (folder, error or "").
 
-    folder: name of the run in `out`; it appears only when the run is complete. train, test: bags.
-    bags: hashes of both, kept with the scores. keep: keep the checkpoint.
+    folder: name of the run in `out`; it appears only when the run is complete. keep: keep the checkpoint.
     """
     place, unfinished = out / folder, out / f"{folder}.part"
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir(parents=True)
     with (unfinished / "log.txt").open("w") as log, contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
         try:
-            result = fit_and_evaluate(unfinished / "checkpoint", settings, train, test, cache, embedding_model)
+            result = fit_and_evaluate(
+                unfinished / "checkpoint", task.settings, task.train, task.test, cache, embedding_model
+            )
         except GazeVlmError as error:
             return folder, str(error)
         except Exception as error:  # a defect, or out of memory: the other runs go on
@@ -60,15 +61,15 @@ def one_run(
         shutil.copy(unfinished / "checkpoint" / name, unfinished / name)
     if not keep:
         shutil.rmtree(unfinished / "checkpoint")
-    (unfinished / SCORES).write_text(json.dumps(result | {"bags": bags}, indent=1))
+    (unfinished / SCORES).write_text(json.dumps(result | {"bags": task.bags}, indent=1))
     unfinished.replace(place)
     return folder, ""
 
 
 def fit_and_evaluate(
-    weights: Path, settings: Settings, train: list[Path], test: list[Path], cache: Path, embedding_model: str
+    weights: Path, settings: Settings, train: Sequence[Path], test: Sequence[Path], cache: Path, embedding_model: str
 ) -> dict[str, Any]:
-    """Return the scores of evaluate.py without its largest entries, and `seconds` of fit and evaluation.
+    """Return the scores of evaluate.py without its largest entries, with `seconds` and `training_top1`.
 
     weights: folder for the checkpoint.
     """
@@ -79,11 +80,13 @@ def fit_and_evaluate(
         weights, test, device=settings.device, cache=cache, examples=2, embedding_model=embedding_model
     )
     print(table(scores))
+    learned = training_top1(weights, train, settings.device, cache)
+    print(f"top-1 on windows that it was trained on: {learned:.3f}")
     evaluated = time.monotonic()
     result: dict[str, Any] = json_ready(scores)
     for name in ("windows", "examples", "sessions"):  # a megabyte each
         result.pop(name, None)
-    return result | {"seconds": {"fit": fitted - began, "evaluate": evaluated - fitted}}
+    return result | {"training_top1": learned, "seconds": {"fit": fitted - began, "evaluate": evaluated - fitted}}
 
 
 def progress_text(out: Path, folder: str, settings: Settings) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +18,43 @@ from training.data.workers import worker_pool
 _UNFINISHED = ".part"  # folder for sessions while they are written
 
 
-def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> tuple[list[Path], list[Path]]:
-    """Return (bags to train on, bags to test on) of the simulated workbench, each of another person.
+@dataclass(frozen=True)
+class Sessions:
+    """Bags to fit and bags to score."""
 
-    Missing ones are written to out/bags, `jobs` at a time. Raises BadAblation if the configuration simulates nothing.
+    train: tuple[Path, ...]
+    test: tuple[Path, ...]
+
+
+def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> dict[int, Sessions]:
+    """Return the sessions of each seed of the ablation on the simulated workbench, each session of another person.
+
+    With `for_each_seed` in the configuration each seed has its own sessions and persons, in out/bags/seed<N>: intervals
+    over seeds then cover the drawing of sessions too. Otherwise all seeds share those in out/bags. Missing ones are
+    written, `jobs` at a time. Raises BadAblation if the configuration simulates nothing.
     """
     simulate = ablation.simulate
     if not simulate:
         raise BadAblation("the configuration simulates nothing: give --train and --test")
+    own = bool(simulate.get("for_each_seed", False))
+    plans = {seed: _plans(simulate, out / "bags" / f"seed{seed}" if own else out / "bags", seed if own else 0)
+             for seed in ablation.seeds}  # fmt: skip
+    missing = {bag: settings for plan in plans.values() for bag, settings in plan if not bag.is_dir()}
+    if missing:
+        with worker_pool(jobs) as pool:
+            work = pool.map(_simulate, missing.items())
+            list(tqdm(work, total=len(missing), desc="simulated sessions", unit="session"))
+        for folder in {bag.parent for bag in missing}:
+            shutil.rmtree(folder / _UNFINISHED)
+    train = simulate["training_sessions"]
+    return {
+        seed: Sessions(tuple(bag for bag, _ in plan[:train]), tuple(bag for bag, _ in plan[train:]))
+        for seed, plan in plans.items()
+    }
+
+
+def _plans(simulate: Mapping[str, Any], folder: Path, draw: int) -> list[tuple[Path, BenchSettings]]:
+    """Return (bag, settings) of each session, those to train on first. draw: 0 = as in earlier versions."""
     kinds = [
         ("train", simulate["training_sessions"], "workbench"),
         ("held_out", simulate["held_out_sessions"], "workbench"),
@@ -32,7 +63,7 @@ def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> tuple[list[P
     plans: list[tuple[Path, BenchSettings]] = []
     for kind, count, scene in kinds:
         for number in range(count):
-            seed, task = len(plans), simulate["tasks"][number % len(simulate["tasks"])]
+            seed, task = 10_000 * draw + len(plans), simulate["tasks"][number % len(simulate["tasks"])]
             settings = BenchSettings(
                 bench=simulate.get("bench", BenchSettings.bench),
                 seed=seed,
@@ -42,14 +73,8 @@ def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> tuple[list[P
                 duration_s=simulate["session_s"],
                 kinds="known" if kind == "train" else simulate.get("held_out_kinds", BenchSettings.kinds),
             )
-            plans.append((out / "bags" / f"{kind}_{number:03d}", settings))
-    missing = [plan for plan in plans if not plan[0].is_dir()]
-    if missing:
-        with worker_pool(jobs) as pool:
-            list(tqdm(pool.map(_simulate, missing), total=len(missing), desc="simulated sessions", unit="session"))
-        shutil.rmtree(out / "bags" / _UNFINISHED)
-    bags = [bag for bag, _ in plans]
-    return bags[: simulate["training_sessions"]], bags[simulate["training_sessions"] :]
+            plans.append((folder / f"{kind}_{number:03d}", settings))
+    return plans
 
 
 def _simulate(plan: tuple[Path, Any]) -> None:

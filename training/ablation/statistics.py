@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from training.ablation.plan import Run
+from training.ablation.plan import Primary, Run
+from training.evaluation.person_bootstrap import Estimate, hierarchical_bootstrap, holm, person_counts
+
+TOP1 = 1  # place of top-1 hits in the scores by person
 
 # Measures of a run: name in the tables -> path in the scores of one kind of session.
 MEASURES = {
@@ -37,6 +40,8 @@ class Row:
     windows: int
     measures: Mapping[str, float]
     top1_by_lead: Mapping[str, float]
+    persons: Mapping[str, Mapping[str, Sequence[int]]]  # see person_bootstrap.person_counts; empty in old scores
+    training_top1: float
     fit_s: float
     answer_ms: float
 
@@ -72,7 +77,8 @@ def rows_of(results: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[Row]:
                 value = "" if run.value is None else str(run.value)
                 rows.append(
                     Row(run.arm, run.sweep, value, run.seed, sessions, group["windows"], measures,
-                        group["top1_by_lead"], scores["seconds"]["fit"], _number(scores, ("answer_ms",)))
+                        group["top1_by_lead"], group.get("persons", {}), _number(scores, ("training_top1",)),
+                        scores["seconds"]["fit"], _number(scores, ("answer_ms",)))
                 )  # fmt: skip
     return rows
 
@@ -85,11 +91,13 @@ def _number(group: Mapping[str, Any], path: Sequence[str]) -> float:
     return float("nan") if found is None else float(found)
 
 
-def summary(rows: Sequence[Row], baseline: str) -> list[dict[str, Any]]:
+def summary(rows: Sequence[Row], baseline: str, primary: Primary | None = None) -> list[dict[str, Any]]:
     """Return one line for each kind of session, arm and value of a sweep, in the order of the runs.
 
     `difference` is top-1 minus that of the baseline with the same seed and value: paired, so that effects of the seed
-    cancel. If a sweep does not contain the baseline, it is compared with the baseline of the recipe.
+    cancel. If a sweep does not contain the baseline, it is compared with the baseline of the recipe. `by_person` and
+    `difference_by_person` are the same two with intervals over seeds and persons (None in old scores), and `p` is of
+    the difference: as it is for `primary`, and adjusted for the number of all others (Holm) elsewhere.
     """
     table: list[dict[str, Any]] = []
     for key in dict.fromkeys((row.sessions, row.sweep, row.arm, row.value) for row in rows):
@@ -97,15 +105,41 @@ def summary(rows: Sequence[Row], baseline: str) -> list[dict[str, Any]]:
         own = [row for row in rows if (row.sessions, row.sweep, row.arm, row.value) == key]
         of_baseline = [row for row in rows if (row.sessions, row.arm) == (sessions, baseline)]
         swept = [row for row in of_baseline if row.sweep == sweep] and (sweep, value)
-        paired = {
-            row.seed: row.measures["top1"] for row in of_baseline if (row.sweep, row.value) == (swept or ("", ""))
-        }
-        pairs = [row.measures["top1"] - paired[row.seed] for row in own if row.seed in paired]
+        paired = {row.seed: row for row in of_baseline if (row.sweep, row.value) == (swept or ("", ""))}
+        both = [(row, paired[row.seed]) for row in own if row.seed in paired]
+        pairs = [row.measures["top1"] - other.measures["top1"] for row, other in both]
+        compared = [pair for pair in both if all(row.persons for row in pair)] if arm != baseline else []
         table.append(
             {"sessions": sessions, "sweep": sweep, "arm": arm, "value": value}
             | {name: mean_over_seeds([row.measures[name] for row in own]) for name in MEASURES}
+            | {"training_top1": mean_over_seeds([row.training_top1 for row in own])}
             | {"difference": mean_over_seeds(pairs) if arm != baseline else None, "seeds": len(own)}
+            | {"by_person": _by_person(own) if all(row.persons for row in own) else None}
+            | {"difference_by_person": _difference_by_person(compared), "p": None}
             | {"fit_s": float(np.mean([row.fit_s for row in own]))}
             | {"answer_ms": float(np.mean([row.answer_ms for row in own])), "windows": own[0].windows}
         )
+    others = []
+    for line in table:
+        if line["difference_by_person"] is None:
+            continue
+        if primary and (line["arm"], line["sessions"], line["sweep"]) == (primary.arm, primary.sessions, ""):
+            line["p"] = line["difference_by_person"].p
+        else:
+            others.append(line)
+    for line, p in zip(others, holm([line["difference_by_person"].p for line in others]), strict=True):
+        line["p"] = p
     return table
+
+
+def _difference_by_person(pairs: Sequence[tuple[Row, Row]]) -> Estimate | None:
+    """Return the difference of (row, baseline's row) of each seed; None where they were scored on other windows."""
+    if not pairs or any(row.windows != other.windows for row, other in pairs):
+        return None  # a sweep of the horizon, say, compared with the recipe's
+    rows, others = zip(*pairs, strict=True)
+    return _by_person(rows, others)
+
+
+def _by_person(own: Sequence[Row], baseline: Sequence[Row] = ()) -> Estimate:
+    runs, others = ([person_counts(row.persons, TOP1) for row in rows] for rows in (own, baseline))
+    return hierarchical_bootstrap(runs, baseline=others, draws=1000)

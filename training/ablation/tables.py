@@ -18,6 +18,7 @@ from training.ablation.page import OPTIONAL, PAGE
 from training.ablation.plan import Ablation, Run, file_name
 from training.ablation.search import SEARCH, accuracy_by_step, read_runs, search_of
 from training.ablation.statistics import Mean, Row, rows_of, summary
+from training.evaluation.person_bootstrap import Estimate
 from training.run.run_folder import METRICS
 
 
@@ -31,7 +32,7 @@ def write(
     results: (run, its scores). absent: why each of the other runs is not among them.
     """
     rows = rows_of(results)
-    table = summary(rows, ablation.baseline)
+    table = summary(rows, ablation.baseline, ablation.primary)
     _write_csv(out / "runs.csv", [_flat(row) for row in rows])
     _write_csv(out / "summary.csv", [_spread(line) for line in table])
     tables = [latex_table(table, ablation.baseline), *(latex_sweep(table, name) for name in ablation.sweeps)]
@@ -87,6 +88,8 @@ def _spread(line: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in line.items():
         if isinstance(value, Mean):
             plain |= {name: round(value.value, 5), f"{name}_95": round(value.half_width, 5)}
+        elif isinstance(value, Estimate):
+            plain |= {f"{name}_low": round(value.low, 5), f"{name}_high": round(value.high, 5)}
         else:
             plain[name] = value
     return plain

@@ -27,6 +27,7 @@ from training.data.action_split import only_part, read_action_split
 from training.data.dataset import Dataset
 from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
+from training.data.split import split_sessions
 from training.evaluation.answers import answer_windows
 from training.evaluation.scores import score
 from training.evaluation.stream_evaluation import believed_stream, of_actions, rank_stream, timelines
@@ -95,6 +96,35 @@ def evaluate_checkpoint(
         return _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
     answers = answer_windows(model, processor, data, settings, device)
     return score(metadata, data, answers, settings, examples, embed) | {"leak": leak}
+
+
+def training_top1(
+    checkpoint: Path, bags: Sequence[str | Path], device: str = "auto", cache: Path | None = None
+) -> float:
+    """Return the share of windows answered right among at most ANSWERED that trained the checkpoint, evenly spread.
+
+    Beside the same figure on test sessions it says what was learned and does not carry over. bags: those of the fit,
+    divided again by the checkpoint's settings. Of a stream, windows before which an action begins are scored.
+    """
+    metadata = read_checkpoint_metadata(checkpoint)
+    settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE)
+    recordings = load_recordings(find_bags(bags), settings)
+    if settings.split_file:
+        recordings = only_part(recordings, read_action_split(Path(settings.split_file)), "train")
+    trained = [recordings[index] for index in split_sessions(recordings, settings).training]
+    device = resolve_device(device)
+    model, processor = load_vlm(checkpoint, device=device, dtype=getattr(torch, settings.dtype))
+    labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
+    data = prepare(trained, labels, settings, model, processor, cache, gaze_needed=False)
+    if metadata.gaze_block:
+        load_gaze_block(model, checkpoint, data.visual)
+    truth = data.stream.actions if data.stream else data.answer_index
+    rows = np.flatnonzero(truth >= 0)
+    rows = rows[np.unique(np.linspace(0, len(rows) - 1, ANSWERED).round().astype(int))]
+    ranked = rank_stream(model, data, rows, device, settings.batch_size)
+    if data.stream and metadata.stream:
+        ranked = of_actions(ranked, metadata.stream.words, metadata.temperature)
+    return float((ranked.argmax(axis=1) == truth[rows]).mean())
 
 
 def _evaluate_stream(

@@ -20,7 +20,7 @@ from scipy.stats import t as student_t
 from gaze_vlm_ros.session.session import load_session
 from training import ablate
 from training.ablation import experiment, guards, latex, plan, runner, simulated, worker_tasks
-from training.ablation.statistics import mean_over_seeds
+from training.ablation.statistics import MEASURES, Row, mean_over_seeds, summary
 from training.settings import Settings, load_settings, save_settings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -68,6 +68,12 @@ def test_runs_are_scored_tabled_and_kept(config: Path, small_bags: Path, tmp_pat
     }
     assert float(main[0]["top1"]) == pytest.approx(of["gaze"].mean(), abs=1e-4)
     assert float(main[0]["difference"]) == pytest.approx((of["gaze"] - of["no gaze"]).mean(), abs=1e-4)
+    assert float(main[0]["training_top1"]) == pytest.approx(
+        np.mean(
+            [json.loads((out / f"gaze__seed{seed}" / "scores.json").read_text())["training_top1"] for seed in (0, 1)]
+        ),
+        abs=1e-4,
+    )
     assert load_settings(out / "gaze__model=q_3__seed0" / "settings.yaml").model == "tiny:qwen3-vl"
     tables = (out / "table.tex").read_text()
     assert "\ngaze & $" in tables
@@ -148,10 +154,25 @@ def test_simulated_sessions_of_another_configuration_are_not_taken(config: Path,
 def test_a_simulated_session_has_the_name_of_its_bag(config: Path, tmp_path: Path) -> None:
     simulate = {"training_sessions": 1, "held_out_sessions": 0, "misleading_sessions": 0, "session_s": 2.0}
     ablation = dataclasses.replace(plan.load_ablation(config), simulate={**simulate, "tasks": ["tidy"]})
-    train, test = simulated.simulated_sessions(ablation, tmp_path, 1)
-    assert (load_session(train[0]).name, test) == ("train_000", [])
+    sessions = simulated.simulated_sessions(ablation, tmp_path, 1)
+    assert sessions[0] == sessions[1]  # all seeds share them
+    train, test = sessions[0].train, sessions[0].test
+    assert (load_session(train[0]).name, test) == ("train_000", ())
     assert {path.name for path in train[0].iterdir()} == {"metadata.yaml", "train_000_0.mcap"}
-    assert list((tmp_path / "bags").iterdir()) == train
+    assert tuple((tmp_path / "bags").iterdir()) == train
+
+
+def test_each_seed_has_sessions_and_persons_of_its_own(config: Path, tmp_path: Path) -> None:
+    simulate = {"training_sessions": 1, "held_out_sessions": 1, "misleading_sessions": 0, "session_s": 2.0}
+    simulate |= {"tasks": ["tidy"], "for_each_seed": True}
+    ablation = dataclasses.replace(plan.load_ablation(config), simulate=simulate)
+    sessions = simulated.simulated_sessions(ablation, tmp_path, 1)
+    bags = [bag for own in sessions.values() for bag in (*own.train, *own.test)]
+    assert [bag.relative_to(tmp_path).as_posix() for bag in bags] == [
+        "bags/seed0/train_000", "bags/seed0/held_out_000", "bags/seed1/train_000", "bags/seed1/held_out_000",
+    ]  # fmt: skip
+    assert len({load_session(bag).person for bag in bags}) == 4
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_an_arm_that_cannot_be_trained_is_told_before_the_first_fit(config: Path, tmp_path: Path) -> None:
@@ -272,6 +293,25 @@ def _runs(process: int) -> bool:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def test_differences_have_intervals_over_persons_and_p_values_for_their_number() -> None:
+    def row(arm: str, seed: int, share: float) -> Row:
+        persons = {f"p{seed}_{number}": {"take": [20, round(20 * share) - number % 2, 20]} for number in range(6)}
+        hits = sum(own["take"][1] for own in persons.values())
+        measures = dict.fromkeys(MEASURES, hits / 120)
+        return Row(arm, "", "", seed, "bench", 120, measures, {}, persons, 1.0, 1.0, 1.0)
+
+    shares = {"gaze": 0.8, "other": 0.7, "same": 0.5, "none": 0.5}
+    rows = [row(arm, seed, share) for seed in range(3) for arm, share in shares.items()]
+    table = {line["arm"]: line for line in summary(rows, "none", plan.Primary("gaze", "bench"))}
+    assert table["gaze"]["difference_by_person"].value == pytest.approx(table["gaze"]["difference"].value)
+    assert table["none"]["difference_by_person"] is table["none"]["p"] is None
+    least = 2 / 1001
+    assert table["gaze"]["p"] == pytest.approx(least)  # the primary one stays as it is
+    assert (table["other"]["p"], table["same"]["p"]) == (pytest.approx(2 * least), 1)
+    assert {line["arm"]: line["p"] for line in summary(rows, "none")}["gaze"] == pytest.approx(3 * least)
+    assert table["gaze"]["by_person"].persons == 18
 
 
 def test_intervals_over_seeds_are_students() -> None:
