@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
-.PHONY: setup test test-busy soak demo demo-full bench lint docs mutants clean
+.PHONY: setup test test-busy soak demo demo-full bench lint docs models mutants clean
 
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
@@ -49,6 +49,9 @@ $(VENV)/docs.stamp: $(INSTALLED)
 	@touch $@
 
 # Do the core's tests notice small changes of its code? 100 of them, the same ones each time; 15 minutes on two cores.
+models: setup
+	$(BIN)/python tools/check_models.py
+
 mutants: setup $(VENV)/mutants.stamp
 	$(BIN)/python tools/mutants.py
 

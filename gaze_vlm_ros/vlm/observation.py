@@ -16,6 +16,7 @@ from PIL import Image
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_layers
+from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 
 
 class NoVisualTokens(GazeVlmError):
@@ -141,6 +142,10 @@ def _pixel_tokens(model: Any, processor: Any) -> tuple[int, ...]:
             }
             with torch.no_grad(), suppress(_Reached):
                 model(**(inputs | noise))
+    except (RuntimeError, ValueError, IndexError) as error:
+        if out_of_memory_reason(error):
+            raise
+        return ()  # visual_tokens says why
     finally:
         hook.remove()
     ids = inputs["input_ids"][0]

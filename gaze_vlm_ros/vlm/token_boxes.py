@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.cross_attention import STATES, crossing_layers
+from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from gaze_vlm_ros.vlm.observation import encode
 
 Floats = NDArray[np.float64]
@@ -209,8 +210,16 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
     hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     try:
         with _without_vision_attention(model), torch.enable_grad():
-            with suppress(_Reached):
-                model(**placed)
+            try:
+                with suppress(_Reached):
+                    model(**placed)
+            except (RuntimeError, ValueError, IndexError) as error:
+                if out_of_memory_reason(error):
+                    raise
+                reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+                raise CannotLocate(
+                    f"{type(model).__name__} cannot read these frames in one prompt ({reason})"
+                ) from None
             if not captured:
                 raise CannotLocate(f"{type(model).__name__} did not call its language model")
             return _decode_signs(captured[0][0, visual.to(device)], pixels)
