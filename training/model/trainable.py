@@ -61,6 +61,14 @@ def make_trainable(model: Any, settings: Settings) -> Any:
         ) from None
 
 
+def adapted_names(model: Any, settings: Settings) -> tuple[list[str], list[str]]:
+    """Return which of lora_targets got adapters, and which name no layer of the language model."""
+    found = {name.rsplit(".", 2)[1] for name, module in model.named_modules() if name.endswith(".lora_A")}
+    return [name for name in settings.lora_targets if name in found], [
+        name for name in settings.lora_targets if name not in found
+    ]
+
+
 def plain_model(trained: Any) -> Any:
     """Return the model with its adapters merged into the weights."""
     return trained.merge_and_unload() if hasattr(trained, "merge_and_unload") else trained

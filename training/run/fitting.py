@@ -34,7 +34,7 @@ from training.model.gaze_block import add_gaze_block, require_place
 from training.model.gaze_head import add_gaze_head, remove_gaze_head, require_states
 from training.model.out_of_memory import report_out_of_memory
 from training.model.supervision import supervised_heads, supervised_layers
-from training.model.trainable import make_trainable, plain_model, weights_dtype
+from training.model.trainable import adapted_names, make_trainable, plain_model, weights_dtype
 from training.run.batch_sampler import chosen_rows, thinned_rows
 from training.run.data_notes import notes_on_data
 from training.run.export import export_checkpoint
@@ -133,6 +133,13 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         )
 
     trained = _make_trainable(model, settings, accelerator, data.visual)
+    if settings.train == "lora":
+        adapted, absent = adapted_names(model, settings)
+        if absent:
+            notes.append(
+                f"adapters are on {', '.join(adapted)} alone: no layer of {settings.model}'s language model is called "
+                f"{', '.join(absent)}; see lora_targets"
+            )
     weights = _trained_weights(model)
     require_disk(request.out, model, weights)
     state = None
