@@ -54,3 +54,10 @@ def test_the_shipped_search_of_the_control_is_the_same_for_each_arm() -> None:
     assert all(set(sweep.arms) == set(ablation.arms) for sweep in ablation.sweeps.values())
     steps = [run_settings(ablation, run, "cpu", Path("base")).steps for run in runs_of(ablation)]
     assert max(steps) == 20 * min(steps)
+
+
+def test_the_shipped_controls_can_be_trained() -> None:
+    ablation = load_ablation(Path(__file__).resolve().parents[3] / "config/ablate_gaze_controls.yaml")
+    settings = [run_settings(ablation, run, "cpu", Path("base")) for run in runs_of(ablation) if run.seed == 0]
+    assert {one.model for one in settings} == {"base"}
+    assert len({str(one) for one in settings}) == len(ablation.arms)
