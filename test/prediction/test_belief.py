@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,7 +17,7 @@ STEP_NS = 100_000_000
 # Two actions by turns, always 0.3 s apart; a horizon of 0.2 s in two parts of one step each.
 CLOCK = BeliefModel(
     0.2, (0.5, 0.5), ((0, 1, 5), (1, 0, 5)), (0.0, 0.0, 1.0, 0.0), 1.0, ((0.2, 0.2), (0.1, 0.1)), 0.4, power=0.5,
-    pseudocount=0.0,
+    pseudocount=0.0, forgetting=0.0,
 )  # fmt: skip
 
 
@@ -50,12 +52,24 @@ def test_expected_time_and_its_points_by_hand() -> None:
 
 
 def test_long_times_wait_in_one_state() -> None:
-    slow = BeliefModel(0.1, (1.0,), (), (0.0, 0.0, 1.0), 0.25, ((0.1,),), 0.9, power=0.5)
+    slow = BeliefModel(0.1, (1.0,), (), (0.0, 0.0, 1.0), 0.25, ((0.1,),), 0.9, power=0.5, forgetting=0.0)
     belief = BeliefFilter(slow)
     # It begins 0.3 s after it was left, which takes four steps on average: odds 1, 1 and 4.
     assert belief.update(0, np.array([[0.1]]), 0.9).table[0, 0] == pytest.approx(1 / 6)
     later = belief.update(20 * STEP_NS, np.array([[0.1]]), 0.9)
     assert later.table[0, 0] == pytest.approx(1 / 6)  # this is how it stays
+
+
+def test_what_was_believed_is_forgotten_by_and_by() -> None:
+    """Half of it in each step: what is true at any time takes its place, by hand."""
+    belief = BeliefFilter(replace(CLOCK, forgetting=0.5))
+    prior = np.array(CLOCK.prior)
+    first = belief.update(0, np.array([[0.2, 0.8], [0.1, 0.1]]), 0.4)
+    assert first.table == pytest.approx(np.array([[2 / 11, 4 / 11], [1 / 11, 1 / 11]]))
+    # A step later without forgetting: [[4, 2], [1, 1]] / 11, where 1 / 11 of A was beyond the horizon's second part.
+    passed = np.array([[4 / 11, 2 / 11], [1 / 11, 1 / 11]])
+    at_any_time = np.array([[2 / 9, 2 / 9], [1 / 9, 1 / 9]])
+    assert belief.update(STEP_NS, prior, 0.4).table == pytest.approx((passed + at_any_time) / 2)
 
 
 def test_a_clock_that_is_set_back_or_a_long_pause_resets_the_belief() -> None:
