@@ -23,7 +23,7 @@ from small_bags import write_small_bag
 
 from gaze_vlm_ros import cli
 from gaze_vlm_ros.prediction.backends import read_answers
-from training import ablate, evaluate, export_windows, fit, recipe, report, rules
+from training import ablate, evaluate, export_windows, fit, pretrain, recipe, report, rules
 from training.settings import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -32,6 +32,7 @@ PARSERS = {
     "fit": fit,
     "evaluate": evaluate,
     "ablate": ablate,
+    "pretrain": pretrain,
     "recipe": recipe,
     "report": report,
     "export_windows": export_windows,

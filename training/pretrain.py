@@ -24,15 +24,19 @@ from training.pretraining.settings import load_pretrain_settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Raises a GazeVlmError with one line for the user."""
+    arguments = _parser().parse_args(argv)
+    print(base_model(load_pretrain_settings(arguments.config, arguments.set), arguments.cache))
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", type=Path, help="settings, a YAML file (default: training/pretraining/settings.py)")
     parser.add_argument("--cache", type=Path, required=True, help="folder of base models, each named by its settings")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="override one setting; repeatable"
     )
-    arguments = parser.parse_args(argv)
-    print(base_model(load_pretrain_settings(arguments.config, arguments.set), arguments.cache))
-    return 0
+    return parser
 
 
 if __name__ == "__main__":
