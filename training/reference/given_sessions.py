@@ -18,7 +18,8 @@ from training.reference.observer import CEILINGS, ceiling
 from training.reference.rules import RULES, fit_rule
 from training.reference.seen import Question, Seen, Table, believed, see, stream_rows
 
-CLOCK, CEILING = "clock", "ceiling: hand, sign and head"
+# With the head the observer does worse than without, so that is no bound: docs/bench.md
+CLOCK, CEILING = "clock", "ceiling: hand and sign"
 
 
 class BadSessions(GazeVlmError):
@@ -54,7 +55,7 @@ def reference_scores(
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Return scene -> "clock" and "ceiling" -> scores of the stream; "all" where there are several scenes.
 
-    The clock is fitted on the training sessions. The ceiling sees hand, sign and head, and no gaze.
+    The clock is fitted on the training sessions. The ceiling sees hand and sign, and no gaze.
     """
     clock = fit_rule(RULES[CLOCK], [see(own) for own in training], question)
     seen = {scene: [see(own) for own in sessions] for scene, sessions in held_out.items()}
