@@ -71,8 +71,9 @@ def visual_tokens(
         boxes[token] = x0, y0, x1, y1
     if not (frame_index >= 0).any():
         raise CannotLocate(
-            f"no visual token of {type(model).__name__} depends on pixels but through attention (a resampler, as in "
-            "Idefics 2, gives every token the whole picture); gaze cannot be put on this model's tokens"
+            f"no visual token of {type(model).__name__} depends on any pixel of its frame, except perhaps through "
+            "attention (a resampler, as in Idefics 2, gives every token the whole picture); gaze cannot be put on this "
+            "model's tokens"
         )
     return frame_index, boxes
 

@@ -315,7 +315,9 @@ def test_a_full_disk_under_its_output_does_not_end_it_in_a_traceback(domain: int
     assert "waiting for a subscriber of gaze" in node.stderr.readline()
     node.send_signal(signal.SIGINT)
     _, errors = node.communicate(timeout=200)
-    assert (node.returncode, errors.strip()) == (0, "")
+    # A signal may come after a line is on the screen and before rcl has published it; rcl then says so itself.
+    own = [line for line in errors.splitlines() if not line.startswith("Failed to publish log message to rosout")]
+    assert (node.returncode, own) == (0, [])
     assert (tmp_path / "delivered.json").exists()  # written after what is printed
 
 

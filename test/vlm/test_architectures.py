@@ -35,8 +35,8 @@ def test_visual_tokens_are_those_that_depend_on_pixels(name: str, token: str) ->
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("idefics2", "depends on pixels but through attention (a resampler"),
-        ("blip2", "depends on pixels but through attention (a resampler"),
+        ("idefics2", "depends on any pixel of its frame, except perhaps through attention (a resampler"),
+        ("blip2", "depends on any pixel of its frame, except perhaps through attention (a resampler"),
         ("got-ocr2", "cannot put 1 pictures and a question into one prompt (Nested images are only supported"),
     ],
 )

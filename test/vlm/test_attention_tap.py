@@ -425,5 +425,8 @@ def test_preparing_leaves_the_settings_and_the_functions_without_a_tap_as_they_w
 )
 def test_the_middle_third(tiny, count, expected):
     model = copy.deepcopy(tiny[0])
-    model.config.get_text_config().num_hidden_layers = count
+    text = model.config.get_text_config()
+    text.num_hidden_layers = count
+    if getattr(text, "layer_types", None):
+        text.layer_types = [text.layer_types[0]] * count
     assert middle_layers(model) == expected

@@ -223,7 +223,7 @@ def test_tensorboard_reads_back_what_metrics_jsonl_holds(
         assert curve == pytest.approx({row["step"]: row[name] for row in rows if name in row}, rel=1e-6, abs=1e-6)
 
 
-@pytest.mark.parametrize("where", ["answer_losses", "prepare"])
+@pytest.mark.parametrize("where", ["losses", "prepare"])
 def test_memory_that_runs_out_is_one_line(
     where: str, plain_bag: Callable[..., Path], run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -231,9 +231,9 @@ def test_memory_that_runs_out_is_one_line(
 
     much = 2**62  # bytes; more than any address space
     if where == "prepare":
-        monkeypatch.setattr(fitting, "prepare", lambda *_: np.empty(much, np.uint8))
+        monkeypatch.setattr(fitting, "prepare", lambda *_, **__: np.empty(much, np.uint8))
     else:
-        monkeypatch.setattr(loop, "answer_losses", lambda *_, **__: torch.empty(much, dtype=torch.uint8))
+        monkeypatch.setattr(loop, "losses", lambda *_, **__: torch.empty(much, dtype=torch.uint8))
     with pytest.raises(OutOfMemory, match=r"out of memory on cpu .* try --set batch_size=4 with") as caught:
         run([plain_bag("s0", 0), plain_bag("s2", 2)])
     assert "\n" not in str(caught.value)
