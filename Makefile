@@ -62,7 +62,7 @@ $(VENV)/mutants.stamp: $(INSTALLED)
 demo: setup
 	$(BIN)/gaze-vlm demo
 
-# Every session over DDS, and the control with shuffled gaze; 20 minutes.
+# Every session over DDS, and the control with shuffled gaze; some 25 minutes.
 demo-full: setup
 	$(BIN)/gaze-vlm demo --full --out build/demo_full
 

@@ -34,7 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--full",
         action="store_true",
-        help="record every session over DDS, and fit the shuffled control too: 20 minutes",
+        help="record every session over DDS, and fit the shuffled control too",
     )
     demo.set_defaults(run=_demo)
 

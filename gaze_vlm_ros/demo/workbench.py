@@ -70,6 +70,7 @@ class DemoSettings:
     arms: list[str]
     live_s: float
     live_rate_hz: float
+    live_precision: float
     minutes: float
     seed: int = 0
 
@@ -217,7 +218,10 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
     environment = private_ros_environment()
     logs, result = out / "logs", out / "live.json"
     seed = settings.seed * 10_000 + 9_000
-    predictor = {"checkpoint": str(out / _folder("gaze")), "rate_hz": settings.live_rate_hz}
+    predictor = {
+        "checkpoint": str(out / _folder("gaze")), "rate_hz": settings.live_rate_hz,
+        "target_precision": settings.live_precision,
+    }  # fmt: skip
     simulator = {
         "seed": seed, "person": "iris", "duration_s": settings.live_s, "wait_s": 60.0,
         "wait_for_subscribers": ["camera/image_raw", "label"],

@@ -30,7 +30,7 @@ FIT = {
 DEMO = {
     "training_sessions": 3, "held_out_sessions": 1, "misleading_sessions": 2, "recorded_sessions": 2,
     "session_s": 12.0, "tasks": ["tidy", "sort"], "speed": 4.0, "arms": ["gaze", "none"], "live_s": 8.0,
-    "live_rate_hz": 5.0, "minutes": 1.0,
+    "live_rate_hz": 5.0, "live_precision": 0.5, "minutes": 1.0,
 }  # fmt: skip
 ARMS = ["gaze", "no gaze (λ = 0)"]
 
