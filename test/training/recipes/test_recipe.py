@@ -97,7 +97,8 @@ def test_a_data_set_becomes_a_report(
 ) -> None:
     monkeypatch.setattr(experiment, "as_finished", in_this_process)  # starting a process takes longer than a run
     out = tmp_path / "out"
-    command = [str(small_recipe(tmp_path)), str(egtea), "--out", str(out)]
+    reference = {"name": "Somebody", "value": 0.43, "measure": "top-1", "source": "a paper"}
+    command = [str(small_recipe(tmp_path, references=[reference])), str(egtea), "--out", str(out)]
     assert main(command) == 0
     printed = capfd.readouterr()
     leak = "train_split1.txt and test_split1.txt: 4 of 4 test sessions and 4 of 4 test persons are in training too"
@@ -142,7 +143,7 @@ def test_a_data_set_becomes_a_report(
     assert [own["person"] for own in figures["data"]["sessions"]] == ["P01", "P02", "P03", "P04"]
     assert all(re.search(rf"\| {name} \| P0\d \|.*\| [0-9a-f]{{16}} \|", text) for name in SESSIONS)
     assert figures["libraries"]["torch"] in text
-    assert "| AVT |" in text
+    assert "| Somebody | top-1 | 0.43 | a paper |" in text
     assert len(json.loads((out / "check.json").read_text())) == 4
 
     # The same command again only writes the report.
