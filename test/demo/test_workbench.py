@@ -6,16 +6,19 @@ from functools import partial
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 import yaml
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.demo.jobs import run_side_by_side
 from gaze_vlm_ros.demo.output_folder import NotOurs
-from gaze_vlm_ros.demo.sessions import plan_sessions
+from gaze_vlm_ros.demo.sessions import bench_settings, plan_sessions
 from gaze_vlm_ros.demo.workbench import DemoSettings, UnknownArm, run_workbench
 from gaze_vlm_ros.nodes.child_processes import Child, StepFailed
 from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
+from gaze_vlm_ros.session.session import Session, load_session, require_gaze, require_labels
+from gaze_vlm_ros.sim.bench_session import write_bag
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
@@ -56,6 +59,23 @@ def test_a_job_that_fails_is_begun_again_as_often_as_it_may(tmp_path: Path, caps
     assert capsys.readouterr().out.count("always is started again") == 1
 
 
+def require_equal(recorded: Session, drawn: Session) -> None:
+    """A drawn session is the recorded one, but for the time of day."""
+    assert (recorded.name, recorded.person, recorded.task, recorded.scene) == (
+        drawn.name, drawn.person, drawn.task, drawn.scene,
+    )  # fmt: skip
+    gaze, drawn_gaze = require_gaze(recorded), require_gaze(drawn)
+    labels, drawn_labels = require_labels(recorded), require_labels(drawn)
+    first_ns, drawn_first_ns = recorded.frames.stamps_ns[0], drawn.frames.stamps_ns[0]
+    np.testing.assert_array_equal(recorded.frames.stamps_ns - first_ns, drawn.frames.stamps_ns - drawn_first_ns)
+    np.testing.assert_array_equal(gaze.stamps_ns - first_ns, drawn_gaze.stamps_ns - drawn_first_ns)
+    np.testing.assert_array_equal(gaze.xy, drawn_gaze.xy)
+    assert labels.texts == drawn_labels.texts
+    np.testing.assert_array_equal(labels.starts_ns - first_ns, drawn_labels.starts_ns - drawn_first_ns)
+    for row in (0, len(recorded.frames) // 2):
+        np.testing.assert_array_equal(recorded.frames.rgb(row), drawn.frames.rgb(row))
+
+
 @pytest.mark.timeout(600)
 def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(FIT))
@@ -75,6 +95,12 @@ def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str])
                 counted += sum(topic.count for topic in opened.topics.values())
     assert (recorded["sessions"], recorded["messages"], recorded["lost"]) == (2, counted, 0)
     assert f"{counted} messages, 0 lost" in printed
+
+    counts = [("train", 3, "workbench"), ("held_out", 1, "workbench"), ("misleading", 2, "misleading")]
+    for plan in plan_sessions(counts, ["tidy", "sort"], recorded=2, seed=3):
+        if plan.recorded:
+            write_bag(bench_settings(plan, 12.0), tmp_path / plan.name)
+            require_equal(load_session(out / "bags" / plan.name), load_session(tmp_path / plan.name))
 
     assert list(summary["held_out"]) == ARMS
     for arm, folder in zip(ARMS, ("fit_real", "fit_none"), strict=True):
