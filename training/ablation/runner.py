@@ -92,7 +92,10 @@ def fit_and_evaluate(
 def progress_text(out: Path, folder: str, settings: Settings) -> str:
     """Return in words how far a run in `out` is, such as "gaze__seed0 step 120 of 600"."""
     metrics = out / f"{folder}.part" / "checkpoint" / METRICS
-    steps = metrics.read_bytes().count(b"\n") if metrics.is_file() else 0
+    try:
+        steps = metrics.read_bytes().count(b"\n")
+    except OSError:  # it has not begun, or has just ended and been moved to its place
+        steps = 0
     if not steps:
         return f"{folder} begins"
     return f"{folder} step {steps} of {settings.steps}" if steps < settings.steps else f"{folder} is evaluated"
