@@ -19,6 +19,7 @@ from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 RECORDED = ["camera/image_raw/compressed", "gaze", "label"]
+TRAINING = "train"  # kind of the sessions to train on
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class SessionPlan:
     task: str
     scene: str
     recorded: bool  # over DDS; otherwise drawn
+
+    @property
+    def is_training(self) -> bool:
+        """Whether fits may see it."""
+        return self.name.startswith(TRAINING)
 
 
 def plan_sessions(

@@ -20,7 +20,7 @@ from gaze_vlm_ros.demo.first_picture import save_first_picture
 from gaze_vlm_ros.demo.jobs import AT_ONCE, run_side_by_side
 from gaze_vlm_ros.demo.output_folder import fresh_folder
 from gaze_vlm_ros.demo.planner_record import planner_record, starts_in
-from gaze_vlm_ros.demo.sessions import SessionPlan, bench_settings, draw, plan_sessions, record
+from gaze_vlm_ros.demo.sessions import TRAINING, SessionPlan, bench_settings, draw, plan_sessions, record
 from gaze_vlm_ros.demo.workbench_summary import held_out_figures, planner_text, print_summary, stream_figures
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import (
@@ -45,7 +45,6 @@ ARMS = {
     "none": ("no gaze (λ = 0)", "none"),
     "shuffled": ("shuffled gaze", "shuffled"),
 }
-
 
 # Files in the output folder: the settings of all sessions, and what the clock and the ceiling score on them.
 SESSIONS, REFERENCE = "sessions.json", "reference.json"
@@ -95,14 +94,14 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
     for folder in ("bags", "logs"):
         (out / folder).mkdir()
     counts = [
-        ("train", settings.training_sessions, "workbench"),
+        (TRAINING, settings.training_sessions, "workbench"),
         ("held_out", settings.held_out_sessions, "workbench"),
         ("misleading", settings.misleading_sessions, "misleading"),
     ]
     sessions = plan_sessions(counts, settings.tasks, settings.recorded_sessions, settings.seed)
     recorded = make_sessions(sessions, settings, out)
-    training = [out / "bags" / s.name for s in sessions if s.name.startswith("train")]
-    held_out = [out / "bags" / s.name for s in sessions if not s.name.startswith("train")]
+    training = [out / "bags" / s.name for s in sessions if s.is_training]
+    held_out = [out / "bags" / s.name for s in sessions if not s.is_training]
     prepare([*training, *held_out], settings, out)
     fit(training, settings, out)
     evaluations = evaluate(held_out, settings, out)
@@ -125,13 +124,10 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
 
 def make_sessions(sessions: Sequence[SessionPlan], settings: DemoSettings, out: Path) -> dict[str, Any]:
     """Record some sessions over DDS and draw the others. Return what reached the recorded bags and what was lost."""
-    described = {
-        "training": [asdict(bench_settings(p, settings.session_s)) for p in sessions if p.name.startswith("train")],
-        "held_out": {
-            scene: [asdict(bench_settings(p, settings.session_s)) for p in sessions if p.name.startswith(kind)]
-            for kind, scene in (("held_out", "workbench"), ("misleading", "misleading"))
-        },
-    }
+    described: dict[str, Any] = {"training": [], "held_out": {}}
+    for plan in sessions:
+        part = described["training"] if plan.is_training else described["held_out"].setdefault(plan.scene, [])
+        part.append(asdict(bench_settings(plan, settings.session_s)))
     (out / SESSIONS).write_text(json.dumps(described, indent=1) + "\n")
     over_dds = [plan for plan in sessions if plan.recorded]
     drawn = [plan for plan in sessions if not plan.recorded]
@@ -252,7 +248,7 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
             shown = 0
             while world.running():
                 shown = _print_new_lines(view, shown)
-                _note_new_lines(planner, said)
+                said += [(time.time_ns(), line) for line in _new_lines(planner, len(said))]
                 time.sleep(0.02)
             world.must_succeed(60)
         time.sleep(1.0)  # let the last predictions arrive
@@ -289,15 +285,14 @@ def _short_progress(line: str) -> str:
     return f"{head.strip()} {tail.rpartition('|')[2].strip()}" if bar else line
 
 
+def _new_lines(child: Child, seen: int) -> list[str]:
+    """Return the whole lines of a child's log from number `seen` on."""
+    return child.log.read_text(errors="replace").split("\n")[seen:-1]
+
+
 def _print_new_lines(child: Child, shown: int) -> int:
     """Print the lines of a child's log from number `shown` on. Return how many lines there are."""
-    lines = child.log.read_text(errors="replace").splitlines()
-    for line in lines[shown:]:
+    lines = _new_lines(child, shown)
+    for line in lines:
         print(f"    {line}", flush=True)
-    return len(lines)
-
-
-def _note_new_lines(child: Child, noted: list[tuple[int, str]]) -> None:
-    """Add the new whole lines of a child's log to `noted`, each with the time of now, ns."""
-    lines = child.log.read_text(errors="replace").split("\n")[:-1]
-    noted += [(time.time_ns(), line) for line in lines[len(noted) :]]
+    return shown + len(lines)

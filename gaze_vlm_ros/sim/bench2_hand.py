@@ -309,10 +309,18 @@ def _after_rest(
     if due.any():
         start_reach(hands, rows[due], at_s[due], place[due], rng, rates, traits.of(due), surface)
     if not due.all():
-        moved = rows[~due]
-        new = _rest_places(np.zeros(len(moved), bool), None, rng, rates, traits.of(~due))
-        length_s = rng.uniform(*rates.retreat_s, len(moved))
-        move(hands, moved, SHIFT, at_s[~due], at_s[~due] + length_s, place[~due], new)
+        stays = np.zeros(int((~due).sum()), bool)
+        _retreat(hands, rows[~due], stays, at_s[~due], place[~due], rng, rates, traits.of(~due))
+
+
+def _retreat(
+    hands: Hands, rows: Indices, away: NDArray[np.bool_], at_s: Floats, place: Floats, rng: np.random.Generator,
+    rates: Rates, traits: Traits,
+) -> None:  # fmt: skip
+    """Move hands from `place` to where they rest. away: leave the bench."""
+    new = _rest_places(away, None, rng, rates, traits)
+    length_s = rng.uniform(*rates.retreat_s, len(rows))
+    move(hands, rows, SHIFT, at_s, at_s + length_s, place, new)
 
 
 def _after_move(
@@ -357,9 +365,7 @@ def _after_pause(
     if not goes.all():
         back, own = rows[~goes], traits.of(~goes)
         away = _make_plan(hands, back, at_s[~goes], rng, rates, own, surface)
-        new = _rest_places(away, None, rng, rates, own)
-        length_s = rng.uniform(*rates.retreat_s, len(back))
-        move(hands, back, SHIFT, at_s[~goes], at_s[~goes] + length_s, place[~goes], new)
+        _retreat(hands, back, away, at_s[~goes], place[~goes], rng, rates, own)
 
 
 def _after_grasp(

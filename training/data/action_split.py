@@ -100,3 +100,14 @@ def only_part(recordings: Sequence[Recording], split: ActionSplit, part: str) ->
         left_out = Counter({OTHER_PART: len(recording.windows) - len(windows)})
         found.append(replace(recording, windows=windows, dropped=recording.dropped + left_out))
     return found
+
+
+def part_of_split(recordings: Sequence[Recording], split_file: str, part: str) -> tuple[list[Recording], str]:
+    """Return (the recordings with only that part's windows, what the split leaks), by the setting split_file.
+
+    Without a file ("") the recordings stay as they are, and nothing leaks. Raises BadSplitFile.
+    """
+    if not split_file:
+        return list(recordings), ""
+    split = read_action_split(Path(split_file))
+    return only_part(recordings, split, part), split.leak(recordings)

@@ -138,3 +138,8 @@ class Dataset:
                 }
             )
         return table
+
+
+def evenly_spread(rows: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Return at most `count` of `rows`, evenly spread, the first and the last among them."""
+    return rows[np.unique(np.linspace(0, len(rows) - 1, count).round().astype(int))]

@@ -23,10 +23,10 @@ from gaze_vlm_ros.prediction.stream_scores import score_stream
 from gaze_vlm_ros.vlm.embeddings import Embed, load_embedder
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.windows.cutting import NoWindows
-from training.data.action_split import only_part, read_action_split
-from training.data.dataset import Dataset
+from training.data.action_split import part_of_split
+from training.data.dataset import Dataset, evenly_spread
 from training.data.preparation import prepare
-from training.data.recordings import find_bags, load_recordings
+from training.data.recordings import Recording, find_bags, load_recordings
 from training.data.split import split_sessions
 from training.evaluation.answers import answer_windows
 from training.evaluation.scores import score
@@ -74,24 +74,17 @@ def evaluate_checkpoint(
     if settings.is_stream:
         settings = replace(settings, leads_s=())  # they only add windows to train on
     sessions = load_recordings(find_bags(bags), settings)
-    leak = ""
-    if settings.split_file:
-        action_split = read_action_split(Path(settings.split_file))
-        leak = action_split.leak(sessions)
+    sessions, leak = part_of_split(sessions, settings.split_file, "test")
+    if leak:
         print(f"warning: {leak}", file=sys.stderr, flush=True)
-        sessions = only_part(sessions, action_split, "test")
     for session in sessions:
         if session.digest in metadata.trained_on and not settings.split_file:
             raise TrainedOn(f"{session.path} was trained on (or chose the checkpoint); evaluate on other sessions")
 
     device = resolve_device(device)
-    model, processor = load_vlm(checkpoint, device=device, dtype=getattr(torch, settings.dtype))
-    labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
-    data = prepare(
-        sessions, labels, settings, model, processor, cache, gaze_needed=False, keep_unknown=unknown == "wrong"
+    model, processor, data = _load(
+        checkpoint, metadata, settings, sessions, device, cache, keep_unknown=unknown == "wrong"
     )
-    if metadata.gaze_block:
-        load_gaze_block(model, checkpoint, data.visual)
     if metadata.stream and data.stream:
         return _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
     answers = answer_windows(model, processor, data, settings, device)
@@ -109,22 +102,29 @@ def training_top1(
     metadata = read_checkpoint_metadata(checkpoint)
     settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE)
     recordings = load_recordings(find_bags(bags), settings)
-    if settings.split_file:
-        recordings = only_part(recordings, read_action_split(Path(settings.split_file)), "train")
+    recordings, _ = part_of_split(recordings, settings.split_file, "train")
     trained = [recordings[index] for index in split_sessions(recordings, settings).training]
     device = resolve_device(device)
-    model, processor = load_vlm(checkpoint, device=device, dtype=getattr(torch, settings.dtype))
-    labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
-    data = prepare(trained, labels, settings, model, processor, cache, gaze_needed=False)
-    if metadata.gaze_block:
-        load_gaze_block(model, checkpoint, data.visual)
+    model, _, data = _load(checkpoint, metadata, settings, trained, device, cache)
     truth = data.stream.actions if data.stream else data.answer_index
-    rows = np.flatnonzero(truth >= 0)
-    rows = rows[np.unique(np.linspace(0, len(rows) - 1, ANSWERED).round().astype(int))]
+    rows = evenly_spread(np.flatnonzero(truth >= 0), ANSWERED)
     ranked = rank_stream(model, data, rows, device, settings.batch_size)
     if data.stream and metadata.stream:
         ranked = of_actions(ranked, metadata.stream.words, metadata.temperature)
     return float((ranked.argmax(axis=1) == truth[rows]).mean())
+
+
+def _load(
+    checkpoint: Path, metadata: CheckpointMetadata, settings: Settings, sessions: Sequence[Recording], device: str,
+    cache: Path | None, keep_unknown: bool = False,
+) -> tuple[Any, Any, Dataset]:  # fmt: skip
+    """Return the checkpoint's model and processor, and the windows of the sessions as it sees them."""
+    model, processor = load_vlm(checkpoint, device=device, dtype=getattr(torch, settings.dtype))
+    labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
+    data = prepare(sessions, labels, settings, model, processor, cache, gaze_needed=False, keep_unknown=keep_unknown)
+    if metadata.gaze_block:
+        load_gaze_block(model, checkpoint, data.visual)
+    return model, processor, data
 
 
 def _evaluate_stream(
@@ -136,7 +136,7 @@ def _evaluate_stream(
     due = np.flatnonzero(data.stream.actions != NOTHING)
     if not len(due):
         raise NoWindows("no action begins within the horizon of any moment of these sessions; evaluate on others")
-    chosen = data.only(due[np.unique(np.linspace(0, len(due) - 1, ANSWERED).round().astype(int))])
+    chosen = data.only(evenly_spread(due, ANSWERED))
     answers = answer_windows(model, processor, chosen, settings, device)
     assert chosen.stream is not None
     answers = replace(

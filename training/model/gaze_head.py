@@ -41,7 +41,7 @@ class GazeHead(nn.Module):
 
 
 def add_gaze_head(model: Any, visual: Tensor) -> GazeHead:
-    """Put a new head behind the decoder of `model` and return it. visual: (V,) positions in every prompt."""
+    """Put a new head after the decoder of `model` and return it. visual: (V,) positions in every prompt."""
     device = next(model.parameters()).device
     head = GazeHead(model.config.get_text_config().hidden_size, visual).to(device)
     setattr(model, _NAME, head)

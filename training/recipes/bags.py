@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.importing import import_recording, parse_size
 from gaze_vlm_ros.inspection.check import check_bag
+from gaze_vlm_ros.storage.atomic import write_text
 from gaze_vlm_ros.windows.settings import WindowSettings
 from training.recipes.recipe import Recipe
 
@@ -44,7 +46,7 @@ def import_all(
         if bag.is_dir():
             continue
         unfinished = bags / f".{source.stem}.part" / source.stem
-        _remove(unfinished)
+        shutil.rmtree(unfinished.parent, ignore_errors=True)  # of an import that was interrupted
         unfinished.parent.mkdir(parents=True, exist_ok=True)
         say(f"import {number} of {len(sources)}: {source.name}")
         try:
@@ -74,19 +76,17 @@ def import_all(
 
 
 def check_all(bags: Iterable[Path], settings: WindowSettings, out: Path) -> list[dict[str, Any]]:
-    """Check each bag as `gaze-vlm bag check` does, write all findings to `out` (JSON), and return them."""
-    checks = [
-        {"bag": bag.name, "worst": check.worst, "findings": [asdict(finding) for finding in check.findings]}
-        for bag in bags
-        for check in [check_bag(bag, settings)]
-    ]
-    out.write_text(json.dumps(checks, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Check each bag as `gaze-vlm bag check` does and return the findings; write them to `out`, a file a bag (JSON).
+
+    A check decodes every frame of a bag: those that `out` has are kept.
+    """
+    out.mkdir(exist_ok=True)
+    checks = []
+    for bag in bags:
+        path = out / f"{bag.name}.json"
+        if not path.is_file():
+            check = check_bag(bag, settings)
+            found = {"bag": bag.name, "worst": check.worst, "findings": [asdict(finding) for finding in check.findings]}
+            write_text(path, json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        checks.append(json.loads(path.read_text(encoding="utf-8")))
     return checks
-
-
-def _remove(bag: Path) -> None:
-    """Remove an import that was interrupted."""
-    if bag.is_dir():
-        for path in bag.iterdir():
-            path.unlink()
-        bag.rmdir()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from gaze_vlm_ros.labels.label_set import collect_labels
-from training.data.action_split import only_part, read_action_split
+from training.data.action_split import part_of_split
 from training.data.recordings import Recording
 from training.settings import Settings
 
@@ -20,9 +19,8 @@ def label_prior(
     The same windows and the same form as the scores of a model (evaluation/scores.py). Labels of equal frequency are in
     the order of the label set.
     """
-    if settings.split_file:
-        split = read_action_split(Path(settings.split_file))
-        train, test = only_part(train, split, "train"), only_part(test, split, "test")
+    train, _ = part_of_split(train, settings.split_file, "train")
+    test, _ = part_of_split(test, settings.split_file, "test")
     texts = [window.answer for recording in train for window in recording.windows]
     labels = collect_labels((text, "", "") for text in texts)
     counts = Counter(labels.row(text) for text in texts)

@@ -51,7 +51,7 @@ def run_recipe(
     settings = [run_settings(ablation, run, device) for run in _first_runs(ablation)]  # report a bad arm first
     out.mkdir(parents=True, exist_ok=True)
     bags = import_all(recipe, data, out / "bags", leave_out)
-    checks = check_all(bags, settings[0], out / "check.json")
+    checks = check_all(bags, settings[0], out / "checks")
     recordings = load_recordings(bags, settings[0])
     for name in protocols or recipe.protocols:
         _run_protocol(recipe, recipe.protocols[name], ablation, settings[0], data, recordings, out / name, jobs, device)

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.stream_scores import score_stream
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
@@ -78,15 +76,6 @@ def reference_scores(
         }
         seen["all"] = together
     return {
-        scene: {name: _plain(score_stream(believed(seen[scene], own, question))) for name, own in of_scene.items()}
+        scene: {name: score_stream(believed(seen[scene], own, question)) for name, own in of_scene.items()}
         for scene, of_scene in tables.items()
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return scores for JSON, which has no NaN."""
-    if isinstance(value, Mapping):
-        return {key: _plain(own) for key, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
-    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value

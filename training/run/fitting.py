@@ -21,7 +21,7 @@ from gaze_vlm_ros.vlm.image_processors import set_picture_options
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import note_visual_tokens, open_thinking
 from gaze_vlm_ros.windows.cutting import NoWindows
-from training.data.action_split import only_part, read_action_split
+from training.data.action_split import part_of_split
 from training.data.dataset import Dataset
 from training.data.gaze_prompt import question
 from training.data.gaze_targets import prior_target, shuffled_rows
@@ -213,10 +213,9 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
 def _read_sources(settings: Settings, request: FitRequest, mapper: Mapper) -> _Sources:
     """Read what the bags hold, divide the sessions, and collect the labels of those to train on."""
     recordings = load_recordings(find_bags(request.bags), settings, mapper)
-    if settings.split_file:
-        action_split = read_action_split(Path(settings.split_file))
-        print(f"warning: {action_split.leak(recordings)}", file=sys.stderr, flush=True)
-        recordings = only_part(recordings, action_split, "train")
+    recordings, leak = part_of_split(recordings, settings.split_file, "train")
+    if leak:
+        print(f"warning: {leak}", file=sys.stderr, flush=True)
     split = split_sessions(recordings, settings)
     labels = collect_labels(
         row

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError
 from training.data.batch import IGNORED, Batch
+from training.data.dataset import evenly_spread
 from training.model.distributed import gather_to_cpu
 from training.model.forward import losses
 from training.run.batches import training_batches
@@ -145,7 +146,7 @@ def check(model: Any, job: Job) -> dict[str, float]:
     model.eval()
     settings, accelerator = job.settings, job.accelerator
     validation = job.parts.validation
-    rows = validation[np.unique(np.linspace(0, len(validation) - 1, CHECKED_WINDOWS).round().astype(int))]
+    rows = evenly_spread(validation, CHECKED_WINDOWS)
     starts = list(range(0, len(rows), settings.batch_size))
     rounds = -(-len(starts) // accelerator.num_processes)
     sums = torch.zeros(5, dtype=torch.float64)  # language loss, tokens, KL, windows with gaze, right answers
