@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
-import lz4.frame
-import zstandard
 from mcap.records import ChunkIndex
 
+from gaze_vlm_ros.bags.compression import NotDecompressed, decompress
 from gaze_vlm_ros.bags.errors import RECOVER_HINT, BagDamaged, NotABag
 
 RECORD_HEADER_BYTES = 9  # opcode and length of every record
@@ -50,17 +49,15 @@ class ChunkReader:
 
     def _decompress(self, number: int) -> memoryview:
         index = self._indexes[number]
-        stored = self._stored(index)
+        if index.compression not in ("zstd", "lz4"):
+            raise NotABag(f"{self._path}: chunks are compressed by {index.compression!r}, expected zstd or lz4")
         try:
-            if index.compression == "zstd":
-                data = zstandard.decompress(stored, index.uncompressed_size)
-            elif index.compression == "lz4":
-                data = lz4.frame.decompress(stored)
-            else:
-                raise NotABag(f"{self._path}: chunks are compressed by {index.compression!r}, expected zstd or lz4")
-        except (zstandard.ZstdError, RuntimeError) as error:
-            raise BagDamaged(f"{self._path}: a chunk does not decompress ({error}); {RECOVER_HINT}") from None
-        view = memoryview(data)
+            view = memoryview(decompress(self._stored(index), index.compression, index.uncompressed_size))
+        except NotDecompressed as error:
+            raise BagDamaged(
+                f"{self._path}: the chunk at byte {index.chunk_start_offset} does not decompress ({error}); "
+                f"save the rest with {RECOVER_HINT}"
+            ) from None
         self._verify(index, view)
         return view
 

@@ -21,6 +21,10 @@ class BagDamaged(GazeVlmError):
     """The bag was cut off while it was written, or its bytes changed."""
 
 
+class UnreadableMessage(BagDamaged):
+    """The bytes of one message do not fit its type. It says nothing about other topics."""
+
+
 class NoSuchTopic(GazeVlmError):
     """The bag has no topic of that name."""
 

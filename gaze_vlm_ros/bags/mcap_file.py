@@ -5,18 +5,19 @@ from __future__ import annotations
 import mmap
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from mcap.exceptions import McapError
 from mcap.reader import make_reader
-from mcap.records import Channel, ChunkIndex, Schema
+from mcap.records import Channel, Schema
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.bags.chunks import RECORD_HEADER_BYTES, ChunkReader
 from gaze_vlm_ros.bags.errors import RECOVER_HINT, NotABag, cut_off, damaged_index, not_mcap, sqlite_bag
+from gaze_vlm_ros.bags.unindexed import add_definitions, has_messages, message_indexes_of
 
 MAGIC = b"\x89MCAP0\r\n"
 SQLITE_MAGIC = b"SQLite format 3\0"
@@ -66,13 +67,23 @@ class McapFile:
                 self.records = [(record.name, record.metadata) for record in reader.iter_metadata()]
             except (McapError, struct.error, ValueError, EOFError) as error:
                 raise damaged_index(path, f"{type(error).__name__}: {error}") from None
-        if summary is None or (not summary.chunk_indexes and summary.statistics and summary.statistics.message_count):
+        if summary is None or (not summary.chunk_indexes and has_messages(self._data, len(MAGIC))):
             raise NotABag(f"{path} has no index; {RECOVER_HINT} writes one")
         self.channels: dict[int, Channel] = summary.channels
         self.schemas: dict[int, Schema] = summary.schemas
         self._message_count = summary.statistics.message_count if summary.statistics else None
-        self._chunk_indexes: Sequence[ChunkIndex] = summary.chunk_indexes
-        self._chunks = ChunkReader(path, self._data, summary.chunk_indexes)
+        # In the order of the file: a channel is defined before its first message.
+        self._chunk_indexes = sorted(summary.chunk_indexes, key=lambda index: index.chunk_start_offset)
+        self._chunks = ChunkReader(path, self._data, self._chunk_indexes)
+        # A summary may leave out nearly everything. Without a total, nothing shows that a message index is complete.
+        unindexed = [
+            number
+            for number, chunk in enumerate(self._chunk_indexes)
+            if self._message_count is None or not chunk.message_index_offsets
+        ]
+        self._read_indexes = message_indexes_of(self._chunks, unindexed)
+        used = [set(self._channels_of(number)) for number in range(len(self._chunk_indexes))]
+        add_definitions(self._data, len(MAGIC), self._chunks, used, self.schemas, self.channels)
 
     def topics(self) -> dict[str, str]:
         """Return the type of each topic; "" where its channel has no schema, which MCAP allows and ROS never writes."""
@@ -85,9 +96,9 @@ class McapFile:
     def index(self) -> Iterator[IndexedMessages]:
         """Yield where messages are, by chunk and topic. Raises BagDamaged where the index is not complete."""
         indexed = 0
-        for number, chunk in enumerate(self._chunk_indexes):
-            for channel_id in chunk.message_index_offsets:
-                rows = self._message_index(chunk, channel_id).astype(np.int64)
+        for number in range(len(self._chunk_indexes)):
+            for channel_id in self._channels_of(number):
+                rows = self._message_index(number, channel_id)
                 topic = self._topic_of(channel_id)
                 if topic is None:
                     raise damaged_index(self.path, f"no channel {channel_id}")
@@ -116,14 +127,20 @@ class McapFile:
         """Free decompressed chunks. The map itself goes with the last message that points into it."""
         self._chunks.clear()
 
-    def _message_index(self, chunk: ChunkIndex, channel_id: int) -> NDArray[np.uint64]:
+    def _channels_of(self, chunk_number: int) -> Iterable[int]:
+        return self._read_indexes.get(chunk_number, self._chunk_indexes[chunk_number].message_index_offsets)
+
+    def _message_index(self, chunk_number: int, channel_id: int) -> NDArray[np.int64]:
         """Return (N, 2): log time ns and offset in the chunk."""
-        start = chunk.message_index_offsets[channel_id]
+        if chunk_number in self._read_indexes:
+            return self._read_indexes[chunk_number][channel_id]
+        start = self._chunk_indexes[chunk_number].message_index_offsets[channel_id]
         try:
             opcode, length, channel, size = struct.unpack_from("<BQHI", self._data, start)
             if (opcode, length, channel, size % 16) != (_MESSAGE_INDEX_OPCODE, size + 6, channel_id, 0):
                 raise ValueError
-            return np.frombuffer(self._data, "<u8", size // 8, start + RECORD_HEADER_BYTES + 6).reshape(-1, 2)
+            rows = np.frombuffer(self._data, "<u8", size // 8, start + RECORD_HEADER_BYTES + 6).reshape(-1, 2)
+            return rows.astype(np.int64)
         except (struct.error, ValueError):
             raise damaged_index(self.path, f"no message index at byte {start}") from None
 

@@ -17,6 +17,7 @@ from mcap.data_stream import ReadDataStream
 from mcap.exceptions import McapError
 from mcap.opcode import Opcode
 
+from gaze_vlm_ros.bags.compression import LARGEST_BYTES
 from gaze_vlm_ros.errors import GazeVlmError
 
 RECORD_HEADER = struct.Struct("<BQ")  # opcode, length of what follows
@@ -153,7 +154,7 @@ def chunk_at(file: RawFile, offset: int) -> Chunk | None:
 
 
 def decompressed(stored: bytes, chunk: Chunk) -> bytes:
-    """Return as much of a chunk's data as decompresses; stops soon after the size that the chunk gives."""
+    """Return as much of a chunk's data as decompresses; stops soon after the size that it states, or LARGEST_BYTES."""
     if not chunk.compression:
         return stored
     zstd = chunk.compression == "zstd"
@@ -163,14 +164,14 @@ def decompressed(stored: bytes, chunk: Chunk) -> bytes:
     try:
         for start in range(0, len(stored), piece):
             data += decoder.decompress(stored[start : start + piece])
-            if len(data) > chunk.uncompressed_bytes:
+            if len(data) > min(chunk.uncompressed_bytes, LARGEST_BYTES):
                 break
     except (zstandard.ZstdError, RuntimeError, EOFError):
         pass
     return bytes(data)
 
 
-def records_in(data: bytes) -> Iterator[tuple[int, int, int]]:
+def records_in(data: bytes | memoryview) -> Iterator[tuple[int, int, int]]:
     """Yield (opcode, start, stop) of the content of each complete record of a chunk, up to the first invalid one."""
     offset = 0
     while offset + RECORD_HEADER.size <= len(data):
@@ -193,7 +194,7 @@ def end_of_records(data: bytes) -> int:
     return end
 
 
-def message_index_of(data: bytes) -> dict[int, list[tuple[int, int]]]:
+def message_index_of(data: bytes | memoryview) -> dict[int, list[tuple[int, int]]]:
     """Return sorted (log time ns, offset) of the messages of a chunk, by channel."""
     index: dict[int, list[tuple[int, int]]] = {}
     for opcode, start, _ in records_in(data):

@@ -21,8 +21,9 @@ class UnknownMessageType(GazeVlmError):
 class TypeDescription(NamedTuple):
     """Description of a message type as MCAP and rosbag2 store it."""
 
-    definition: str  # .msg text with those of all nested types, "ros2msg" encoding
+    definition: str  # text with those of all nested types; bytes that are not UTF-8 as surrogate escapes
     type_hash: str  # REP-2016, RIHS01_...
+    encoding: str = "ros2msg"  # of the definition; another one than .msg texts only in copies
 
 
 @functools.cache

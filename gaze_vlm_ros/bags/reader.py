@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.typesys import Stores, TypesysError, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from gaze_vlm_ros.bags.errors import RECOVER_HINT, BagDamaged, NoSuchTopic
@@ -17,6 +17,8 @@ from gaze_vlm_ros.bags.mcap_file import IndexedMessages, McapFile
 from gaze_vlm_ros.bags.message_types import known_types
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_of
 from gaze_vlm_ros.bags.topic_stream import TopicStream, merged, places_of
+
+_IDL_SEPARATOR = "=" * 80 + "\n"
 
 
 class Bag:
@@ -110,9 +112,8 @@ def _types_of(files: Sequence[McapFile]) -> Typestore:
     found: dict[str, Any] = {}
     for file in files:
         for schema in file.schemas.values():
-            if schema.encoding == "ros2msg":
-                with suppress(TypesysError, UnicodeDecodeError):  # costs only its own topic, which cannot be decoded
-                    found.update(_types_in(schema.data, schema.name))
+            with suppress(TypesysError, ValueError):  # costs only its own topic, which cannot be decoded
+                found.update(_types_in(schema.data, schema.name, schema.encoding))
     types = known_types()
     try:
         types.register(found)
@@ -123,6 +124,13 @@ def _types_of(files: Sequence[McapFile]) -> Typestore:
 
 
 @lru_cache(maxsize=256)  # parsing takes longer than the rest of opening a bag, and bags share their types
-def _types_in(definition: bytes, name: str) -> Mapping[str, Any]:
+def _types_in(definition: bytes, name: str, encoding: str) -> Mapping[str, Any]:
     """Return what a schema defines: the type `name` and those it uses."""
-    return get_types_from_msg(definition.decode(), name)
+    text = definition.decode()
+    if encoding == "ros2msg":
+        return get_types_from_msg(text, name)
+    found: dict[str, Any] = {}
+    if encoding == "ros2idl":
+        for part in text.split(_IDL_SEPARATOR):  # each begins with the line "IDL: package/msg/Type"
+            found |= get_types_from_idl(part.partition("\n")[2]) if part.startswith("IDL: ") else {}
+    return found

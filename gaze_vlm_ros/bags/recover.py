@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 from mcap.records import Channel, Message, Schema
 
+from gaze_vlm_ros.bags.compression import NotDecompressed, in_mode, is_compressed_message
 from gaze_vlm_ros.bags.errors import NotABag, sqlite_bag
 from gaze_vlm_ros.bags.files import bag_files
 from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC
 from gaze_vlm_ros.bags.mcap_records import RawFile
 from gaze_vlm_ros.bags.mcap_scan import Scan, contents, scan
 from gaze_vlm_ros.bags.message_types import TypeDescription
+from gaze_vlm_ros.bags.qos import DEFAULT_QOS, qos_profiles
 from gaze_vlm_ros.bags.session_records import (
     METADATA_RECORD,
     RECOVERED_TOPIC_RECORD,
@@ -28,7 +30,7 @@ from gaze_vlm_ros.bags.session_records import (
     TopicTotals,
     totals_of,
 )
-from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists, BagNotWritable, BagWriter
+from gaze_vlm_ros.bags.writer import BagExists, BagNotWritable, BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.terminal.text import instant_text
 
@@ -102,7 +104,7 @@ def recover(path: Path, out: Path | None = None) -> Recovery:
                 raise NotABag(f"{path} is not an MCAP file: it has neither its magic bytes nor a chunk; give a bag")
             raise NothingToSave(f"{path} holds no whole message; nothing can be recovered from it")
         session = {key: value for name, record in records if name == METADATA_RECORD for key, value in record.items()}
-        writer = BagWriter(folder, session)
+        writer = BagWriter(folder, session, message_compression=_message_compression(scans))
         try:
             return _copy(path, writer, scans, records, totals)
         except OSError as error:
@@ -185,22 +187,24 @@ def _by_topic(found: Scan) -> Iterator[_Entry]:
 
 
 def _topic(channel: Channel, schema: Schema | None) -> _Topic | None:
-    if channel.message_encoding != "cdr" or schema is None or schema.encoding != "ros2msg":
-        return None
-    try:
-        qos = _profiles(channel.metadata.get("offered_qos_profiles", ""))
-        definition = schema.data.decode()
-    except (yaml.YAMLError, UnicodeDecodeError):
-        return None
-    usable = isinstance(qos, list) and qos and all(isinstance(profile, Mapping) for profile in qos)
-    description = TypeDescription(definition, channel.metadata.get("topic_type_hash", ""))
-    return _Topic(schema.name, qos if usable else [DEFAULT_QOS], description)
+    if channel.message_encoding != "cdr" or schema is None:
+        return None  # beside other encodings, rosbag2 would not open the bag
+    definition = schema.data.decode("utf-8", "surrogateescape")
+    description = TypeDescription(definition, channel.metadata.get("topic_type_hash", ""), schema.encoding)
+    qos = qos_profiles(channel.metadata.get("offered_qos_profiles", ""))
+    return _Topic(schema.name, qos or [DEFAULT_QOS], description)
 
 
-@lru_cache(maxsize=256)  # every chunk of a damaged file may declare its topics again
-def _profiles(text: str) -> Any:
-    """Return parsed QoS profiles. Do not modify them: all callers get the same object. Raises yaml.YAMLError."""
-    return yaml.safe_load(text)
+def _same_type(one: _Topic, other: _Topic) -> bool:
+    """Return whether one reader can decode the messages of both."""
+    first, second = one.description, other.description
+    return (one.type_name, first.definition, first.encoding) == (other.type_name, second.definition, second.encoding)
+
+
+def _message_compression(scans: list[Scan]) -> str:
+    """Return "zstd" where rosbag2 compressed the first message on its own, so that the copy keeps that mode."""
+    messages = (entry.message for found in scans for entry in _by_topic(found) if entry.message)
+    return "zstd" if any(is_compressed_message(message.data) for message in islice(messages, 1)) else ""
 
 
 def _copy(
@@ -215,29 +219,29 @@ def _copy(
             writer.add_record(name, record)
     saved: dict[str, int] = {}
     lost: Counter[str] = Counter()
-    types: dict[str, str] = {}
-    definitions: dict[str, str] = {}
+    declared: dict[str, _Topic] = {}
     first_ns, last_ns = 2**64, 0
     for found in scans:
         names: dict[int, str] = {}
         seen: Counter[int] = Counter()
         for channel_id, name, topic, message in _by_topic(found):
             names[channel_id] = name
-            if topic and name not in types:
+            if topic and name not in declared:
                 writer.add_topic(name, topic.type_name, topic.qos, description=topic.description)
-                types[name], saved[name] = topic.type_name, 0
-                definitions.setdefault(topic.type_name, topic.description.definition)
+                declared[name], saved[name] = topic, 0
             if message is None:
                 continue
             seen[channel_id] += 1
-            # A topic has one type in a bag, and a type one definition; files of different bags may disagree.
-            if topic is None or (types[name], definitions[types[name]]) != (
-                topic.type_name,
-                topic.description.definition,
-            ):
+            # A topic has one type, and that one definition, in a bag; files of different bags may disagree.
+            if topic is None or not _same_type(topic, declared[name]):
                 lost[name] += 1
                 continue
-            writer.write(name, message.data, message.log_time, message.publish_time, message.sequence)
+            try:
+                data = in_mode(message.data, writer.message_compression)
+            except NotDecompressed:
+                lost[name] += 1
+                continue
+            writer.write(name, data, message.log_time, message.publish_time, message.sequence)
             saved[name] += 1
             first_ns, last_ns = min(first_ns, message.log_time), max(last_ns, message.log_time)
         missing = found.lost if found.written is None else Counter(found.written) - seen

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rosbags.serde.errors import SerdeError
 from rosbags.typesys.store import Typestore
 
-from gaze_vlm_ros.bags.errors import BagDamaged
+from gaze_vlm_ros.bags.compression import NotDecompressed, decompress_message
+from gaze_vlm_ros.bags.errors import UnreadableMessage
 from gaze_vlm_ros.bags.mcap_file import IndexedMessages, McapFile
 from gaze_vlm_ros.bags.message_types import begins_with_stamp
 from gaze_vlm_ros.bags.stamps import acquisition_ns, leading_stamp_ns
@@ -65,6 +66,7 @@ class TopicStream:
         self.bag_path = bag_path
         self.topic = topic
         self.type_name = type_name  # e.g. "sensor_msgs/msg/Image"; "" where the file does not give it
+        self.is_known = type_name in types.fielddefs  # otherwise no message can be decoded
         self.is_stamped = begins_with_stamp(type_name, types)  # messages begin with their acquisition time
         self._files, self._places, self._types = files, places, types
 
@@ -95,8 +97,14 @@ class TopicStream:
         return stamps_ns
 
     def raw(self, index: int) -> memoryview:
-        """Return serialized (CDR) message number `index`. Raises BagDamaged, IndexError."""
-        return self._stored(index)[2]
+        """Return serialized (CDR) message number `index`, decompressed. Raises BagDamaged, IndexError."""
+        try:
+            return decompress_message(self._stored(index)[2])
+        except NotDecompressed as error:
+            raise UnreadableMessage(
+                f"{self.bag_path}: a message on {self.topic} is compressed, and does not decompress ({error}); "
+                "leave the topic out"
+            ) from None
 
     def sequence(self, index: int) -> int:
         """Return the publication sequence number of message number `index`. Raises BagDamaged, IndexError."""
@@ -123,10 +131,15 @@ class TopicStream:
         return self._files[places.file[index]].message(chunk, offset, self.topic, log_ns)
 
     def _decode(self, data: memoryview) -> Any:
+        if not self.is_known:
+            raise UnreadableMessage(
+                f"{self.bag_path}: {self.topic} carries {self.type_name or 'no type'}, which the bag does not define "
+                "in a form that can be read, nor is it a standard type; record it again, or leave the topic out"
+            )
         try:
             return self._types.deserialize_cdr(data, self.type_name)
         except (SerdeError, struct.error, ValueError, IndexError, KeyError, AssertionError) as error:
-            raise BagDamaged(
+            raise UnreadableMessage(
                 f"{self.bag_path}: a message on {self.topic} is no {self.type_name} "
                 f"({type(error).__name__}: {error}); record it again, or leave the topic out"
             ) from None

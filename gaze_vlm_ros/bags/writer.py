@@ -16,26 +16,13 @@ from mcap.writer import CompressionType, Writer
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type, serialize
+from gaze_vlm_ros.bags.qos import DEFAULT_QOS
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_record
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.atomic import write_text
 
 ROSBAG2_VERSION = 9  # of metadata.yaml; since Jazzy
 CHUNK_BYTES = 1 << 20  # readers load whole chunks, and a kill loses at most one: small, but with few index entries
-
-_FOREVER = {"sec": 9223372036, "nsec": 854775807}
-# QoS of topics whose publisher is not queried: reliable and volatile, which `ros2 bag play` can always offer.
-DEFAULT_QOS: dict[str, Any] = {
-    "history": "keep_last",
-    "depth": 10,
-    "reliability": "reliable",
-    "durability": "volatile",
-    "deadline": _FOREVER,
-    "lifespan": _FOREVER,
-    "liveliness": "automatic",
-    "liveliness_lease_duration": _FOREVER,
-    "avoid_ros_namespace_conventions": False,
-}
 
 
 class BagExists(GazeVlmError):
@@ -90,15 +77,19 @@ class BagWriter:
 
     metadata: strings about the session. "camera_topic", "gaze_topic" and "label_topic" name the topics of these roles.
     split: when to continue in another file of the folder; each file has the metadata and all topics.
+    message_compression: "zstd" = each serialized message that is written is compressed on its own; "" = none is.
     Raises BagExists if `folder` exists, BagNotWritable if it cannot be created.
     """
 
-    def __init__(self, folder: Path, metadata: Mapping[str, str], split: Split | None = None) -> None:
+    def __init__(
+        self, folder: Path, metadata: Mapping[str, str], split: Split | None = None, message_compression: str = ""
+    ) -> None:
         self.folder = folder
+        self.message_compression = message_compression
         self._metadata = {"format": "1", **metadata}
         self._split = split or Split()
         self._topics: dict[str, _Topic] = {}
-        self._schemas: dict[str, int] = {}  # ids in the present file, by type
+        self._schemas: dict[tuple[str, TypeDescription], int] = {}  # ids in the present file
         self._files: list[tuple[str, _Span]] = []
         self._whole = _Span()
         try:
@@ -151,14 +142,16 @@ class BagWriter:
         self._topics[name] = topic
 
     def _register(self, name: str, topic: _Topic) -> int:
-        if topic.type_name not in self._schemas:
-            self._schemas[topic.type_name] = self._writer.register_schema(
-                name=topic.type_name, encoding="ros2msg", data=topic.description.definition.encode()
+        key = topic.type_name, topic.description
+        if key not in self._schemas:
+            definition = topic.description.definition.encode("utf-8", "surrogateescape")
+            self._schemas[key] = self._writer.register_schema(
+                name=topic.type_name, encoding=topic.description.encoding, data=definition
             )
         return self._writer.register_channel(
             topic=name,
             message_encoding="cdr",
-            schema_id=self._schemas[topic.type_name],
+            schema_id=self._schemas[key],
             metadata={"offered_qos_profiles": _yaml(topic.qos), "topic_type_hash": topic.description.type_hash},
         )
 
@@ -241,8 +234,8 @@ class BagWriter:
                 }
                 for name, topic in self._topics.items()
             ],
-            "compression_format": "",
-            "compression_mode": "",
+            "compression_format": self.message_compression,
+            "compression_mode": "MESSAGE" if self.message_compression else "",
             "relative_file_paths": [name for name, _ in self._files],
             "files": [{"path": name, **span.for_rosbag2()} for name, span in self._files],
             "custom_data": None,

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from gaze_vlm_ros.bags.errors import UnreadableMessage
 from gaze_vlm_ros.bags.reader import Bag, open_bag
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
@@ -129,12 +130,29 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
                 findings.append(label_coverage(labels, frames.stamps_ns))
                 session = Session(Path(path), dict(bag.metadata), stream, gaze, labels)
                 findings.append(window_use(session, frames, covered, settings))
+        findings += other_topics(bag)
         findings.append(losses(bag))
         return BagCheck(str(path), findings)
 
 
 def _stamp_findings(name: str, stream: TopicStream) -> list[Finding]:
     return [order(name, stream.stamps_ns), clock(name, stream.stamps_ns, stream.arrivals_ns)]
+
+
+def other_topics(bag: Bag) -> list[Finding]:
+    """Return a finding about topics whose messages cannot be decoded, nothing where all can be."""
+    reasons = {}
+    for name, stream in bag.topics.items():
+        try:
+            if stream:
+                stream.message(0)
+        except UnreadableMessage as error:
+            reasons[name] = str(error)
+    if not reasons:
+        return []
+    text = "; ".join(f"{printable(name)} cannot be read ({printable(why)})" for name, why in reasons.items())
+    limit = "note: any that cannot be read; those that training takes have errors of their own"
+    return [Finding("other topics", "note", text, limit, {"unreadable": list(reasons)})]
 
 
 def losses(bag: Bag) -> Finding:

@@ -44,7 +44,7 @@ def _table(topics: list[TopicSummary]) -> list[str]:
         span_s = None if topic.first_ns is None or topic.last_ns is None else (topic.last_ns - topic.first_ns) / 1e9
         rows.append(
             (
-                printable(topic.name) + ("" if topic.stamped else " (arrival)"),
+                printable(topic.name) + _mark(topic),
                 printable(topic.type_name) or "?",
                 str(topic.messages),
                 "-" if topic.rate_hz is None else f"{topic.rate_hz:.2f} Hz",
@@ -57,9 +57,14 @@ def _table(topics: list[TopicSummary]) -> list[str]:
     # Two columns of names, then figures, aligned to the right.
     layout = "  ".join(f"{{:{'<' if column < 2 else '>'}{width}}}" for column, width in enumerate(widths))
     lines = [layout.format(*row) for row in rows]
-    if not all(topic.stamped for topic in topics):
+    lines += [f"(unreadable): {printable(topic.unreadable)}" for topic in topics if topic.unreadable]
+    if not all(topic.stamped or topic.unreadable for topic in topics):
         lines.append("(arrival): messages without a stamp; rate, span and gap are of arrival times, not acquisition")
     return lines
+
+
+def _mark(topic: TopicSummary) -> str:
+    return " (unreadable)" if topic.unreadable else "" if topic.stamped else " (arrival)"
 
 
 def _camera_text(summary: BagSummary) -> str:
@@ -67,7 +72,7 @@ def _camera_text(summary: BagSummary) -> str:
     if role.topic is None:
         return f"none: {role.reason}"
     if camera is None:
-        return f"{role.topic}: none of the first {FRAMES_TRIED} frames can be decoded"
+        return f"{role.topic}: none of the first {FRAMES_TRIED} frames can be decoded: {role.reason}"
     text = f"{role.topic}: {camera.width}x{camera.height}, {printable(camera.format)}"
     if camera.keyframe_s is not None:
         text += f", a keyframe every {camera.keyframe_s:.2f} s"

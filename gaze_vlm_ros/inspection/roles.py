@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from gaze_vlm_ros.bags.errors import UnreadableMessage
 from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.bags.roles import (
     CAMERA_TYPES,
@@ -41,6 +42,8 @@ def camera_of(bag: Bag) -> tuple[RoleSummary, TopicStream | None, FrameStream | 
         return role, stream, FrameStream(stream)
     except UnknownEncoding as error:
         return RoleSummary(None, str(error)), stream, None
+    except UnreadableMessage as error:
+        return RoleSummary(None, str(error)), None, None
 
 
 def gaze_of(bag: Bag, frames: FrameStream | None) -> tuple[RoleSummary, TopicStream | None, GazeTrack | None]:
@@ -50,7 +53,7 @@ def gaze_of(bag: Bag, frames: FrameStream | None) -> tuple[RoleSummary, TopicStr
         return role, None, None
     try:
         return role, stream, read_gaze(stream, bag.metadata.get("gaze_coordinates", ""), frames)
-    except UnclearGaze as error:
+    except (UnclearGaze, UnreadableMessage) as error:
         reason = str(error)
     except (DamagedImage, UnknownEncoding) as error:
         reason = f"the points of {stream.topic} are of an image, and the first one is bad: {error}"
@@ -71,7 +74,10 @@ def labels_of(
         return RoleSummary(None, str(error)), None, None, None
     if label_file:
         return role, stream, track_of(label_file.labels), label_file
-    return role, stream, read_labels(stream) if stream else None, None
+    try:
+        return role, stream, read_labels(stream) if stream else None, None
+    except UnreadableMessage as error:
+        return RoleSummary(None, str(error)), None, None, None
 
 
 def _role(

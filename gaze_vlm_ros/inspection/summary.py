@@ -27,6 +27,7 @@ class TopicSummary:
     received: int | None  # of the recorder's totals; None = not known
     written: int | None
     lost: int | None
+    unreadable: str = ""  # why its messages cannot be decoded; empty = they can
 
 
 @dataclass(frozen=True)

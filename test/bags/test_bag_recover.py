@@ -23,6 +23,7 @@ from rosbags.highlevel import AnyReader
 
 from gaze_vlm_ros.bags.errors import BagNotFound, NotABag
 from gaze_vlm_ros.bags.message_types import describe_type, message_class, serialize
+from gaze_vlm_ros.bags.qos import DEFAULT_QOS
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.recover import BagIsWhole, NothingToSave, Recovery, recover, recovery_text
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, RECOVERED_TOPIC_RECORD, RECOVERY_RECORD, TopicTotals
@@ -471,7 +472,7 @@ class TestFilesOfOthers:
             writer.start()
             schema = writer.register_schema("their_msgs/msg/Level", "ros2msg", definition)
             channel = writer.register_channel(
-                "/level", "cdr", schema, {"offered_qos_profiles": "- {history: 3, depth: 7}", "topic_type_hash": "X"}
+                "/level", "cdr", schema, {"offered_qos_profiles": "- {history: 2, depth: 7}", "topic_type_hash": "X"}
             )
             writer.add_message(channel, START_NS, b"\0\1\0\0", START_NS, 9)
             writer.flush()
@@ -479,7 +480,8 @@ class TestFilesOfOthers:
             schema_read, channel_read, message = next(make_reader(stream).iter_messages())
         assert (schema_read.name, schema_read.data) == ("their_msgs/msg/Level", definition)
         assert channel_read.metadata["topic_type_hash"] == "X"
-        assert yaml.safe_load(channel_read.metadata["offered_qos_profiles"]) == [{"history": 3, "depth": 7}]
+        profile = DEFAULT_QOS | {"history": "keep_all", "depth": 7}
+        assert yaml.safe_load(channel_read.metadata["offered_qos_profiles"]) == [profile]
         assert (message.data, message.sequence) == (b"\0\1\0\0", 9)
 
 

@@ -24,12 +24,14 @@ from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.distribution import aggregate
 from gaze_vlm_ros.gaze.summary import MIN_CONFIDENCE, GazeSummary
+from gaze_vlm_ros.inspection.check import check_bag
 from gaze_vlm_ros.inspection.info import FRAMES_TRIED, LABELS_SHOWN, describe, describe_as_json, summarize
 from gaze_vlm_ros.inspection.info_text import summary_text
 from gaze_vlm_ros.inspection.summary import BagSummary, CameraSummary, LabelSummary
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.terminal.text import instant_text
 from gaze_vlm_ros.video.images import encode_jpeg
+from gaze_vlm_ros.windows.settings import WindowSettings
 
 RAW, JPEG = "sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage"
 GAZE, LABEL = "gaze_vlm_msgs/msg/GazeStamped", "gaze_vlm_msgs/msg/ActionLabel"
@@ -359,3 +361,44 @@ def test_damage_is_one_error_or_makes_no_difference(tmp_path: Path, known_bag: P
         file.write_bytes(data[:cut])
         with pytest.raises(BagDamaged, match="gaze-vlm bag recover"):
             summarize(file)
+
+
+@pytest.mark.parametrize("topic", ["/lidar/points", "/gaze", "/label", CAMERA_TOPIC])
+def test_a_topic_that_cannot_be_decoded_is_listed_as_unreadable_and_costs_no_other(tmp_path: Path, topic: str) -> None:
+    """Its type is one that is known, as a schema without a definition leaves it, and its bytes are not of it."""
+    writer = BagWriter(tmp_path / "bag", {})
+    made = {CAMERA_TOPIC: (JPEG, jpeg), "/gaze": (GAZE, gaze), "/label": (LABEL, lambda now: label(now, "pour"))}
+    for name, type_name in {**{name: kind for name, (kind, _) in made.items()}, topic: "sensor_msgs/msg/Imu"}.items():
+        writer.add_topic(name, made[name][0] if name in made else type_name)
+    for number in range(5):
+        now_ns = START_NS + number * 10**8
+        for name, (_, make) in made.items():
+            if name != topic:
+                writer.write_message(name, make(now_ns), now_ns)
+        writer.write(topic, b"\0\1\0\0", now_ns)
+    writer.close()
+    summary = summarize(tmp_path / "bag")
+    assert [(entry.name, bool(entry.unreadable)) for entry in summary.topics] == [
+        (entry.name, entry.name == topic) for entry in summary.topics
+    ]
+    assert all(entry.messages == 5 for entry in summary.topics)
+    assert summary.camera is not None or topic == CAMERA_TOPIC
+    assert summary.gaze is not None or topic == "/gaze"
+    assert summary.labels is not None or topic == "/label"
+    text = summary_text(summary)
+    assert f"{topic} (unreadable)" in text
+    assert f"(unreadable): {tmp_path / 'bag'}: a message on {topic} is no " in text
+    json.loads(describe_as_json(tmp_path / "bag"))
+    findings = {finding.check: finding for finding in check_bag(tmp_path / "bag", WindowSettings()).findings}
+    assert findings["other topics"].figures == {"unreadable": [topic]}
+
+
+def test_a_camera_that_cannot_be_decoded_says_why(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag", {})
+    writer.add_topic(CAMERA_TOPIC, JPEG)
+    data = np.frombuffer(b"\0\0\0\1 no picture", np.uint8)
+    writer.write_message(CAMERA_TOPIC, message_class(JPEG)(stamped(START_NS), "", data), START_NS)
+    writer.close()
+    assert f"none of the first {FRAMES_TRIED} frames can be decoded: compressed image format '' cannot be read" in (
+        describe(tmp_path / "bag")
+    )
