@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 
+from gaze_vlm_ros.bags.errors import UnreadableMessage
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.bags.session_records import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD, TopicTotals
 from gaze_vlm_ros.bags.topic_stream import TopicStream
@@ -18,7 +19,7 @@ from gaze_vlm_ros.inspection.roles import camera_of, gaze_of, labels_of
 from gaze_vlm_ros.inspection.summary import FRAMES_TRIED, BagSummary, CameraSummary, LabelSummary, TopicSummary
 from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.video.frame_stream import FrameStream
-from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding
+from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, viewable_kind
 
 LABELS_SHOWN = 10  # most frequent first; a vocabulary has tens
 
@@ -39,7 +40,7 @@ def summarize(path: Path | str) -> BagSummary:
         topics = [_topic_summary(stream, bag.totals.get(name)) for name, stream in bag.topics.items()]
         camera_role, _, frames = camera_of(bag)
         gaze_role, _, gaze = gaze_of(bag, frames)
-        camera = _camera_summary(frames) if frames else None
+        camera, problem = _camera_summary(frames) if frames else (None, "")
         label_role, _, labels, label_file = labels_of(bag, frames)
         filled = [stream.arrivals_ns for stream in bag.topics.values() if stream]
         start_ns = min((int(arrivals_ns[0]) for arrivals_ns in filled), default=None)
@@ -61,7 +62,7 @@ def summarize(path: Path | str) -> BagSummary:
             },
             has_metadata_yaml=Path(path).is_file() or (Path(path) / "metadata.yaml").is_file(),
             topics=topics,
-            camera_role=camera_role,
+            camera_role=replace(camera_role, reason=problem) if problem else camera_role,
             gaze_role=gaze_role,
             label_role=label_role,
             camera=camera,
@@ -73,10 +74,14 @@ def summarize(path: Path | str) -> BagSummary:
 
 
 def _topic_summary(stream: TopicStream, totals: TopicTotals | None) -> TopicSummary:
-    if stream.is_stamped:
-        times_ns = np.sort(stream.stamps_ns)
-    else:
-        times_ns = stream.arrivals_ns
+    unreadable, stamped = "", stream.is_stamped
+    try:
+        times_ns = np.sort(stream.stamps_ns) if stamped else stream.arrivals_ns
+        if stream:
+            stream.message(0)
+    except UnreadableMessage as error:
+        unreadable, stamped, times_ns = str(error), False, stream.arrivals_ns
+    if not stamped:
         stream.verify()
     intervals_ns = np.diff(times_ns)
     median_ns = float(np.median(intervals_ns)) if len(intervals_ns) else 0.0
@@ -84,7 +89,7 @@ def _topic_summary(stream: TopicStream, totals: TopicTotals | None) -> TopicSumm
         name=stream.topic,
         type_name=stream.type_name,
         messages=len(stream),
-        stamped=stream.is_stamped,
+        stamped=stamped,
         rate_hz=1e9 / median_ns if median_ns > 0 else None,
         first_ns=int(times_ns[0]) if len(times_ns) else None,
         last_ns=int(times_ns[-1]) if len(times_ns) else None,
@@ -92,22 +97,26 @@ def _topic_summary(stream: TopicStream, totals: TopicTotals | None) -> TopicSumm
         received=totals.received if totals else None,
         written=totals.written if totals else None,
         lost=totals.lost if totals else None,
+        unreadable=unreadable,
     )
 
 
-def _camera_summary(frames: FrameStream) -> CameraSummary | None:
+def _camera_summary(frames: FrameStream) -> tuple[CameraSummary | None, str]:
+    """Return the first frame that can be decoded; or None, and why the last one tried cannot be."""
+    problem = f"every frame of {frames.topic} is lost"
     keyframes_ns = frames.stamps_ns[frames.is_keyframe]
     has_keyframes = 1 < len(keyframes_ns) < len(frames)
     keyframe_s = float(np.median(np.diff(keyframes_ns))) / 1e9 if has_keyframes else None
     for index in np.flatnonzero(~frames.is_lost)[:FRAMES_TRIED].tolist():
         try:
             height, width, _ = frames.rgb(index).shape
-        except (DamagedImage, UnknownEncoding):
+        except (DamagedImage, UnknownEncoding) as error:
+            problem = str(error)
             continue
         message = frames.message(index)
-        name = getattr(message, "encoding", None) or message.format
-        return CameraSummary(width, height, name, keyframe_s, int(np.count_nonzero(frames.is_lost)))
-    return None
+        name = getattr(message, "encoding", None) or message.format or viewable_kind(message)
+        return CameraSummary(width, height, name, keyframe_s, int(np.count_nonzero(frames.is_lost))), ""
+    return None, problem
 
 
 def _label_summary(labels: LabelTrack) -> LabelSummary:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.video.stills import JPEG, LARGEST_PIXELS, still_kind, still_size
 
 RGB = NDArray[np.uint8]
 
@@ -60,6 +61,8 @@ _LAYOUTS = {
     "yuv422_yuy2": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
 
+_STILL_NAMES = ("jpeg", "jpg", "png", "webp")
+
 # Divisors at which libjpeg decodes a smaller image, and OpenCV's flag for each.
 _JPEG_SHRINKS = {
     8: cv2.IMREAD_REDUCED_GRAYSCALE_8,
@@ -72,6 +75,7 @@ def to_rgb(message: Any) -> RGB:
     """Return a sensor_msgs Image or CompressedImage as contiguous (H, W, 3) uint8 RGB.
 
     Rows may be padded (`step`), and 16-bit images may have either byte order; their values keep the high byte.
+    The bytes of a CompressedImage decide whether it is JPEG, PNG or WebP, its `format` whether it is a Bayer mosaic.
     Raises UnknownEncoding, and DamagedImage if the bytes do not fill the size that the message gives.
     """
     return _raw_to_rgb(message) if hasattr(message, "encoding") else _compressed_to_rgb(message)
@@ -107,15 +111,55 @@ def _raw_to_rgb(message: Any) -> RGB:
 
 def _compressed_to_rgb(message: Any) -> RGB:
     # compressed_image_transport: "jpeg", "png", or "bgr8; jpeg compressed bgr8"; others (h264, compressedDepth) are not
-    # still pictures.
-    kind = message.format.lower()
-    if "compresseddepth" in kind or not any(name in kind for name in ("jpeg", "jpg", "png", "webp")):
-        raise UnknownEncoding(f"compressed image format {message.format!r} cannot be read, expected jpeg, png or webp")
+    # still pictures. Some drivers leave it empty, so the bytes decide.
+    described = message.format.lower()
+    is_still = still_kind(bytes(message.data[:12]))
+    if "compresseddepth" in described or not (is_still or any(name in described for name in _STILL_NAMES)):
+        raise UnknownEncoding(
+            f"compressed image format {message.format!r} cannot be read, and the bytes are no JPEG, PNG or WebP"
+        )
+    conversion = _mosaic_conversion(message)
+    if conversion is None:
+        return np.asarray(cv2.cvtColor(_decoded(message, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB), np.uint8)
+    pixels = _decoded(message, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
+    if pixels.ndim == 2 or (pixels == pixels[:, :, :1]).all():
+        pixels = cv2.cvtColor(pixels if pixels.ndim == 2 else np.ascontiguousarray(pixels[:, :, 0]), conversion)
+    else:  # it was demosaiced before it was compressed
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    if pixels.dtype == np.uint16:
+        pixels = np.asarray(pixels, np.uint16) >> 8
+    return np.asarray(pixels, np.uint8)
+
+
+def _mosaic_conversion(message: Any) -> int | None:
+    """Return OpenCV's conversion of the Bayer mosaic that a CompressedImage holds; None = it holds a usual picture.
+
+    compressed_image_transport stores a mosaic as a grey picture, `bayer_rggb8; jpeg compressed ` (with nothing at the
+    end), which its subscriber takes as the mosaic again. Raises UnknownEncoding for another pattern.
+    """
+    encoding, _, coded = message.format.partition(";")
+    encoding, target = encoding.strip().lower(), coded.partition("compressed")[2].strip()
+    if not encoding.startswith("bayer") or (target and not target.startswith("bayer")):
+        return None
+    layout = _LAYOUTS.get(encoding)
+    if layout is None:
+        raise UnknownEncoding(f"the mosaic of compressed image format {message.format!r} is not known")
+    return layout.to_rgb
+
+
+def _decoded(message: Any, flags: int) -> NDArray[Any]:
+    """Return a CompressedImage as OpenCV decodes it with these flags. Raises DamagedImage."""
     data = np.frombuffer(message.data, np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    width, height = still_size(data.data) or (0, 0)
+    if width * height > LARGEST_PIXELS:
+        raise DamagedImage(f"the picture states {width}x{height} px, expected at most {LARGEST_PIXELS} in all")
+    try:
+        pixels = cv2.imdecode(data, flags) if len(data) else None
+    except cv2.error:
+        pixels = None
     if pixels is None:
         raise DamagedImage(f"{len(data)} bytes of format {message.format!r} do not decode to an image")
-    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8)
+    return np.asarray(pixels)
 
 
 def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray[np.uint8]:
@@ -125,20 +169,21 @@ def to_small_grey(message: Any, size: tuple[int, int], width_px: int) -> NDArray
     and optical flow on it is as accurate. Raises UnknownEncoding, and DamagedImage, also for an image of another size.
     """
     shrinks = [by for by in _JPEG_SHRINKS if not (size[0] % by or size[1] % by) and size[0] // by >= width_px]
-    if not shrinks or not is_jpeg(message):
+    if not shrinks or viewable_kind(message) != JPEG:
         return small_grey(of_size(to_rgb(message), size), width_px)
-    data = np.frombuffer(message.data, np.uint8)
-    grey = cv2.imdecode(data, _JPEG_SHRINKS[shrinks[0]]) if len(data) else None
-    if grey is None:
-        raise DamagedImage(f"{len(data)} bytes of format {message.format!r} do not decode to an image")
+    grey = _decoded(message, _JPEG_SHRINKS[shrinks[0]])
     reduced = (size[0] // shrinks[0], size[1] // shrinks[0])
     return small_grey(of_size(np.asarray(grey, np.uint8), reduced), width_px)
 
 
-def is_jpeg(message: Any) -> bool:
-    """Return whether the message is a CompressedImage that holds JPEG."""
-    kind = getattr(message, "format", "").lower()
-    return ("jpeg" in kind or "jpg" in kind) and "compresseddepth" not in kind
+def viewable_kind(message: Any) -> str:
+    """Return "jpeg", "png" or "webp" if the bytes of a message, as they are, show its picture to any viewer, else "".
+
+    A raw image, video, depth and a Bayer mosaic do not.
+    """
+    if not hasattr(message, "format") or "compresseddepth" in message.format.lower() or _mosaic_conversion(message):
+        return ""
+    return still_kind(bytes(message.data[:12]))
 
 
 def of_size(picture: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:

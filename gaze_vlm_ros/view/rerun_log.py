@@ -13,7 +13,7 @@ from gaze_vlm_ros.bags.reader import Bag
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.session.session import LabelTrack, Session
 from gaze_vlm_ros.video.frame_stream import FrameStream
-from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg
+from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg, viewable_kind
 from gaze_vlm_ros.view.pictures import TRAIL_RGB, UNUSABLE_RGB, USABLE_RGB
 from gaze_vlm_ros.view.scene import GazeOnPicture, PredictionTrack, gaze_on_picture
 
@@ -23,7 +23,7 @@ CAMERA, GAZE, TRAIL, FOCUS, LABEL, PREDICTION, DELAY = (
 )  # fmt: skip
 FOCUS_RGB = (0, 200, 255)
 FLUSH_EACH = 64  # frames; at most some tens of MB
-_STILL_TYPES = {"jpeg": "image/jpeg", "jpg": "image/jpeg", "png": "image/png"}
+_STILL_TYPES = {"jpeg": "image/jpeg", "png": "image/png"}
 
 
 def log_session(
@@ -98,8 +98,7 @@ def _still(frames: FrameStream, index: int) -> tuple[bytes, str]:
     """Return JPEG or PNG of a frame, copied if the bag has one of them. Raises DamagedImage, UnknownEncoding."""
     rgb = frames.rgb(index)  # decode it, to detect damage
     message = frames.message(index)
-    described = getattr(message, "format", "").lower()
-    media_type = next((media for name, media in _STILL_TYPES.items() if name in described), None)
+    media_type = _STILL_TYPES.get(viewable_kind(message))
     return (bytes(message.data), media_type) if media_type else (encode_jpeg(rgb), "image/jpeg")
 
 

@@ -6,7 +6,17 @@ import cv2
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, encode_jpeg, small_grey, to_rgb, to_small_grey
+from gaze_vlm_ros.video import images
+from gaze_vlm_ros.video.images import (
+    DamagedImage,
+    UnknownEncoding,
+    encode_jpeg,
+    small_grey,
+    to_rgb,
+    to_small_grey,
+    viewable_kind,
+)
+from gaze_vlm_ros.video.stills import still_size
 
 # Smooth, so that demosaicing and chroma subsampling lose little.
 H, W = 48, 64
@@ -144,3 +154,69 @@ def test_a_small_grey_picture_is_the_same_from_a_jpeg_decoded_small(size: tuple[
     jpeg.data = jpeg.data[:100]
     with pytest.raises(DamagedImage, match="100 bytes"):
         to_small_grey(jpeg, size, 240)
+
+
+@pytest.mark.parametrize("pattern", ["rggb", "bggr", "gbrg", "grbg"])
+@pytest.mark.parametrize(("bits", "extension"), [(8, ".jpg"), (8, ".png"), (16, ".png")])
+def test_a_compressed_mosaic_shows_the_right_colours(pattern: str, bits: int, extension: str) -> None:
+    mosaic = np.empty((H, W), np.uint8)  # one colour, as JPEG blurs a mosaic
+    for position, colour in enumerate(pattern):
+        row, column = divmod(position, 2)
+        mosaic[row::2, column::2] = (200, 60, 20)["rgb".index(colour)]
+    _, data = cv2.imencode(extension, mosaic if bits == 8 else mosaic.astype(np.uint16) << 8)
+    kind = extension[1:].replace("jpg", "jpeg")
+    message = SimpleNamespace(format=f"bayer_{pattern}{bits}; {kind} compressed ", data=data.ravel())
+    assert np.abs(to_rgb(message).astype(int) - [200, 60, 20]).max() <= 10
+    assert viewable_kind(message) == ""
+    grey = small_grey(to_rgb(message), 32)
+    np.testing.assert_array_equal(to_small_grey(message, (W, H), 32), grey)
+
+
+@pytest.mark.parametrize("coded", ["bgr8", ""])
+def test_a_mosaic_that_was_made_a_picture_before_stays_one(coded: str) -> None:
+    data = np.frombuffer(encode_jpeg(PICTURE, 95), np.uint8)
+    message = SimpleNamespace(format=f"bayer_rggb8; jpeg compressed {coded}", data=data)
+    assert np.abs(to_rgb(message).astype(int) - PICTURE).mean() < 3
+
+
+def test_a_mosaic_in_three_equal_channels() -> None:
+    mosaic = bayer("grbg")
+    _, data = cv2.imencode(".png", np.repeat(mosaic[:, :, None], 3, axis=2))
+    message = SimpleNamespace(format="bayer_grbg8; png compressed ", data=data.ravel())
+    np.testing.assert_array_equal(to_rgb(message), to_rgb(image("bayer_grbg8", mosaic)))
+
+
+def test_an_unknown_mosaic_is_refused() -> None:
+    message = SimpleNamespace(format="bayer_rgbw8; jpeg compressed ", data=np.frombuffer(encode_jpeg(RED), np.uint8))
+    with pytest.raises(UnknownEncoding, match="bayer_rgbw8"):
+        to_rgb(message)
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("described", ["", "camera", "png", "rgb8"])
+def test_the_bytes_say_what_a_still_picture_is(extension: str, described: str) -> None:
+    _, data = cv2.imencode(extension, PICTURE[:, :, ::-1])
+    message = SimpleNamespace(format=described, data=data.ravel())
+    assert np.abs(to_rgb(message).astype(int) - PICTURE).mean() < 3
+    assert viewable_kind(message) == {".jpg": "jpeg", ".png": "png", ".webp": "webp"}[extension]
+    assert still_size(data.tobytes()) == (W, H)
+
+
+def test_bytes_of_no_picture_without_a_format_are_named() -> None:
+    with pytest.raises(UnknownEncoding, match="format '' cannot be read, and the bytes are no JPEG, PNG or WebP"):
+        to_rgb(SimpleNamespace(format="", data=np.zeros(40, np.uint8)))
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+def test_a_picture_that_states_too_many_pixels_is_not_decoded(extension: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, data = cv2.imencode(extension, PICTURE)
+    monkeypatch.setattr(images, "LARGEST_PIXELS", W * H - 1)
+    monkeypatch.setattr(cv2, "imdecode", None)
+    with pytest.raises(DamagedImage, match=f"states {W}x{H} px, expected at most {W * H - 1} in all"):
+        to_rgb(SimpleNamespace(format="", data=data.ravel()))
+
+
+@pytest.mark.parametrize("extension", [".jpg", ".png", ".webp"])
+def test_the_size_of_a_picture_that_is_cut_off_is_not_known(extension: str) -> None:
+    _, data = cv2.imencode(extension, PICTURE)
+    assert {still_size(data.tobytes()[:length]) for length in range(200)} <= {None, (W, H)}

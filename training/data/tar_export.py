@@ -13,7 +13,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gaze_vlm_ros.session.session import Session
-from gaze_vlm_ros.video.images import RGB, encode_jpeg, is_jpeg
+from gaze_vlm_ros.video.images import RGB, encode_jpeg, viewable_kind
 from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import window_pictures
 from training.data.gaze_targets import FrameGaze, frame_gaze, session_of
@@ -128,4 +128,4 @@ def _description(recording: Recording, session: Session, window: Window, gaze: S
 def _jpeg(session: Session, index: int, picture: RGB) -> bytes:
     """Return the bag's own bytes if they are JPEG, to lose nothing by encoding again; else encode the picture."""
     message = session.frames.message(index)
-    return bytes(message.data) if is_jpeg(message) else encode_jpeg(picture)
+    return bytes(message.data) if viewable_kind(message) == "jpeg" else encode_jpeg(picture)
