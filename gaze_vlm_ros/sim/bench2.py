@@ -108,7 +108,7 @@ def script(settings: BenchSettings) -> Script:
     rates, person = session_rates(settings), person_of(settings.person)
     world = np.random.default_rng([settings.seed, 21])
     layout = draw_layout(world, rates)
-    look, view = _surroundings(world, settings, person, layout)
+    look, view = surroundings(world, settings, person, layout)
     start = layout.places.copy()
     movements, moved = _movements(np.random.default_rng([settings.seed, 22]), settings, rates, person, layout)
     taken = movements.kind == hand.GRASPING
@@ -130,9 +130,10 @@ def script(settings: BenchSettings) -> Script:
     return Script(actions, eyes, look, person.habits, layout.clutter, truth_at, view)
 
 
-def _surroundings(
+def surroundings(
     rng: np.random.Generator, settings: BenchSettings, person: Person, layout: Layout
 ) -> tuple[Look, View]:
+    """Draw the bench's wood, wall, shapes and light, and how `person` sees them."""
     woods, walls = _WOODS[settings.kinds], _WALLS[settings.kinds]
     shapes = KNOWN_SHAPES if settings.kinds == "known" else HELD_OUT_SHAPES
     look = Look(

@@ -127,7 +127,7 @@ _DRAW: dict[str, Callable[[Canvas, Colour], None]] = {
 CLUTTER = ("ruler", "bolts", "notebook")
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def sprite(kind: str, colour: Colour, side_px: int) -> Rgba:
     """Return (side_px, side_px, 4) RGBA with straight alpha. Cached: do not write into it."""
     canvas = np.zeros((_SIDE, _SIDE, 4), np.uint8)
@@ -161,7 +161,7 @@ SHAPES = (
 KNOWN_SHAPES, HELD_OUT_SHAPES = (0, 1, 2), (3, 4)  # indices into SHAPES
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=1024)
 def object_sprite(index: int, side_px: int, shapes: int = 0) -> Rgba:
     """Return the picture of OBJECTS[index]: (side_px, side_px, 4). shapes: index into SHAPES. Do not write into it."""
     shape = SHAPES[shapes]

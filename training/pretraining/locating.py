@@ -61,6 +61,7 @@ class LocatingHead(nn.Module):
         high = np.minimum((centres + half)[:, None], self.boxes[None, :, None, 2:])
         sides = self.boxes[:, 2:] - self.boxes[:, :2]
         covered = np.clip(high - low, 0, None).prod(axis=-1) / sides.prod(axis=-1)[None, :, None]
+        covered[..., -1] *= np.array([one.hand_seen for one in seen])[:, None]
         return torch.from_numpy(covered.astype(np.float32))
 
 

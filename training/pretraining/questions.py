@@ -7,9 +7,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.labels.answer_words import AnswerWords
 from gaze_vlm_ros.sim.bench_scene import OBJECTS
 from gaze_vlm_ros.sim.bench_session import vocabulary
 from training.pretraining.pictures import Observation
+from training.settings import Settings
 
 NEAREST = "Which thing is the hand nearest to?"
 HOLDING = "What is the hand holding?"
@@ -31,11 +33,14 @@ class Turn(NamedTuple):
 def words() -> list[str]:
     """Texts for the tokenizer: all questions and answers, and the answers of fits on the simulated bench."""
     asked = [NEAREST, HOLDING, HAND, *map(_where, _NAMES), *map(_what, _cells())]
-    return [*asked, *_NAMES, "nothing", *_cells(), "What will the person do next?", *vocabulary()]
+    answers = AnswerWords(Settings.when_words, Settings.nothing_words).texts(vocabulary())
+    return [*asked, *_NAMES, "nothing", *_cells(), Settings.question, *vocabulary(), *answers]
 
 
 def nearest(observation: Observation) -> Turn | None:
-    """Return the question for the thing nearest to the fingertips; None where two are about as near."""
+    """Return the question for the thing nearest to the fingertips; None where that is not clear from the picture."""
+    if not observation.hand_seen:
+        return None
     far = np.linalg.norm((observation.grasps - observation.hand) * (4, 3), axis=1)
     first, second = np.argsort(far)[:2].tolist()
     if observation.carried is not None:
@@ -51,8 +56,10 @@ def turns(rng: np.random.Generator, observation: Observation, count: int) -> lis
     A question whose answer is not clear from the last frame is never among them.
     """
     held = observation.carried
-    others = [Turn(HAND, _cell(observation.hand), TIPS)]
-    others.append(Turn(HOLDING, "nothing" if held is None else _NAMES[held], TIPS))
+    others = []
+    if observation.hand_seen:
+        others.append(Turn(HAND, _cell(observation.hand), TIPS))
+        others.append(Turn(HOLDING, "nothing" if held is None else _NAMES[held], TIPS))
     inside = [i for i, place in enumerate(observation.places) if (place > 0).all() and (place < 1).all()]
     cells = [_cell(observation.places[i]) for i in inside]
     for i, cell in zip(inside, cells, strict=True):

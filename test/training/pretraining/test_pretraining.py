@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -38,10 +39,11 @@ def test_pictures_are_the_same_for_the_same_seed_and_others_in_another_stream() 
     assert first[0].frames[0].shape == (72, 96, 3)
 
 
-def test_a_thing_is_drawn_where_its_place_is() -> None:
+@pytest.mark.parametrize("bench", [1, 2])
+def test_a_thing_is_drawn_where_its_place_is(bench: int) -> None:
     """Its colour covers the most of a small square around its place, where the hand is far away."""
     checked = 0
-    for one in some(12):
+    for one in itertools.islice(observations(replace(SETTINGS, benches=(bench,), width=192), 1, 0), 12):
         height, width, _ = one.frames[-1].shape
         for index, (x, y) in enumerate(one.places * (width, height)):
             if np.linalg.norm((one.places[index] - one.hand) * 6) < 2 or not (6 < x < width - 6 and 6 < y < height - 6):
@@ -54,10 +56,20 @@ def test_a_thing_is_drawn_where_its_place_is() -> None:
     assert checked > 20
 
 
+def test_benches_take_turns_and_a_hand_that_nobody_sees_is_in_no_question() -> None:
+    drawn = list(itertools.islice(observations(replace(SETTINGS, width=192), 1, 0), 160))
+    for first, second in ((drawn[:8], drawn[8:16]), (drawn[16:24], drawn[24:32])):
+        places = [{tuple(np.round(place, 2)) for one in part for place in one.places} for part in (first, second)]
+        assert len(places[0]) < len(places[1])  # bench 1 has twelve places, bench 2 any
+    hidden = [one for one in drawn if not one.hand_seen]
+    assert 0 < len(hidden) < 40
+    assert all(nearest(one) is None for one in hidden)
+
+
 def test_answers_are_true_of_the_last_frame_and_unclear_questions_are_not_asked() -> None:
     rng = np.random.default_rng(0)
     places = np.array([[0.1, 0.5], [0.3, 0.5], [0.5, 0.5], [0.7, 0.5], [0.9, 0.5], [0.55, 0.55]])
-    one = Observation([], places, places, np.array([0.32, 0.5]), None)
+    one = Observation([], places, places, np.array([0.32, 0.5]), True, None)
     asked = {turn.question: turn for _ in range(60) for turn in turns(rng, one, 4)}
     assert asked[NEAREST].answer == "the blue box"
     assert asked[NEAREST].about == 1
@@ -67,17 +79,25 @@ def test_answers_are_true_of_the_last_frame_and_unclear_questions_are_not_asked(
     assert asked["Where is the red mug?"].answer == "column 1 row 4"
     assert asked["Which thing is at column 6 row 4?"].answer == "the orange tape"
     assert "Which thing is at column 4 row 4?" not in asked  # two are there
-    between = Observation([], places, places, np.array([0.2, 0.5]), None)
+    between = Observation([], places, places, np.array([0.2, 0.5]), True, None)
     assert nearest(between) is None
     assert all(turn.question != NEAREST for _ in range(20) for turn in turns(rng, between, 4))
-    carrying = Observation([], places, places, np.array([0.2, 0.5]), 4)
+    carrying = Observation([], places, places, np.array([0.2, 0.5]), True, 4)
     assert nearest(carrying).answer == "the orange tape"
+    hidden = Observation([], places, places, np.array([0.32, 0.5]), False, None)
+    assert all(turn.question not in (NEAREST, HOLDING, HAND) for _ in range(20) for turn in turns(rng, hidden, 4))
     assert GRID == 6
 
 
 def test_the_words_of_questions_answers_and_actions_are_single_tokens() -> None:
     _, processor = build_tiny("tiny:smolvlm", words(), **TINY)
-    for text in (" take the red mug", " the purple sponge", " nothing", " Which thing is the hand nearest to?"):
+    for text in (
+        " take the red mug",
+        " soon take the red mug",
+        " the purple sponge",
+        " nothing yet",
+        " Which thing is the hand nearest to?",
+    ):
         assert len(processor.tokenizer(text)["input_ids"]) == len(text.replace("?", " ?").split())
 
 
@@ -120,7 +140,7 @@ def test_coverage_is_the_share_of_a_token_that_a_thing_covers() -> None:
     head = LocatingHead(model, boxes, 96)
     places = np.full((len(OBJECTS), 2), 5.0)  # off the picture
     places[0] = 0.5, 0.25  # on the border of the upper two, wholly in their rows
-    covered = head.coverage([Observation([], places, places, np.array([0.75, 0.75]), None)])[0]
+    covered = head.coverage([Observation([], places, places, np.array([0.75, 0.75]), True, None)])[0]
     np.testing.assert_allclose(covered[:, 0], [40 * 80 / (320 * 240)] * 2 + [0, 0], rtol=1e-5)
     np.testing.assert_allclose(covered[:, TIPS], [0, 0, 0, 60 * 60 / (320 * 240)], rtol=1e-5)
     assert not covered[:, 1:TIPS].any()
