@@ -60,7 +60,10 @@ class Settings(WindowSettings):
 
     # The split: a list of names (glob patterns) of sessions, persons, tasks or scenes, or a share of all, by seed
     split_by: str = "session"  # never divide one of these between parts: session, person, task or scene
-    validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint and its calibration
+    validation: float | tuple[str, ...] = 0.15  # chooses the checkpoint
+    # Chooses temperature, filter and thresholds; 0 = the validation sessions, on which they come out too confident,
+    # because those chose the weights
+    calibration: float | tuple[str, ...] = 0.0
     test: float | tuple[str, ...] = ()  # not used by the fit at all; for evaluate.py
     # File that divides single actions (training/data/action_split.py), to compare with figures by a published split:
     # the fit sees actions of its part train, evaluate.py scores those of its part test; "" = sessions are divided
@@ -191,7 +194,7 @@ class Settings(WindowSettings):
                 f"setting split_file is {self.split_file!r}, expected none with moments_every_s: it divides actions, "
                 "and a moment of the stream may have none"
             )
-        for name in ("validation", "test"):
+        for name in ("validation", "calibration", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
                 raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")

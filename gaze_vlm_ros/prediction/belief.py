@@ -22,6 +22,7 @@ from gaze_vlm_ros.prediction.stream_scores import joint_losses
 
 STEP_S = 0.1  # of the grid
 POWERS = (0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9)  # tried on the calibration sessions
+FORGETTINGS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1)  # tried on them too
 LEAST_EVIDENCE = 1e-4  # floor of a probability: one answer that calls the truth impossible must not end its chances
 LONGEST_S = 30.0  # longer times between actions share one state
 _SPREAD_S = 0.2  # times between actions are smoothed by a Gaussian of this standard deviation: labels are few
@@ -41,9 +42,8 @@ class BeliefModel:
     prior: tuple[tuple[float, ...], ...]  # (A, K) share of each answer in the training windows
     prior_nothing: float
     power: float = 0.3  # of the evidence, below 1
-    # Share of the belief that is given up in each step for what is true at any time. People differ in their pace, and
-    # without it a clock that is slightly wrong becomes certain: it cost more on other persons than it gained on those
-    # of the calibration
+    # Share of the belief that is given up in each step for what is true at any time: people differ in their pace, and
+    # without it a clock that is slightly wrong becomes certain
     forgetting: float = 0.02
     pseudocount: float = 1.0  # an action is followed by any other as if it had been so often, by their frequencies
 
@@ -207,7 +207,15 @@ def filtered(stream: BelievedStream, model: BeliefModel) -> BelievedStream:
 
 
 def tuned(model: BeliefModel, stream: BelievedStream) -> tuple[BeliefModel, float]:
-    """Return the filter with the one of POWERS that gives a calibration stream the best likelihood, and its loss."""
-    losses = {power: float(joint_losses(filtered(stream, replace(model, power=power))).mean()) for power in POWERS}
-    best = min(losses, key=lambda power: losses[power])
-    return replace(model, power=best), losses[best]
+    """Return the filter that gives a calibration stream the best likelihood, and its mean loss, nats.
+
+    First one of POWERS is chosen, then one of FORGETTINGS at that power: the two hardly depend on each other.
+    """
+    best, _ = _likeliest([replace(model, power=power) for power in POWERS], stream)
+    return _likeliest([replace(best, forgetting=forgetting) for forgetting in FORGETTINGS], stream)
+
+
+def _likeliest(models: Sequence[BeliefModel], stream: BelievedStream) -> tuple[BeliefModel, float]:
+    losses = [float(joint_losses(filtered(stream, model)).mean()) for model in models]
+    best = int(np.argmin(losses))
+    return models[best], losses[best]

@@ -102,12 +102,12 @@ def test_parameters_come_from_labels() -> None:
     assert fit_belief([([1.0], [0])], prior, 0.6, 1.0) is None
 
 
-def noisy_stream(overlap: int) -> BelievedStream:
-    """Actions every 1 s by turns; evidence that is right in 8 of 10 times, and repeats itself `overlap` times."""
+def noisy_stream(overlap: int, pace_s: float = 1.0) -> BelievedStream:
+    """Actions every `pace_s` by turns; evidence that is right in 8 of 10 times, and repeats itself `overlap` times."""
     generator = np.random.default_rng(0)
     stamps_s = np.arange(0, 20, 0.1)
-    to_start_s = 1.0 - (stamps_s % 1.0)
-    action = (np.floor(stamps_s + 1e-9).astype(int) + 1) % 2
+    to_start_s = pace_s - (stamps_s % pace_s)
+    action = (np.floor(stamps_s / pace_s + 1e-9).astype(int) + 1) % 2
     part = np.ceil(to_start_s / 0.5 - 1e-9).astype(int) - 1
     table = np.full((200, 2, 2), 0.05)
     for block in range(0, 200, overlap):
@@ -128,3 +128,11 @@ def test_answers_that_repeat_themselves_count_less() -> None:
     assert alone[0].power > repeated[0].power
     assert alone[1] < joint_losses(noisy_stream(1)).mean() / 2
     assert joint_losses(filtered(noisy_stream(1), alone[0])).mean() == pytest.approx(alone[1])
+
+
+def test_a_clock_that_others_do_not_keep_is_forgotten() -> None:
+    """Trained on a person whose actions are 1 s apart: of one who is faster, a filter that forgets knows more."""
+    model = fit_belief([(np.arange(100.0), [number % 2 for number in range(100)])], np.full((2, 2), 0.24), 0.04, 1.0)
+    assert model is not None
+    same, faster = noisy_stream(1), noisy_stream(1, pace_s=0.6)
+    assert tuned(model, same)[0].forgetting < tuned(model, faster)[0].forgetting

@@ -1,4 +1,4 @@
-"""Split sessions into training and validation, never windows."""
+"""Split sessions into parts, never windows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,12 @@ class Split:
 
     training: tuple[int, ...]
     validation: tuple[int, ...]
+    calibration: tuple[int, ...]  # empty: those of validation serve for it
     test: tuple[int, ...]
 
 
 def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) -> Split:
-    """Divide whole groups of sessions (settings.split_by) into training, validation and test.
+    """Divide whole groups of sessions (settings.split_by) into training, validation, calibration and test.
 
     A list of glob patterns selects the groups that match; a share selects that share of all groups, at least one,
     drawn by settings.seed. Raises BadSplit if a pattern matches nothing, a group is selected twice, or nothing is left
@@ -39,7 +40,11 @@ def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) 
     groups = sorted(set(group_of))
     drawn = list(np.random.default_rng(settings.seed).permutation(groups))
     taken: dict[str, str] = {}
-    for part, selection in (("test", settings.test), ("validation", settings.validation)):
+    for part, selection in (
+        ("test", settings.test),
+        ("validation", settings.validation),
+        ("calibration", settings.calibration),
+    ):
         if isinstance(selection, float):
             count = max(1, round(selection * len(groups))) if selection else 0
             chosen = [group for group in drawn if group not in taken][:count]
@@ -55,7 +60,7 @@ def split_sessions(sessions: Sequence[Session | Recording], settings: Settings) 
             taken[group] = part
     parts = {
         part: tuple(i for i, group in enumerate(group_of) if taken.get(group, "training") == part)
-        for part in ("training", "validation", "test")
+        for part in ("training", "validation", "calibration", "test")
     }
     if not parts["training"]:
         raise BadSplit(

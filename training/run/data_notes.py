@@ -54,18 +54,24 @@ def notes_on_data(
     if data.dropped:
         notes.append("left out: " + reasons_text(data.dropped))
     people = [
-        {recordings[i].person for i in chosen} - {""} for chosen in (split.training, split.validation + split.test)
+        {recordings[i].person for i in chosen} - {""} for chosen in (split.training, split.validation + split.calibration + split.test)
     ]
     if both := sorted(people[0] & people[1]):
         notes.append(
             f"{_some(both)}, as a person, is in training and in held-out sessions: scores "
             "are of known people; for new ones --set split_by=person"
         )
-    for part, chosen in (("train on", split.training), ("choose by", split.validation)):
+    for part, chosen in (
+        ("train on", split.training),
+        ("choose by", split.validation),
+        ("calibrate on", split.calibration),
+    ):
         if empty := [recordings[i].name for i in chosen if recordings[i].digest not in with_windows]:
             notes.append(f"{_some(empty)}, of the sessions to {part}, gives no window; see what is left out")
     if split.validation and not len(parts.validation):
-        notes.append("no window is left to choose by: the last weights are kept, and probabilities stay uncalibrated")
+        notes.append("no window is left to choose by: the last weights are kept")
+    if (split.calibration or split.validation) and not len(parts.calibration):
+        notes.append("no window is left to calibrate on: probabilities stay uncalibrated")
     if settings.gaze != "none" and settings.kl_weight > 0:
         share = float(data.has_gaze[parts.training].mean())
         samples = _gaze_samples([recordings[i] for i in split.training])

@@ -33,7 +33,7 @@ def export_checkpoint(
     model: Any,
     processor: Any,
     data: Dataset,
-    validation: NDArray[np.int64],
+    calibration: NDArray[np.int64],
     trained_on: Sequence[Recording],
     held_out: Sequence[Recording],
     data_hash: str,
@@ -42,9 +42,9 @@ def export_checkpoint(
 ) -> CheckpointMetadata:
     """Write weights, processor and, last, gaze_vlm.json into `out`; a folder without it is not complete.
 
-    validation: rows of the windows to calibrate probabilities on (temperature scaling, Guo et al. 2017; abstain
+    calibration: rows of the windows to calibrate probabilities on (temperature scaling, Guo et al. 2017; abstain
         thresholds, Geifman and El-Yaniv 2017); without any they stay uncalibrated.
-    trained_on, held_out: sessions that trained the weights, and sessions that chose them.
+    trained_on, held_out: sessions that trained the weights, and sessions that chose or calibrated them.
     """
     (out / METADATA_NAME).unlink(missing_ok=True)  # of the fit that this one lengthens
     model.eval()
@@ -62,10 +62,10 @@ def export_checkpoint(
     if data.stream:
         training = data.rows_of(range(len(trained_on)))
         training = training[[data.windows[row].of_stream for row in training]]
-        stream, temperature = calibrate_stream(model, data, training, validation, settings, device)
-        score_kind = "calibrated" if len(validation) else "uncalibrated"
-    elif len(validation):
-        scores, truth = rank_windows(model, data, validation, device), data.answer_index[validation]
+        stream, temperature = calibrate_stream(model, data, training, calibration, settings, device)
+        score_kind = "calibrated" if len(calibration) else "uncalibrated"
+    elif len(calibration):
+        scores, truth = rank_windows(model, data, calibration, device), data.answer_index[calibration]
         temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
         published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
         confidences, hits = published.max(axis=1), metrics.top_k_hits(scores, truth, 1)
@@ -98,7 +98,7 @@ def export_checkpoint(
         objective=describe_objective(settings),
         score_kind=score_kind,
         temperature=round(temperature, 4),
-        calibrated_on=len(validation),
+        calibrated_on=len(calibration),
         trained_on=tuple(dict.fromkeys([*(recording.digest for recording in (*trained_on, *held_out)), *taught_on])),
         other_share=None if other is None else round(other, 4),
         abstain_thresholds=tuple(thresholds),

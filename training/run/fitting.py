@@ -83,8 +83,9 @@ class _Sources:
 
     @property
     def used(self) -> list[Recording]:
-        """Training sessions, then validation sessions."""
-        return self.training + [self.recordings[index] for index in self.split.validation]
+        """Training sessions, then validation and calibration sessions."""
+        held_out = self.split.validation + self.split.calibration
+        return self.training + [self.recordings[index] for index in held_out]
 
 
 def fit(settings: Settings, request: FitRequest) -> int:
@@ -146,9 +147,10 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     if request.resume and (request.out / STATE).is_file():
         state = read_state(request.out, sources.used, job.data_hash, accelerator)
     say = print if accelerator.is_main_process else _say_nothing
+    calibrating = f", {len(job.parts.calibration)} to calibrate on" if sources.split.calibration else ""
     say(
         f"{len(job.parts.training)} windows to train on ({data.has_gaze[job.parts.training].mean():.0%} with gaze), "
-        f"{len(job.parts.validation)} to choose by; {len(sources.labels.texts)} answers, {data.gaze.shape[1]} visual "
+        f"{len(job.parts.validation)} to choose by{calibrating}; {len(sources.labels.texts)} answers, {data.gaze.shape[1]} visual "
         f"tokens, {sum(weight.numel() for weight in weights.values()):,} weights",
         flush=True,
     )
@@ -261,14 +263,17 @@ def _make_job(
     taught: NDArray[np.float32] | None,
 ) -> Job:
     """Choose the rows of each part, and the gaze that each window gets. Raises NoWindows."""
-    sessions = len(sources.split.training)
+    sessions, choosing = len(sources.split.training), len(sources.split.training) + len(sources.split.validation)
     of_stream = np.array([window.of_stream for window in data.windows])
-    training, validation = data.rows_of(range(sessions)), data.rows_of(range(sessions, len(data.sessions)))
+    training, validation = data.rows_of(range(sessions)), data.rows_of(range(sessions, choosing))
+    calibration = data.rows_of(range(choosing, len(data.sessions))) if sources.split.calibration else validation
     used, adjustment = training, None
     if data.stream:
         used = thinned_rows(training, (data.stream.actions == NOTHING) & ~data.stream.censored, settings)
         adjustment = data.stream.adjustment(used, training[of_stream[training]])
-    parts = Parts(chosen_rows(used, settings), validation[of_stream[validation]])
+    parts = Parts(
+        chosen_rows(used, settings), validation[of_stream[validation]], calibration[of_stream[calibration]]
+    )
     if not len(parts.training):
         raise NoWindows("the training sessions give no window; see moments_every_s and split in the settings")
     gaze_of = np.arange(len(data.windows))
@@ -300,13 +305,13 @@ def _trained_weights(model: Any) -> dict[str, torch.nn.Parameter]:
 
 
 def _export(out: Path, trained: Any, processor: Any, job: Job, used: Sequence[Recording], training: int) -> None:
-    """Write the checkpoint. The first `training` sessions trained the weights, the others chose them."""
+    """Write the checkpoint. The first `training` sessions trained the weights, the others chose or calibrated them."""
     settings = job.settings
     if settings.train == "lora":
         trained.save_pretrained(out / ADAPTER)
     plain = plain_model(trained).to(getattr(torch, settings.dtype))
     export_checkpoint(
-        out, plain, processor, job.data, job.parts.validation, used[:training], used[training:], job.data_hash,
+        out, plain, processor, job.data, job.parts.calibration, used[:training], used[training:], job.data_hash,
         settings, job.device,
     )  # fmt: skip
 

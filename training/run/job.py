@@ -22,6 +22,7 @@ class Parts:
 
     training: NDArray[np.int64]
     validation: NDArray[np.int64]  # may be empty: then the last weights are kept
+    calibration: NDArray[np.int64]  # those of validation, if no session is set apart; may be empty
 
 
 @dataclass(frozen=True)

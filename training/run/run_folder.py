@@ -115,7 +115,8 @@ def kept_weight(out: Path, measured: float) -> float:
 
 def write_data(out: Path, data: Dataset, split: Split, recordings: Sequence[Recording], notes: Sequence[str]) -> None:
     """Write data.json: the sessions of each part, labels, dropped moments and notes."""
-    part_of = ["training"] * len(split.training) + ["validation"] * len(split.validation)
+    parts = ("training", "validation", "calibration")
+    part_of = [part for part in parts for _ in getattr(split, part)]
     description = {
         "sessions": data.session_table(part_of),
         "held_out": [recordings[index].name for index in split.test],

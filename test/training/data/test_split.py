@@ -28,6 +28,16 @@ def test_split_keeps_groups_whole() -> None:
     assert by_scene.validation == ()
 
 
+def test_calibration_sessions_are_in_no_other_part() -> None:
+    sessions = [session(name=f"s{i}") for i in range(8)]
+    drawn = split_sessions(sessions, Settings(validation=0.25, calibration=0.25, test=0.125))
+    assert [len(part) for part in (drawn.training, drawn.validation, drawn.calibration, drawn.test)] == [3, 2, 2, 1]
+    assert sorted(drawn.training + drawn.validation + drawn.calibration + drawn.test) == list(range(8))
+    assert split_sessions(sessions, Settings(calibration=("s3",))).calibration == (3,)
+    with pytest.raises(BadSplit, match="session 's3' is in both validation and calibration"):
+        split_sessions(sessions, Settings(validation=("s3",), calibration=("s3",)))
+
+
 def test_two_recordings_with_one_name_are_one_group() -> None:
     split = split_sessions([session(name="a"), session(name="a"), session(name="b")], Settings(validation=("a",)))
     assert split.validation == (0, 1)

@@ -69,6 +69,22 @@ def test_a_fit_leaves_a_checkpoint_that_says_what_it_is(small_checkpoint: Path) 
     ]  # fmt: skip
 
 
+def test_calibration_sessions_neither_train_nor_choose(
+    small_bags: Path, small_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parts = ["--set", "validation=[s1]", "--set", "calibration=[s2]", "--set", "steps=2"]
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    assert fit.main([*small_settings, *parts, "--out", str(tmp_path / "run"), *bags]) == 0
+    assert "24 windows to train on (100% with gaze), 24 to choose by, 24 to calibrate on" in capsys.readouterr().out
+    metadata = read_checkpoint_metadata(tmp_path / "run")
+    assert (metadata.score_kind, metadata.calibrated_on) == ("calibrated", 24)
+    data = json.loads((tmp_path / "run" / run_folder.DATA).read_text())
+    assert [(s["name"], s["part"]) for s in data["sessions"]] == [
+        ("s0", "training"), ("s1", "validation"), ("s2", "calibration"),
+    ]  # fmt: skip
+    assert set(metadata.trained_on) == {s["digest"] for s in data["sessions"]}
+
+
 def test_plain_transformers_loads_the_checkpoint_and_answers_the_same(
     small_checkpoint: Path, small_bags: Path, tmp_path: Path
 ) -> None:

@@ -51,7 +51,7 @@ def test_validation_losses_do_not_depend_on_the_batch_size(size: int, monkeypatc
 
     def checked(gaze: Any) -> dict[str, float]:
         settings = Settings(batch_size=size, device="cpu")
-        job = Job(Windows(gaze), Parts(rows, rows), rows, None, settings, "cpu", Accelerator(cpu=True), "")  # type: ignore[arg-type]
+        job = Job(Windows(gaze), Parts(rows, rows, rows), rows, None, settings, "cpu", Accelerator(cpu=True), "")  # type: ignore[arg-type]
         return loop.check(torch.nn.Identity(), job)
 
     of_all = {
