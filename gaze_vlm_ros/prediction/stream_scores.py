@@ -198,6 +198,7 @@ def score_stream(
         "persons": len({stream.persons[number] for number in present}),
         "due_share": float(due[known].mean()) if known.any() else None,
         **{name: statistic(present) for name, statistic in primary.items()},
+        "losses_by_person": losses_by_person(stream, losses),
         "ranked_probability_score": float(np.nanmean(rps)),
         "time_to_start_error_s": float(errors_s.mean()) if due.any() else None,
         "right_within_0_25_s": float(close.mean()) if due.any() else None,
@@ -218,6 +219,15 @@ def score_stream(
         result["latency_s"] = latency_s
     plain: dict[str, Any] = _plain(result)
     return plain
+
+
+def losses_by_person(stream: BelievedStream, losses: Floats) -> dict[str, tuple[int, float]]:
+    """Return person -> (moments, sum of their losses, nats). losses: (M,), see joint_losses."""
+    person = np.array(stream.persons)[stream.session]
+    return {
+        name: (int((person == name).sum()), float(losses[person == name].sum()))
+        for name in dict.fromkeys(person.tolist())
+    }
 
 
 def _plain(value: Any) -> Any:

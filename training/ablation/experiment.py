@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import yaml
 from tqdm import tqdm
@@ -16,6 +17,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from training.ablation import tables
 from training.ablation.guards import bag_hashes, require_same_runs, require_same_sessions
 from training.ablation.plan import Ablation, BadAblation, Run, load_ablation, recipe_path, run_settings, runs_of
+from training.ablation.references import reference_results
 from training.ablation.runner import SCORES, RunTask, one_run, prepare_windows, progress_text
 from training.ablation.simulated import Sessions, simulated_sessions
 from training.ablation.worker_tasks import as_finished
@@ -61,8 +63,10 @@ def run_ablation(
         require_same_sessions(ablation, out / CONFIGURATION)
     out.mkdir(parents=True, exist_ok=True)
     (out / CONFIGURATION).write_text(json.dumps(yaml.safe_load(config.read_text()), indent=1) + "\n")
+    references: dict[int, dict[str, Any]] = {}
     if not train:
         sessions = simulated_sessions(ablation, out, jobs)
+        references = reference_results(ablation, out, jobs)
     else:
         sessions = dict.fromkeys(ablation.seeds, Sessions(tuple(train), tuple(test)))
     if pretraining:
@@ -88,7 +92,7 @@ def run_ablation(
     work = functools.partial(one_run, cache=cache, out=out, keep=keep_weights, embedding_model=ablation.embedding_model)
     stop = began + limit_s if limit_s else float("inf")
     failed: dict[str, str] = {}
-    _write_tables(out, ablation, runs, failed)
+    _write_tables(out, ablation, runs, failed, references)
     with tqdm(total=len(runs), initial=len(finished), desc="runs", unit="run") as bar:
 
         def show(running: Sequence[str]) -> None:
@@ -98,7 +102,7 @@ def run_ablation(
             if error and not (out / folder / SCORES).is_file():
                 failed[folder] = error
                 tqdm.write(f"ablate.py: {folder} failed: {error}; see {out / f'{folder}.part' / 'log.txt'}", sys.stderr)
-            _write_tables(out, ablation, runs, failed)
+            _write_tables(out, ablation, runs, failed, references)
             bar.update()
     left = [run.folder for run in runs if run.folder not in failed and not (out / run.folder / SCORES).is_file()]
     print(f"{len(runs) - len(failed) - len(left)} of {len(runs)} runs are in {out / 'report.html'}")
@@ -111,9 +115,11 @@ def run_ablation(
         )
 
 
-def _write_tables(out: Path, ablation: Ablation, runs: Sequence[Run], failed: Mapping[str, str]) -> None:
+def _write_tables(
+    out: Path, ablation: Ablation, runs: Sequence[Run], failed: Mapping[str, str], references: Mapping[int, Any]
+) -> None:
     """Write tables and figures of all finished runs, whichever process finished them."""
     places = [(run, out / run.folder / SCORES) for run in runs]
     results = [(run, json.loads(scores.read_text())) for run, scores in places if scores.is_file()]
     absent = {run.folder: failed.get(run.folder, "not run yet") for run, scores in places if not scores.is_file()}
-    tables.write(out, ablation, results, absent)
+    tables.write(out, ablation, results, absent, references)

@@ -17,6 +17,9 @@ from training.settings import BadSettings, Settings, load_settings
 BASE = "base"  # as setting model of an arm: the base model of Ablation.base
 
 
+NATS = "negative_log_likelihood"
+
+
 class BadAblation(GazeVlmError):
     """The configuration of an ablation cannot be used."""
 
@@ -38,10 +41,11 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Primary:
-    """The one comparison that the ablation is made for, fixed before it: top-1 of an arm against the baseline."""
+    """The one comparison that the ablation is made for, fixed before it: an arm against the baseline."""
 
     arm: str
     sessions: str  # kind of session: its scene
+    measure: str = "top1"  # or NATS, of the stream
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ class Ablation:
     sweeps: dict[str, Sweep] = field(default_factory=dict)
     search: list[str] = field(default_factory=list)  # sweeps among whose values validation chooses for each arm
     simulate: dict[str, Any] = field(default_factory=dict)  # sessions of the simulated workbench, if no bags are given
+    # Particles of the ceiling, with which rules and ceiling are scored on the simulated sessions too; 0 = not
+    reference_particles: int = 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,6 +107,8 @@ def load_ablation(path: Path) -> Ablation:
     for name in ablation.search:
         if name not in ablation.sweeps:
             raise BadAblation(f"{path}: search names sweep {name!r}, and there are only {', '.join(ablation.sweeps)}")
+    if ablation.primary and ablation.primary.measure not in ("top1", NATS):
+        raise BadAblation(f"{path}: primary measures {ablation.primary.measure!r}, expected top1 or {NATS}")
     named = [(f"sweep {name!r}", arm) for name, sweep in ablation.sweeps.items() for arm in sweep.arms]
     for place, arm in [
         ("baseline", ablation.baseline),

@@ -37,7 +37,7 @@ def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> dict[int, Se
     if not simulate:
         raise BadAblation("the configuration simulates nothing: give --train and --test")
     own = bool(simulate.get("for_each_seed", False))
-    plans = {seed: _plans(simulate, out / "bags" / f"seed{seed}" if own else out / "bags", seed if own else 0)
+    plans = {seed: session_plans(simulate, out / "bags" / f"seed{seed}" if own else out / "bags", seed if own else 0)
              for seed in ablation.seeds}  # fmt: skip
     missing = {bag: settings for plan in plans.values() for bag, settings in plan if not bag.is_dir()}
     if missing:
@@ -53,7 +53,7 @@ def simulated_sessions(ablation: Ablation, out: Path, jobs: int) -> dict[int, Se
     }
 
 
-def _plans(simulate: Mapping[str, Any], folder: Path, draw: int) -> list[tuple[Path, BenchSettings]]:
+def session_plans(simulate: Mapping[str, Any], folder: Path, draw: int) -> list[tuple[Path, BenchSettings]]:
     """Return (bag, settings) of each session, those to train on first. draw: 0 = as in earlier versions."""
     kinds = [
         ("train", simulate["training_sessions"], "workbench"),
@@ -71,6 +71,8 @@ def _plans(simulate: Mapping[str, Any], folder: Path, draw: int) -> list[tuple[P
                 task=task,
                 scene=scene,
                 duration_s=simulate["session_s"],
+                width=simulate.get("width", BenchSettings.width),
+                height=simulate.get("height", BenchSettings.height),
                 kinds="known" if kind == "train" else simulate.get("held_out_kinds", BenchSettings.kinds),
             )
             plans.append((folder / f"{kind}_{number:03d}", settings))

@@ -18,18 +18,26 @@ from training.ablation.page import OPTIONAL, PAGE
 from training.ablation.plan import Ablation, Run, file_name
 from training.ablation.search import SEARCH, accuracy_by_step, read_runs, search_of
 from training.ablation.statistics import Mean, Row, rows_of, summary
+from training.ablation.stream_summary import STREAM, all_markdown, json_lines, stream_rows, stream_summary
 from training.evaluation.person_bootstrap import Estimate
+from training.model.versions import library_versions
 from training.run.run_folder import METRICS
 
 
 def write(
-    out: Path, ablation: Ablation, results: Sequence[tuple[Run, Mapping[str, Any]]], absent: Mapping[str, str]
+    out: Path,
+    ablation: Ablation,
+    results: Sequence[tuple[Run, Mapping[str, Any]]],
+    absent: Mapping[str, str],
+    references: Mapping[int, Mapping[str, Mapping[str, Any]]],
 ) -> None:
     """Write runs.csv, summary.csv, table.tex, report.html and the figures of the finished runs to `out`.
 
+    Where arms are of the stream, also stream.json and stream.md: their scores at all moments, beside rules and ceiling.
     With a search also search.json: what was tried for each arm, and what validation chooses.
 
     results: (run, its scores). absent: why each of the other runs is not among them.
+    references: see references.reference_results.
     """
     rows = rows_of(results)
     table = summary(rows, ablation.baseline, ablation.primary)
@@ -37,6 +45,11 @@ def write(
     _write_csv(out / "summary.csv", [_spread(line) for line in table])
     tables = [latex_table(table, ablation.baseline), *(latex_sweep(table, name) for name in ablation.sweeps)]
     (out / "table.tex").write_text("\n".join(tables), encoding="utf-8")
+    stream = json_lines(stream_summary(stream_rows(results, references), ablation.baseline, ablation.primary))
+    if any(not line["is_reference"] for line in stream):
+        content = {"configuration": asdict(ablation), "libraries": library_versions(), "lines": stream}
+        (out / STREAM).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (out / "stream.md").write_text(all_markdown(stream), encoding="utf-8")
     plots = {}
     if rows:
         plots["accuracy"] = figures.arm_accuracy(rows)

@@ -50,16 +50,21 @@ def reference_scores(
     held_out: Mapping[str, Sequence[BenchSettings]],
     question: Question,
     particles: int = 600,
+    rules: Sequence[str] = (CLOCK,),
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """Return scene -> "clock" and "ceiling" -> scores of the stream; "all" where there are several scenes.
+    """Return scene -> name of a rule, or "ceiling" -> scores of the stream; "all" where there are several scenes.
 
-    The clock is fitted on the training sessions. The ceiling sees hand and sign, and no gaze.
+    rules: names in RULES; they are fitted on the training sessions. The ceiling sees hand and sign, and no gaze.
     """
-    clock = fit_rule(RULES[CLOCK], [see(own) for own in training], question)
+    to_fit = [see(own) for own in training]
+    fitted = {name: fit_rule(RULES[name], to_fit, question) for name in rules}
     seen = {scene: [see(own) for own in sessions] for scene, sessions in held_out.items()}
     tables: dict[str, dict[str, list[Table]]] = {
         scene: {
-            "clock": [clock.answer(own, stream_rows(own, question)) for own in sessions],
+            **{
+                name: [rule.answer(own, stream_rows(own, question)) for own in sessions]
+                for name, rule in fitted.items()
+            },
             "ceiling": [
                 ceiling(
                     own, stream_rows(own, question), CEILINGS[CEILING], MODELS[own.settings.bench], question, particles
@@ -72,7 +77,7 @@ def reference_scores(
     if len(seen) > 1:
         together: list[Seen] = [own for sessions in seen.values() for own in sessions]
         tables["all"] = {
-            name: [table for scene in seen for table in tables[scene][name]] for name in ("clock", "ceiling")
+            name: [table for scene in seen for table in tables[scene][name]] for name in (*fitted, "ceiling")
         }
         seen["all"] = together
     return {

@@ -54,7 +54,8 @@ def notes_on_data(
     if data.dropped:
         notes.append("left out: " + reasons_text(data.dropped))
     people = [
-        {recordings[i].person for i in chosen} - {""} for chosen in (split.training, split.validation + split.calibration + split.test)
+        {recordings[i].person for i in chosen} - {""}
+        for chosen in (split.training, split.validation + split.calibration + split.test)
     ]
     if both := sorted(people[0] & people[1]):
         notes.append(

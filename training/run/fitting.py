@@ -150,8 +150,8 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     calibrating = f", {len(job.parts.calibration)} to calibrate on" if sources.split.calibration else ""
     say(
         f"{len(job.parts.training)} windows to train on ({data.has_gaze[job.parts.training].mean():.0%} with gaze), "
-        f"{len(job.parts.validation)} to choose by{calibrating}; {len(sources.labels.texts)} answers, {data.gaze.shape[1]} visual "
-        f"tokens, {sum(weight.numel() for weight in weights.values()):,} weights",
+        f"{len(job.parts.validation)} to choose by{calibrating}; {len(sources.labels.texts)} answers, "
+        f"{data.gaze.shape[1]} visual tokens, {sum(weight.numel() for weight in weights.values()):,} weights",
         flush=True,
     )
     for note in notes:
@@ -271,9 +271,7 @@ def _make_job(
     if data.stream:
         used = thinned_rows(training, (data.stream.actions == NOTHING) & ~data.stream.censored, settings)
         adjustment = data.stream.adjustment(used, training[of_stream[training]])
-    parts = Parts(
-        chosen_rows(used, settings), validation[of_stream[validation]], calibration[of_stream[calibration]]
-    )
+    parts = Parts(chosen_rows(used, settings), validation[of_stream[validation]], calibration[of_stream[calibration]])
     if not len(parts.training):
         raise NoWindows("the training sessions give no window; see moments_every_s and split in the settings")
     gaze_of = np.arange(len(data.windows))

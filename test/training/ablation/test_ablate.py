@@ -215,7 +215,7 @@ def test_names_are_ascii_in_files_and_escaped_in_latex() -> None:
     assert r"50\% \& \$x\$ \{\textasciicircum{}\textasciitilde{}\textbackslash{}\} & $0.500$ & -- & -- \\" in table
 
 
-@pytest.mark.parametrize("name", ["workbench", "models"])
+@pytest.mark.parametrize("name", ["workbench", "models", "stream"])
 def test_configurations_can_be_used(name: str) -> None:
     ablation = plan.load_ablation(ROOT / "config" / f"ablate_{name}.yaml")
     runs = plan.runs_of(ablation)
@@ -223,8 +223,9 @@ def test_configurations_can_be_used(name: str) -> None:
     assert [run.sweep for run in runs[: len(ablation.arms) * len(ablation.seeds)]] == [""] * len(ablation.arms) * len(
         ablation.seeds
     )
+    base = ROOT if ablation.base else None
     for run in runs:
-        assert plan.run_settings(ablation, run, "cpu").seed == run.seed
+        assert plan.run_settings(ablation, run, "cpu", base).seed == run.seed
 
 
 def test_a_sweep_of_neither_kind_is_refused(config: Path) -> None:
