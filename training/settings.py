@@ -75,8 +75,8 @@ class Settings(WindowSettings):
     # from boxes in the bag (training_bag.md): boxes (of the object of the answer), hand, random_box (of any object)
     gaze: str = "real"
     gaze_file: str = ""  # of gaze: predicted, a CSV (session, stamp_ns, x, y, weight; px of the frame); "" = by network
-    # attention: supervise it; or, to compare: block, head (predict gaze from visual tokens), distilled (learn the
-    # answers of a teacher that saw gaze), text (in words), drawn
+    # attention: supervise it; or, to compare: block (on visual tokens, or on patches before a resampler), head (predict
+    # gaze from visual tokens), distilled (learn the answers of a teacher that saw gaze), text (in words), drawn
     gaze_as: str = "attention"
     teacher: str = ""  # of gaze_as: distilled, the folder of a checkpoint, e.g. one with gaze_as: drawn; λ weighs it
     # Take gaze of so much later than each frame, -10 to 1. Above 0: what the person looked at next, which no robot has;

@@ -32,12 +32,20 @@ if TYPE_CHECKING:
         open_thinking,
         require_plain_text,
     )
+    from gaze_vlm_ros.vlm.patches import (
+        CannotLocate,
+        Patches,
+        patch_states,
+        tower_width,
+        vision_tower,
+        with_patch_states,
+    )
     from gaze_vlm_ros.vlm.prompt import Prompt, read_prompt
     from gaze_vlm_ros.vlm.ranking import Ranker, Ranking, rank
     from gaze_vlm_ros.vlm.streaming import Stream
     from gaze_vlm_ros.vlm.tiny import build_tiny
     from gaze_vlm_ros.vlm.tiny_sizes import TinySizes, UnknownTinyModel, sizes_from
-    from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
+    from gaze_vlm_ros.vlm.token_boxes import TokenBoxes, tokens_have_places, vision_patches, visual_tokens
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -77,7 +85,15 @@ else:
             "gaze_vlm_ros.vlm.streaming": ["Stream"],
             "gaze_vlm_ros.vlm.tiny": ["build_tiny"],
             "gaze_vlm_ros.vlm.tiny_sizes": ["TinySizes", "UnknownTinyModel", "sizes_from"],
-            "gaze_vlm_ros.vlm.token_boxes": ["CannotLocate", "TokenBoxes", "visual_tokens"],
+            "gaze_vlm_ros.vlm.token_boxes": ["TokenBoxes", "tokens_have_places", "vision_patches", "visual_tokens"],
+            "gaze_vlm_ros.vlm.patches": [
+                "CannotLocate",
+                "Patches",
+                "patch_states",
+                "tower_width",
+                "vision_tower",
+                "with_patch_states",
+            ],
         },
     )
 
@@ -93,6 +109,7 @@ __all__ = [
     "Generated",
     "ModelTooLarge",
     "NoVisualTokens",
+    "Patches",
     "Prompt",
     "Ranker",
     "Ranking",
@@ -125,13 +142,19 @@ __all__ = [
     "middle_layers",
     "open_thinking",
     "out_of_memory_reason",
+    "patch_states",
     "quantize",
     "rank",
     "read_prompt",
     "require_plain_text",
     "require_tap",
     "sizes_from",
+    "tokens_have_places",
+    "tower_width",
+    "vision_patches",
+    "vision_tower",
     "visual_tokens",
     "with_answers",
+    "with_patch_states",
     "without_secrets",
 ]

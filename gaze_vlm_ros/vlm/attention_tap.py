@@ -26,6 +26,7 @@ KEYWORD = "attention_tap"  # keyword argument of forward that carries a tap; che
 _EAGER = "eager"
 _EAGER_FUNCTION = "eager_attention_forward"  # its name in transformers' model files
 _MARK = "attention_tapped"  # attribute of the attention modules of a prepared decoder
+_CROSSING = "is_cross_attention"  # attribute of attention modules where a layer has two, as in GPT-2
 _TAPS = "taps"  # attribute of an attention function that looks for a tap
 # Log attention to a token that a row does not see. Far below any other, and finite, so that its product with 0 is 0.
 HIDDEN = float(torch.finfo(torch.float32).min)
@@ -191,8 +192,10 @@ def enable_tap(model: Any) -> None:
             table = getattr(file, "ALL_ATTENTION_FUNCTIONS", None)
             if isinstance(table, AttentionInterface) and not hasattr(table[base], _TAPS):
                 table[base] = _tapping(table[base])
+    crossing = bool(crossing_layers(model))
     for module in modules:
-        setattr(module, _MARK, True)
+        # A narrator's layer attends to text and then to the picture, under one number.
+        setattr(module, _MARK, not crossing or not hasattr(module, _CROSSING) or getattr(module, _CROSSING))
 
 
 def _tapping(attention: Callable[..., Any]) -> Callable[..., Any]:
@@ -246,6 +249,11 @@ def require_tap(model: Any, processor: Any, layers: tuple[int, ...]) -> None:
         raise CannotTap(
             f"{type(model).__name__} does not pass keyword arguments on to the attention of its decoder; its attention "
             "can be neither read nor supervised by gaze"
+            + (
+                "; gaze_as: block supervises a block on the patches that it attends to"
+                if crossing_layers(model)
+                else ""
+            )
         )
     if silent := [layer for layer in layers if layer not in heard]:
         raise CannotTap(

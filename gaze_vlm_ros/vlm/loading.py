@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.chat_templates import give_template
+from gaze_vlm_ros.vlm.cross_attention import NARRATOR
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from gaze_vlm_ros.vlm.observation import note_visual_tokens
@@ -95,13 +96,14 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
         config = AutoConfig.from_pretrained(name, local_files_only=local_only)
         if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
             raise UnknownModel(f"{what} a {config.model_type} model; expected one that answers questions about images")
-        if config.is_encoder_decoder:
+        model_class = _model_class(config)
+        if config.is_encoder_decoder and model_class is AutoModelForImageTextToText:
             raise UnknownModel(
                 f"{what} a {config.model_type} model: its encoder sees the picture, and its decoder writes without "
                 "being asked; expected one that reads pictures and question in one prompt"
             )
         options = {"local_files_only": local_only}
-        model, found = AutoModelForImageTextToText.from_pretrained(
+        model, found = model_class.from_pretrained(
             name,
             dtype=dtype,
             config=config,
@@ -140,10 +142,24 @@ def load_processor(folder: Path) -> Any:
     return _processor(str(folder), AutoConfig.from_pretrained(folder, local_files_only=True), local_only=True)
 
 
+def _model_class(config: Any) -> Any:
+    from transformers import AutoModelForImageTextToText
+
+    if config.model_type != NARRATOR:
+        return AutoModelForImageTextToText
+    from gaze_vlm_ros.vlm.narrator import Narrator
+
+    return Narrator
+
+
 def _processor(name: str, config: Any, local_only: bool) -> Any:
     from transformers import AutoProcessor
     from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
+    if config.model_type == NARRATOR:
+        from gaze_vlm_ros.vlm.narrator import NarratorProcessor
+
+        return NarratorProcessor.from_pretrained(name, backend="pil", local_files_only=local_only)
     known = type(config) in PROCESSOR_MAPPING
     processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
     return processor_class.from_pretrained(name, backend="pil", local_files_only=local_only)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, STATES, crossing_layers
+from gaze_vlm_ros.vlm.cross_attention import KEYS_PER_FRAME, crossing_layers, states_among
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 
 
@@ -104,7 +104,7 @@ def note_visual_tokens(model: Any, processor: Any) -> None:
     counts: list[int] = []
 
     def count(_module: torch.nn.Module, _arguments: Any, keywords: dict[str, Any]) -> None:
-        counts.append(keywords[STATES].shape[:-1].numel())
+        counts.append(states_among(keywords).shape[:-1].numel())
 
     inputs = {name: tensor.to(model.device) for name, tensor in _inputs(processor, [_GREY], "?").items()}
     hook = model.get_decoder().register_forward_pre_hook(count, with_kwargs=True)

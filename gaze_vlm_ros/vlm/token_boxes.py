@@ -10,18 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.vlm.cross_attention import STATES, crossing_layers
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers, states_among
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from gaze_vlm_ros.vlm.observation import encode
+from gaze_vlm_ros.vlm.patches import CannotLocate, patch_states, vision_tower
 
 Floats = NDArray[np.float64]
 _NO_ATTENTION = "no_attention"
 _RAMP_PX = 64  # a ramp over 64 px has four grey levels per px, so positions are found to a quarter of a pixel
-
-
-class CannotLocate(GazeVlmError):
-    """The model's visual tokens do not each depend on a region of their own."""
 
 
 class _PixelSources(NamedTuple):
@@ -48,11 +44,36 @@ def visual_tokens(
     gradient is multiplied by +1 or -1 according to bit b of its number, which takes log2(V) backward passes and works
     in any precision. This takes seconds on a CPU; TokenBoxes keeps the result. Raises CannotLocate.
     """
+    return _located(model, processor, frame_size, frames, of_tower=False)
+
+
+def vision_patches(
+    model: Any, processor: Any, frame_size: tuple[int, int], frames: int
+) -> tuple[NDArray[np.int64], Floats]:
+    """Return frame index and box of each token that the vision tower puts out, in its order, like `visual_tokens`.
+
+    They have a place also where a resampler follows that mixes them, or where the decoder attends to pictures in layers
+    of its own. Raises CannotLocate.
+    """
+    return _located(model, processor, frame_size, frames, of_tower=True)
+
+
+def tokens_have_places(model: Any, processor: Any) -> bool:
+    """Return whether the prompt has visual tokens, and each has a place of its own (no resampler)."""
+    try:
+        visual_tokens(model, processor, (224, 224), 1)
+    except CannotLocate:
+        return False
+    return not crossing_layers(model)
+
+
+def _located(
+    model: Any, processor: Any, frame_size: tuple[int, int], frames: int, of_tower: bool
+) -> tuple[NDArray[np.int64], Floats]:
     sources = _pixel_sources(processor, frame_size, frames)
     grey = _picture(np.full(frame_size[::-1], 128.0))
     encoded = encode(processor, [grey] * frames, "?")
-    count = len(encoded.visual)
-    token_of_entry = _token_of_entry(model, encoded.inputs, encoded.visual)
+    token_of_entry, count = _token_of_entry(model, encoded.inputs, None if of_tower else encoded.visual)
     frame_index = np.full(count, -1, np.int64)
     boxes = np.zeros((count, 4))
     seen = (token_of_entry >= 0) & (sources.frame >= 0)
@@ -70,10 +91,15 @@ def visual_tokens(
         y0, y1 = _extent(y[own][of_frame], frame_size[1])
         boxes[token] = x0, y0, x1, y1
     if not (frame_index >= 0).any():
+        if of_tower:
+            raise CannotLocate(
+                f"no patch of {type(model).__name__}'s vision tower depends on any pixel of its frame, except perhaps "
+                "through attention; gaze cannot be put on this model's patches"
+            )
         raise CannotLocate(
             f"no visual token of {type(model).__name__} depends on any pixel of its frame, except perhaps through "
             "attention (a resampler, as in Idefics 2, gives every token the whole picture); gaze cannot be put on this "
-            "model's tokens"
+            "model's tokens. gaze_as: block puts it on the patches before the resampler"
         )
     return frame_index, boxes
 
@@ -188,8 +214,13 @@ class _Reached(Exception):
     """Raised when the language model is about to run: only its inputs are needed."""
 
 
-def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.Tensor) -> NDArray[np.int64]:
-    """Return (E,) number of the visual token that each entry of the image tensor feeds; -1 = none."""
+def _token_of_entry(
+    model: Any, inputs: dict[str, torch.Tensor], visual: torch.Tensor | None
+) -> tuple[NDArray[np.int64], int]:
+    """Return (E,) number of the visual token that each entry of the image tensor feeds, -1 = none; number of tokens.
+
+    visual: (V,) positions among the tokens that the decoder is given; None = the tokens that the vision tower puts out.
+    """
     name = _image_tensor_name(inputs)
     device = next(model.parameters()).device
     placed = {key: tensor.to(device) for key, tensor in inputs.items()}
@@ -202,13 +233,21 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
     def stop(_module: torch.nn.Module, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
         embeddings = keywords.get("inputs_embeds", arguments[0] if arguments else None)
         if crossing_layers(model):
-            embeddings = keywords[STATES].flatten(0, -2)[None]
+            embeddings = states_among(keywords).flatten(0, -2)[None]
         if embeddings is None:
             raise CannotLocate(f"{type(model).__name__} does not pass embeddings to its language model")
-        captured.append(embeddings)
+        captured.append(embeddings[0])
         raise _Reached
 
-    hook = model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
+    def stop_after_tower(_module: torch.nn.Module, _arguments: tuple[Any, ...], output: Any) -> None:
+        captured.append(patch_states(output).flatten(0, -2))
+        raise _Reached
+
+    hook = (
+        vision_tower(model).register_forward_hook(stop_after_tower)
+        if visual is None
+        else model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
+    )
     try:
         with _without_vision_attention(model), torch.enable_grad():
             try:
@@ -223,7 +262,8 @@ def _token_of_entry(model: Any, inputs: dict[str, torch.Tensor], visual: torch.T
                 ) from None
             if not captured:
                 raise CannotLocate(f"{type(model).__name__} did not call its language model")
-            return _decode_signs(captured[0][0, visual.to(device)], pixels)
+            features = captured[0] if visual is None else captured[0][visual.to(device)]
+            return _decode_signs(features, pixels), len(features)
     finally:
         hook.remove()
 

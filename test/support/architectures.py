@@ -341,6 +341,24 @@ def _blip2() -> tuple[Any, Any]:
     return Blip2ForConditionalGeneration(config), processor
 
 
+def _vit_gpt2() -> tuple[Any, Any]:
+    """A narrator: each layer of its decoder attends to the patches of one picture."""
+    from transformers import GPT2Config, VisionEncoderDecoderConfig, ViTConfig
+    from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil
+
+    from gaze_vlm_ros.vlm.narrator import Narrator, NarratorProcessor
+
+    tokenizer = _tokenizer("<image>")
+    decoder = GPT2Config(
+        n_embd=64, n_layer=4, n_head=4, n_positions=512, vocab_size=len(tokenizer), bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    config = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(**_vision()), decoder)
+    config.decoder_start_token_id, config.pad_token_id = tokenizer.bos_token_id, tokenizer.pad_token_id
+    images = ViTImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    return Narrator(config), NarratorProcessor(images, tokenizer)
+
+
 BUILDERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "aya-vision": _aya_vision,
     "blip2": _blip2,
@@ -355,4 +373,5 @@ BUILDERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "qwen2-vl": _qwen2_vl,
     "qwen3.5": _qwen3_5,
     "vipllava": _vipllava,
+    "vit-gpt2": _vit_gpt2,
 }

@@ -35,8 +35,11 @@ def test_visual_tokens_are_those_that_depend_on_pixels(name: str, token: str) ->
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("idefics2", "depends on any pixel of its frame, except perhaps through attention (a resampler"),
-        ("blip2", "depends on any pixel of its frame, except perhaps through attention (a resampler"),
+        (
+            "idefics2",
+            "(a resampler, as in Idefics 2, gives every token the whole picture); gaze cannot be put on",
+        ),
+        ("blip2", "gaze_as: block puts it on the patches before the resampler"),
         ("got-ocr2", "cannot put 1 pictures and a question into one prompt (Nested images are only supported"),
     ],
 )

@@ -371,13 +371,11 @@ def test_paligemma_without_a_template_gets_the_form_that_it_was_trained_on(tmp_p
 
 
 def test_an_encoder_and_a_decoder_of_their_own_are_refused_by_the_reason(tmp_path):
-    """A narrator: a vision transformer, and GPT-2 that attends to it."""
-    from transformers import GPT2Config, VisionEncoderDecoderConfig, ViTConfig
+    from transformers import Pix2StructConfig
 
-    narrator = VisionEncoderDecoderConfig.from_encoder_decoder_configs(ViTConfig(), GPT2Config())
-    narrator.save_pretrained(tmp_path)
+    Pix2StructConfig(is_encoder_decoder=True).save_pretrained(tmp_path)
     said = refused(tmp_path)
-    assert "holds a vision-encoder-decoder model: its encoder sees the picture, and its decoder writes without" in said
+    assert "holds a pix2struct model: its encoder sees the picture, and its decoder writes without" in said
 
 
 def test_a_model_that_no_memory_holds_is_one_line() -> None:

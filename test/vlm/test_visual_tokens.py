@@ -13,7 +13,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from gaze_vlm_ros.vlm import token_boxes as module
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap
-from gaze_vlm_ros.vlm.cross_attention import STATES
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers, states_among
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.token_boxes import CannotLocate, TokenBoxes, visual_tokens
@@ -53,7 +53,7 @@ def features(model: Any, processor: Any, frames: list[np.ndarray]) -> torch.Tens
     )
     output = model(**encoded.inputs, output_hidden_states=True)
     hook.remove()
-    tokens = given[STATES].flatten(0, 1) if STATES in given else output.hidden_states[0][0]
+    tokens = states_among(given).flatten(0, 1) if crossing_layers(model) else output.hidden_states[0][0]
     return tokens[encoded.visual]
 
 

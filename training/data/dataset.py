@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.vlm.answer_inputs import with_answers
 from gaze_vlm_ros.vlm.observation import Encoded
+from gaze_vlm_ros.vlm.patches import Patches
 from gaze_vlm_ros.windows.cutting import Window
 from training.data.batch import IGNORED, Batch, WhenTokens
 from training.data.gaze_prompt import GazePrompts
@@ -37,6 +38,7 @@ class Dataset:
     prompt: dict[str, torch.Tensor]  # text inputs of the question, (1, P) each: the same for every window
     kinds: Mapping[str, int]  # value for answer tokens in inputs that tell kinds of tokens apart
     visual: torch.Tensor  # (V,) positions of the visual tokens in the prompt
+    patches: Patches | None  # gaze is put on the vision tower's patches, which are the V below; None = on `visual`
     frame_of_token: NDArray[np.int64]  # (V,) which of the window's frames each visual token looks at
     boxes: NDArray[np.float64]  # (V, 4) where it looks: x0, y0, x1, y1, px of that frame
     frame_size: tuple[int, int]  # (width, height) px
@@ -92,6 +94,11 @@ class Dataset:
             name: text.expand(len(rows), *text.shape[1:]) for name, text in self.prompt.items()
         }
         return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+    @property
+    def place(self) -> torch.Tensor | Patches:
+        """Where a gaze block is put: model.gaze_block.Place."""
+        return self.patches or self.visual
 
     def encoded(self, row: int, device: str) -> Encoded:
         """Return the model inputs of one window: equal to observation.encode of its frames."""

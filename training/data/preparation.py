@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.session.session import no_gaze
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer
+from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from gaze_vlm_ros.vlm.observation import encode, label_tokens, require_plain_text
-from gaze_vlm_ros.vlm.token_boxes import visual_tokens
+from gaze_vlm_ros.vlm.patches import Patches, tower_width
+from gaze_vlm_ros.vlm.token_boxes import CannotLocate, vision_patches, visual_tokens
 from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
 from training.data.dataset import Dataset
@@ -75,7 +78,7 @@ def prepare(
     answers = words.texts(labels.texts) if words else labels.texts
     tokens_of = label_tokens(processor, answers)
     size = next(recording.frame_size for recording in recordings if recording.windows)
-    frame_of_token, boxes = visual_tokens(model, processor, size, settings.frames)
+    frame_of_token, boxes, patches = _gaze_places(model, processor, size, settings)
     blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
     prompt = encode(processor, blank, question(settings))
     kinds = kinds_of_answer(model, prompt)
@@ -83,6 +86,7 @@ def prepare(
         report(
             f"{len(prompt.visual)} visual tokens a window, {len(prompt.visual) // settings.frames} a frame of "
             f"{size[0]}x{size[1]} px; {prompt.length} tokens with the question (picture_options and frames change them)"
+            + (f"; gaze is put on {patches.total} patches of the vision tower" if patches else "")
         )
     temporary = None if cache else tempfile.TemporaryDirectory(prefix="gaze_vlm_windows_")
     folder = cache or Path(temporary.name)  # type: ignore[union-attr]
@@ -126,6 +130,7 @@ def prepare(
         prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
         kinds=kinds,
         visual=prompt.visual,
+        patches=patches,
         frame_of_token=frame_of_token,
         boxes=boxes,
         frame_size=size,
@@ -135,3 +140,22 @@ def prepare(
         gaze_prompts=gaze_prompts,
         holds=temporary,
     )
+
+
+def _gaze_places(
+    model: torch.nn.Module, processor: Any, size: tuple[int, int], settings: Settings
+) -> tuple[NDArray[np.int64], NDArray[np.float64], Patches | None]:
+    """Return frame and box of each token that gaze is put on, and patches if these are the vision tower's.
+
+    They are the tower's for a block where the prompt's visual tokens have no place of their own. Raises CannotLocate.
+    """
+    block = settings.gaze_as == "block"
+    if not (block and crossing_layers(model)):
+        try:
+            return *visual_tokens(model, processor, size, settings.frames), None
+        except CannotLocate:
+            if not block:
+                raise
+    width = tower_width(model, processor, size, settings.frames)
+    frame_of_patch, boxes = vision_patches(model, processor, size, settings.frames)
+    return frame_of_patch, boxes, Patches(len(boxes), width)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from gaze_vlm_ros.vlm.observation import decode_answer
 from gaze_vlm_ros.vlm.ranking import Ranker
 from training.data.dataset import Dataset
+from training.model.gaze_block import gaze_block_of
 from training.model.supervision import supervised_layers
 from training.settings import Settings
 
@@ -54,16 +55,21 @@ def answer_windows(model: Any, processor: Any, data: Dataset, settings: Settings
     """Rank and generate answers to all windows, and read the attention behind them."""
     model.eval()
     rows = np.arange(len(data.windows))
-    layers = supervised_layers(model, settings)
-    ranker = Ranker(model, data.answer_tokens, layers)
+    # The decoder's tokens have no place where gaze is put on patches: then it is the block that looks.
+    block = gaze_block_of(model) if data.patches else None
+    ranker = Ranker(model, data.answer_tokens, None if block else supervised_layers(model, settings))
     log_likelihoods, attention, seconds = [], [], []
     for row in _progress(rows):
         encoded = data.encoded(row, device)
         began = time.perf_counter()
         ranking = ranker.rank(encoded)  # returns NumPy arrays, so the device has finished
         seconds.append(time.perf_counter() - began)
-        assert ranking.attention is not None
         log_likelihoods.append(ranking.log_likelihoods)
+        if block is not None:
+            assert block.log_attention is not None
+            attention.append(block.log_attention[0].double().exp().detach().cpu().numpy())
+            continue
+        assert ranking.attention is not None
         attention.append(ranking.attention[ranking.log_likelihoods.argmax()])
     generated = generate_windows(model, processor, data, rows, device, settings.batch_size)
     return Answers(np.stack(log_likelihoods), generated, np.stack(attention), np.array(seconds))

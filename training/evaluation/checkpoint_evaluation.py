@@ -123,7 +123,7 @@ def _load(
     labels = LabelSet(metadata.labels, metadata.verbs, metadata.object_classes)
     data = prepare(sessions, labels, settings, model, processor, cache, gaze_needed=False, keep_unknown=keep_unknown)
     if metadata.gaze_block:
-        load_gaze_block(model, checkpoint, data.visual)
+        load_gaze_block(model, checkpoint, data.place)
     return model, processor, data
 
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
         add_gaze_block,
         gaze_block_of,
         load_gaze_block,
-        require_place,
     )
     from training.model.loss import gaze_regularizer
     from training.model.out_of_memory import OutOfMemory, out_of_memory_text, report_out_of_memory
@@ -43,7 +42,6 @@ else:
                 "add_gaze_block",
                 "gaze_block_of",
                 "load_gaze_block",
-                "require_place",
             ],
             "training.model.loss": ["gaze_regularizer"],
             "training.model.out_of_memory": ["OutOfMemory", "out_of_memory_text", "report_out_of_memory"],
@@ -81,7 +79,6 @@ __all__ = [
     "peak_bytes",
     "plain_model",
     "report_out_of_memory",
-    "require_place",
     "resolve_device",
     "shard_like",
     "supervised_heads",

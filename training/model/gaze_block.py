@@ -1,12 +1,15 @@
 """The paper's own variant, for comparison: a gaze-supervised attention block between vision encoder and decoder.
 
 arXiv 2510.21356, section 3: one query, the mean of all image patches, attends to the patches; KL(gaze ‖ attention)
-supervises that attention, and its result is added to the patches. A checkpoint with the block is not a plain Hugging
-Face folder.
+supervises that attention, and its result is added to the patches. The patches are the visual tokens of the decoder's
+prompt; where a resampler has mixed these (Idefics 2, BLIP-2), or the decoder attends to pictures in layers of its own
+(Flamingo, narrators), they are what the vision tower puts out. A checkpoint with the block is not a plain Hugging Face
+folder.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +17,26 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.vlm.cross_attention import crossing_layers
+from gaze_vlm_ros.vlm.patches import Patches, patch_states, vision_tower, with_patch_states
 
 _NAME = "gaze_block"  # attribute of the model, and so the prefix of the block's weights
 _FILES = "model*.safetensors"
 
+Place = Tensor | Patches  # (V,) positions of the visual tokens in every prompt, or what the vision tower puts out
+
 
 class NoPlaceForBlock(GazeVlmError):
-    """The decoder's prompt does not contain the visual tokens."""
+    """The vision tower puts out another number of patches than when the block was put there."""
 
 
 class GazeBlock(nn.Module):
     """Multi-head attention from the mean visual token to all visual tokens; its result is added to each of them."""
 
-    def __init__(self, width: int, heads: int, visual: Tensor) -> None:
+    visual: Tensor  # (V,) positions in the prompt, of a block before the decoder
+
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.register_buffer("visual", visual, persistent=False)  # (V,) positions in the prompt
         self.norm = nn.LayerNorm(width)
         self.query, self.key, self.value, self.out = (nn.Linear(width, width) for _ in range(4))
         nn.init.zeros_(self.out.weight)  # start as the model without the block
@@ -51,26 +57,19 @@ class GazeBlock(nn.Module):
         return result
 
 
-def add_gaze_block(model: Any, visual: Tensor) -> GazeBlock:
-    """Put a new block before the decoder of `model` and return it.
-
-    visual: (V,) positions of the visual tokens in every prompt.
-    """
+def add_gaze_block(model: Any, place: Place) -> GazeBlock:
+    """Put a new block before the decoder of `model`, or after its vision tower, and return it."""
     config = model.config.get_text_config()
     device = next(model.parameters()).device
-    block = GazeBlock(config.hidden_size, config.num_attention_heads, visual).to(device)
+    width = config.hidden_size if isinstance(place, Tensor) else place.width
+    block = GazeBlock(width, math.gcd(width, config.num_attention_heads)).to(device)
     setattr(model, _NAME, block)
-    model.get_decoder().register_forward_pre_hook(_before_decoder(block), with_kwargs=True)
+    if isinstance(place, Tensor):
+        block.register_buffer("visual", place.to(device), persistent=False)
+        model.get_decoder().register_forward_pre_hook(_before_decoder(block), with_kwargs=True)
+    else:
+        vision_tower(model).register_forward_hook(_after_tower(block, place.total))
     return block
-
-
-def require_place(model: Any) -> None:
-    """Raise NoPlaceForBlock unless the decoder reads visual tokens from the prompt."""
-    if layers := crossing_layers(model):
-        raise NoPlaceForBlock(
-            f"setting gaze_as is 'block', which changes the visual tokens of the prompt, and {type(model).__name__} "
-            f"attends to pictures only in decoder layers {', '.join(map(str, layers))}; use gaze_as: attention"
-        )
 
 
 def gaze_block_of(model: Any) -> GazeBlock | None:
@@ -78,14 +77,14 @@ def gaze_block_of(model: Any) -> GazeBlock | None:
     return getattr(getattr(model, "module", model), _NAME, None)
 
 
-def load_gaze_block(model: Any, folder: Path, visual: Tensor) -> None:
-    """Add the block whose weights are in a checkpoint folder. visual: as in add_gaze_block."""
+def load_gaze_block(model: Any, folder: Path, place: Place) -> None:
+    """Add the block whose weights are in a checkpoint folder, where the fit had put it."""
     weights: dict[str, Tensor] = {}
     for path in sorted(folder.glob(_FILES)):
         with safe_open(path, framework="pt") as file:
             names = [name for name in file.keys() if name.startswith(f"{_NAME}.")]  # noqa: SIM118  # not a mapping
             weights |= {name.removeprefix(f"{_NAME}."): file.get_tensor(name) for name in names}
-    block = add_gaze_block(model, visual)
+    block = add_gaze_block(model, place)
     block.load_state_dict(weights)
     block.to(next(model.parameters()).dtype)
 
@@ -98,5 +97,19 @@ def _before_decoder(block: GazeBlock) -> Any:
         changed = embeds.clone()
         changed[:, block.visual] = block(embeds[:, block.visual]).to(embeds.dtype)
         return arguments, options | {"inputs_embeds": changed}
+
+    return hook
+
+
+def _after_tower(block: GazeBlock, count: int) -> Any:
+    def hook(_module: nn.Module, _arguments: tuple[Any, ...], output: Any) -> Any:
+        states = patch_states(output)
+        if states.shape[:-1].numel() % count:
+            raise NoPlaceForBlock(
+                f"the vision tower gives {states.shape[:-1].numel()} patches, expected {count} for each window; use "
+                "frames of the size and number that the block was trained with"
+            )
+        changed = block(states.reshape(-1, count, states.shape[-1])).reshape(states.shape)  # a window's come together
+        return with_patch_states(output, changed.to(states.dtype))
 
     return hook

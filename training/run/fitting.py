@@ -20,6 +20,7 @@ from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.image_processors import set_picture_options
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import note_visual_tokens, open_thinking
+from gaze_vlm_ros.vlm.token_boxes import tokens_have_places
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.action_split import part_of_split
 from training.data.dataset import Dataset
@@ -30,7 +31,7 @@ from training.data.recordings import Mapper, Recording, data_hash, find_bags, lo
 from training.data.split import Split, split_sessions
 from training.data.workers import bag_mapper
 from training.model.distributed import CannotShare, is_sharded, join_processes
-from training.model.gaze_block import add_gaze_block, require_place
+from training.model.gaze_block import add_gaze_block
 from training.model.gaze_head import add_gaze_head, remove_gaze_head, require_states
 from training.model.out_of_memory import report_out_of_memory
 from training.model.supervision import supervised_heads, supervised_layers
@@ -133,7 +134,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
             f"the chat template opens a thinking block ({tag}) before each reply: answers are trained inside it"
         )
 
-    trained = _make_trainable(model, settings, accelerator, data.visual)
+    trained = _make_trainable(model, settings, accelerator, data)
     if settings.train == "lora":
         adapted, absent = adapted_names(model, settings)
         if absent:
@@ -202,7 +203,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         return 0
     if is_sharded(accelerator):
         whole_model, processor = _load_model(settings, sources.labels, device)
-        trained = _make_trainable(whole_model, settings, accelerator, data.visual)
+        trained = _make_trainable(whole_model, settings, accelerator, data)
     set_weights(_trained_weights(whole_model), chosen)
     remove_gaze_head(whole_model)
     _export(request.out, trained, processor, job, sources.used, len(sources.split.training))
@@ -246,10 +247,10 @@ def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any,
 
 def _require_supervision(model: Any, processor: Any, settings: Settings) -> None:
     """Raise unless the regularizer can read the model's attention: CannotTap, NoSuchLayer, NoSuchHead, ..."""
+    if settings.gaze_as == "block" and not tokens_have_places(model, processor):
+        return  # only the block's attention, on the vision tower's patches, is read
     require_tap(model, processor, supervised_layers(model, settings))
     supervised_heads(model, settings)
-    if settings.gaze_as == "block":
-        require_place(model)
     if settings.gaze_as == "head":
         require_states(model)
 
@@ -285,14 +286,14 @@ def _make_job(
     return Job(data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, taught, objective)
 
 
-def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, visual: torch.Tensor) -> Any:
+def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, data: Dataset) -> Any:
     """Mark or add the weights to train. The seed draws them alike in every process, but dropout differs."""
     torch.manual_seed(settings.seed)
     trained = make_trainable(model, settings)
     if settings.gaze_as == "block":
-        add_gaze_block(model, visual)
+        add_gaze_block(model, data.place)
     if settings.gaze_as == "head":
-        add_gaze_head(model, visual)
+        add_gaze_head(model, data.visual)
     if accelerator.process_index:
         torch.manual_seed(settings.seed + 1_000_003 * accelerator.process_index)
     return trained
