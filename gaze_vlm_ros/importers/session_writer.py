@@ -25,6 +25,7 @@ from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession
 from gaze_vlm_ros.importers.video import BadVideo
 from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.neon.recording import ImuSamples
+from gaze_vlm_ros.session.span import require_one_session
 from gaze_vlm_ros.video.images import RGB, encode_jpeg
 
 CAMERA, CAMERA_INFO, GAZE, LABEL, IMU = (
@@ -58,7 +59,7 @@ def write_session(
     """Write the bag `out` with the recorder's topics and JPEG frames of quality 90. One frame is in memory at a time.
 
     Gaze keeps its coordinates and the size of the image that they refer to. An unfinished bag is removed.
-    Raises BadFrameSize, BadRate, BadStamps, BadVideo, BagExists, BagNotWritable.
+    Raises BadFrameSize, BadRate, BadStamps, NotOneSession, BadVideo, BagExists, BagNotWritable.
     """
     original = session.videos[0].video.size
     size = size or original
@@ -112,6 +113,8 @@ def _require_ros_times(session: ImportedSession, frames_ns: NDArray[np.int64]) -
                 f"the times of {name} run from {stamps_ns.min()} to {stamps_ns.max()} ns, expected ns since 1970 and "
                 "before 2038, as ROS has them; give the files as they were recorded"
             )
+    frames_ns = streams.pop("frames")
+    require_one_session(session.videos[0].video.path, frames_ns, streams)
 
 
 def thinned(stamps_ns: NDArray[np.int64], max_rate_hz: float) -> NDArray[np.bool_]:

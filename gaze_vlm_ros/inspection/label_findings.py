@@ -10,11 +10,10 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.inspection.finding import LABELS_SHOWN, Finding, counted, graded, worse
 from gaze_vlm_ros.inspection.stream_findings import Frames
 from gaze_vlm_ros.session.session import LabelTrack, Session, require_labels
+from gaze_vlm_ros.session.span import LONGEST_SESSION_S
 from gaze_vlm_ros.terminal.text import printable
 from gaze_vlm_ros.windows.cutting import cut_windows
 from gaze_vlm_ros.windows.settings import WindowSettings
-
-MAX_SPAN_S = 7 * 86400.0  # no session is that long; windows on a stride since 1970 would fill the memory
 
 
 def label_coverage(labels: LabelTrack, frames_ns: NDArray[np.int64]) -> Finding:
@@ -59,7 +58,7 @@ def window_use(
     )
     labels = require_labels(session)
     span_s = int(frames.stamps_ns[-1] - frames.stamps_ns[0]) / 1e9
-    if span_s > MAX_SPAN_S:
+    if span_s > LONGEST_SESSION_S:
         text = f"not counted: stamps span {span_s / 86400:.0f} days, so some are wrong"
         return Finding("windows", "error", text, limit, {"span_s": span_s})
     cut, counts = cut_windows(0, session, settings)

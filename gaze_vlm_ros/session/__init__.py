@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         require_labels,
         session_digest,
     )
+    from gaze_vlm_ros.session.span import NotOneSession
     from gaze_vlm_ros.session.stored_labels import labels_of_session
     from gaze_vlm_ros.session.timeline import latest_at_or_before, nearest
 else:
@@ -39,6 +40,7 @@ else:
                 "require_labels",
                 "session_digest",
             ],
+            "gaze_vlm_ros.session.span": ["NotOneSession"],
             "gaze_vlm_ros.session.stored_labels": ["labels_of_session"],
             "gaze_vlm_ros.session.timeline": ["latest_at_or_before", "nearest"],
         },
@@ -50,6 +52,7 @@ __all__ = [
     "NoGaze",
     "NoLabels",
     "NoRegions",
+    "NotOneSession",
     "RegionTrack",
     "Session",
     "UnclearGaze",

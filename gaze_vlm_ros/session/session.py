@@ -16,6 +16,7 @@ from gaze_vlm_ros.labels.label_file import LabelFile, track_of
 from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.session.gaze_track import GazeTrack, read_gaze
 from gaze_vlm_ros.session.label_reading import label_file_of, read_labels
+from gaze_vlm_ros.session.span import require_one_session
 from gaze_vlm_ros.video.frame_stream import FrameStream
 
 DIGESTED_FRAMES = 8  # evenly spread: reading every frame of an hour would take longer than the first training steps
@@ -73,7 +74,7 @@ def open_session(path: Path | str, labels_from: Literal["either", "bag", "nowher
 
     labels_from: either = from the label file beside the bag, which replaces all labels in the bag, else from the bag;
     bag = from the bag only; nowhere = no labels.
-    Raises what open_bag, FrameStream, read_gaze and read_label_file raise, NoFrames and UnclearRole.
+    Raises what open_bag, FrameStream, read_gaze and read_label_file raise, NoFrames, UnclearRole and NotOneSession.
     """
     bag = open_bag(path)
     camera = camera_stream(bag)
@@ -87,11 +88,17 @@ def open_session(path: Path | str, labels_from: Literal["either", "bag", "nowher
     else:
         stream = label_stream(bag) if labels_from != "nowhere" else None  # may be unclear, so only if it is used
         labels = read_labels(stream) if stream else None
+    track = read_gaze(gaze, bag.metadata.get("gaze_coordinates", ""), frames) if gaze else None
+    others = {"gaze samples": track.stamps_ns} if track is not None else {}
+    if labels is not None:
+        others["labels"] = labels.starts_ns
+    if len(frames):
+        require_one_session(bag.path, frames.stamps_ns, others)
     return Session(
         path=Path(path),
         metadata=dict(bag.metadata),
         frames=frames,
-        gaze=read_gaze(gaze, bag.metadata.get("gaze_coordinates", ""), frames) if gaze else None,
+        gaze=track,
         labels=labels,
         label_file=label_file,
     )

@@ -18,6 +18,7 @@ from gaze_vlm_ros.importers.session_writer import BadFrameSize, BadRate, BadStam
 from gaze_vlm_ros.importers.video import BadVideo, read_video
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, load_session
+from gaze_vlm_ros.session.span import NotOneSession
 
 FRAMES = 30
 
@@ -189,5 +190,16 @@ def test_a_video_without_a_good_frame_is_refused(session: ImportedSession, tmp_p
     data[start:stop] = bytes(stop - start)
     path.write_bytes(data)
     with pytest.raises(BadVideo, match="none of its 30 frames decodes"):
+        write_session(session, tmp_path / "bag", progress=False)
+    assert not (tmp_path / "bag").exists()
+
+
+@pytest.mark.parametrize("stream", ["frames", "gaze", "labels"])
+def test_one_stamp_days_away_writes_nothing(session: ImportedSession, tmp_path: Path, stream: str) -> None:
+    stamps_ns = {
+        "frames": session.videos[0].stamps_ns, "gaze": session.gaze.stamps_ns, "labels": session.labels.starts_ns,
+    }  # fmt: skip
+    stamps_ns[stream][0] = 5
+    with pytest.raises(NotOneSession, match=rf"the stamps of 1 of \d+ {stream} are wrong, such as 1970-01-01"):
         write_session(session, tmp_path / "bag", progress=False)
     assert not (tmp_path / "bag").exists()

@@ -30,10 +30,11 @@ from gaze_vlm_ros.inspection.arrival_delay import delay_trend
 from gaze_vlm_ros.inspection.check import BagCheck, check_bag, check_text, run_check
 from gaze_vlm_ros.inspection.finding import Finding
 from gaze_vlm_ros.inspection.gaze_findings import blinks, frames_with_gaze, gaze_validity
-from gaze_vlm_ros.inspection.label_findings import MAX_SPAN_S, label_coverage
+from gaze_vlm_ros.inspection.label_findings import label_coverage
 from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, gaze_gaps, order
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack, load_session
+from gaze_vlm_ros.session.span import LONGEST_SESSION_S
 from gaze_vlm_ros.sim.bench_session import write_bag
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.video.images import DamagedImage, encode_jpeg
@@ -444,7 +445,7 @@ def test_stamps_that_are_not_set_do_not_fill_the_memory(tmp_path: Path) -> None:
     bag = write_good_bag(tmp_path / "bag", frame=lambda number: {"stamp_ns": 0} if number == 0 else {})
     found = findings(bag, Settings(stride_s=0.1))
     assert found["camera order"].severity == found["windows"].severity == "error"
-    assert found["windows"].figures["span_s"] > MAX_SPAN_S
+    assert found["windows"].figures["span_s"] > LONGEST_SESSION_S
 
 
 # The whole.
