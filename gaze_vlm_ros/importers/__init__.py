@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gaze_vlm_ros.importers.neon import read_neon
     from gaze_vlm_ros.importers.neon_cloud import read_neon_cloud
     from gaze_vlm_ros.importers.session_writer import write_session
-    from gaze_vlm_ros.importers.video import BadVideo, Video, VideoTooShort, read_video
+    from gaze_vlm_ros.importers.video import BadVideo, TurnedVideo, Video, VideoTooShort, read_video
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -26,7 +26,7 @@ else:
             "gaze_vlm_ros.importers.import_summary": ["ImportSummary"],
             "gaze_vlm_ros.importers.imported_session": ["CameraModel", "ImportedSession", "TimedVideo"],
             "gaze_vlm_ros.importers.session_writer": ["write_session"],
-            "gaze_vlm_ros.importers.video": ["BadVideo", "Video", "VideoTooShort", "read_video"],
+            "gaze_vlm_ros.importers.video": ["BadVideo", "TurnedVideo", "Video", "VideoTooShort", "read_video"],
         },
     )
 
@@ -37,6 +37,7 @@ __all__ = [
     "ImportedSession",
     "OptionNotTaken",
     "TimedVideo",
+    "TurnedVideo",
     "UnknownKind",
     "Video",
     "VideoTooShort",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from recordings import grey, write_mp4
 
-from gaze_vlm_ros.importers.video import BadVideo, Video, VideoTooShort, read_video, within_video
+from gaze_vlm_ros.importers.video import BadVideo, TurnedVideo, Video, VideoTooShort, read_video, within_video
 from gaze_vlm_ros.storage.tables import FileMissing
 
 
@@ -74,3 +74,18 @@ def test_what_goes_on_after_the_video_is_refused_or_cut(path: Path) -> None:
     with pytest.raises(VideoTooShort, match=r"ends at 1\.67 s but its gaze samples continue to 3\.00 s; give .* --cut"):
         within_video(video, times_ns, "gaze samples", cut=False)
     assert within_video(video, times_ns, "gaze samples", cut=True).tolist() == [True, True, True, False, False]
+
+
+@pytest.mark.parametrize(
+    ("turned", "mirrored", "says"),
+    [
+        (90, False, "turned by 90 degrees"),
+        (180, False, "turned by"),
+        (270, False, "turned by -90"),
+        (0, True, "mirrored"),
+    ],
+)
+def test_a_video_that_a_player_turns_is_refused(tmp_path: Path, turned: int, mirrored: bool, says: str) -> None:
+    write_mp4(tmp_path / "v.mp4", [grey(i) for i in range(10)], turned=turned, mirrored=mirrored)
+    with pytest.raises(TurnedVideo, match=rf"v\.mp4 is {says}.* for display.*`ffmpeg -display_rotation 0 -i v\.mp4 "):
+        read_video(tmp_path / "v.mp4")

@@ -2,11 +2,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from recordings import write_cloud, write_egtea
+from recordings import grey, write_cloud, write_ego4d, write_egtea, write_mp4
 
 from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.importers.importing import OptionNotTaken, UnknownKind, import_recording, parse_size
 from gaze_vlm_ros.importers.session_writer import BadFrameSize
+from gaze_vlm_ros.importers.video import TurnedVideo
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.storage.tables import FileMissing
 
@@ -53,3 +54,17 @@ def test_sizes() -> None:
     for text in ("640", "640x", "640x480x3", "-1x2", "640 x 480"):
         with pytest.raises(BadFrameSize, match=f"the frame size is '{text}', expected WIDTHxHEIGHT"):
             parse_size(text)
+
+
+@pytest.mark.parametrize("kind", ["neon-cloud", "ego4d", "egtea"])
+def test_a_video_that_a_player_turns_is_refused_by_every_format(tmp_path: Path, kind: str) -> None:
+    made = {
+        "neon-cloud": lambda: next(write_cloud(tmp_path / "in").glob("*.mp4")),
+        "ego4d": lambda: write_ego4d(tmp_path / "in"),
+        "egtea": lambda: write_egtea(tmp_path / "in"),
+    }
+    video = made[kind]()
+    write_mp4(video, [grey(i) for i in range(30)], turned=180)
+    with pytest.raises(TurnedVideo, match="degrees for display"):
+        import_recording(kind, video.parent if kind == "neon-cloud" else video, tmp_path / "bag", progress=False)
+    assert not (tmp_path / "bag").exists()

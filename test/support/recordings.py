@@ -14,12 +14,24 @@ UID = "0d271871-c8ba-4249-9434-d39ce0060e58"
 EGTEA_SESSION = "P26-R05-Cheeseburger"
 
 
-def write_mp4(path: Path, levels: Sequence[int], rate: int = 30, size: tuple[int, int] = SIZE) -> None:
-    """One plain grey frame a level; with B-frames, so that the order of packets is not that of frames."""
+def write_mp4(
+    path: Path,
+    levels: Sequence[int],
+    rate: int = 30,
+    size: tuple[int, int] = SIZE,
+    turned: int = 0,
+    mirrored: bool = False,
+) -> None:
+    """One plain grey frame a level; with B-frames, so that the order of packets is not that of frames.
+
+    turned, mirrored: how a player is to show the pictures; degrees.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"crf": "10", "bf": "2", "g": "12"})
         stream.width, stream.height, stream.pix_fmt = *size, "yuv420p"
+        if turned or mirrored:
+            stream.set_display_rotation(turned, hflip=mirrored)
         for level in levels:
             pixels = np.full((size[1], size[0], 3), level, np.uint8)
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
