@@ -103,7 +103,7 @@ def make_bad_input(kind: str, folder: Path) -> Path:
         ("empty folder", "holds no .mcap file"),
         ("folder of other things", "holds no .mcap file"),
         ("folder named like a file", "cannot be read: Is a directory"),
-        ("sqlite", "`ros2 bag convert"),
+        ("sqlite", "`rosbags-convert --src"),
     ],
 )
 def test_what_is_no_bag_is_one_line(tmp_path: Path, command: str, kind: str, message: str) -> None:

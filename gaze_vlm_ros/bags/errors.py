@@ -37,9 +37,14 @@ def not_mcap(path: Path) -> NotABag:
 def sqlite_bag(path: Path) -> NotABag:
     """Return the error for a bag in rosbag2's SQLite format, with the command that converts it."""
     return NotABag(
-        f"{path} is a SQLite bag, and only MCAP is read; convert it: `ros2 bag convert -i {path} -o out.yaml`, where "
-        "out.yaml says `output_bags: [{uri: NEW_FOLDER, storage_id: mcap, all_topics: true}]`"
+        f"{path} is a SQLite bag, and only MCAP is read; convert it, without ROS: "
+        f"`rosbags-convert --src {path} --dst NEW_FOLDER --dst-storage mcap`"
     )
+
+
+def compressed_file(path: Path) -> NotABag:
+    """Return the error for an MCAP file that rosbag2 compressed as a whole (`compression_mode: FILE`)."""
+    return NotABag(f"{path} is compressed as a whole; decompress each such file: `zstd -d {path}`")
 
 
 def cut_off(path: Path) -> BagDamaged:

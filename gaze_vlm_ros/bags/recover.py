@@ -11,12 +11,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import yaml
 from mcap.records import Channel, Message, Schema
 
 from gaze_vlm_ros.bags.compression import NotDecompressed, in_mode, is_compressed_message
 from gaze_vlm_ros.bags.errors import NotABag, sqlite_bag
-from gaze_vlm_ros.bags.files import bag_files
+from gaze_vlm_ros.bags.files import bag_files, files_of_metadata
 from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC
 from gaze_vlm_ros.bags.mcap_records import RawFile
 from gaze_vlm_ros.bags.mcap_scan import Scan, contents, scan
@@ -164,12 +163,7 @@ def _can_be_played(path: Path, files: list[Path]) -> bool:
     """Return whether `ros2 bag` can open it: a folder needs a metadata.yaml of its files, a file needs none."""
     if path.is_file():
         return True
-    try:
-        content = yaml.safe_load((path / "metadata.yaml").read_text(encoding="utf-8"))
-        listed = content["rosbag2_bagfile_information"]["relative_file_paths"]
-        return sorted(listed) == sorted(file.name for file in files)
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return False
+    return sorted(files_of_metadata(path) or []) == sorted(file.name for file in files)
 
 
 def _by_topic(found: Scan) -> Iterator[_Entry]:

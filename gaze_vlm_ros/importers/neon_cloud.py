@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import (
     EYE_BLINK,
@@ -111,7 +112,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 def _videos(folder: Path, left_out: Counter[str], cut: bool) -> list[TimedVideo]:
     """Return the video of each section with the section's timestamps."""
-    paths = sorted(folder.glob("*.mp4"))
+    paths = sorted(path for path in folder.glob("*.mp4") if not is_companion(path))
     if not paths:
         raise FileMissing(
             f"{folder} holds no .mp4: expected the scene video, named <section id>_<start>-<end>.mp4; download "

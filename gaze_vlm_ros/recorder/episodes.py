@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
 
 DISCARDED = "_discarded"  # suffix of a folder's name; training skips such bags
@@ -40,7 +41,7 @@ def set_aside(folder: Path) -> Path:
 
 def is_bag(folder: Path) -> bool:
     """Whether a folder holds MCAP files itself, so it is not a folder of episodes."""
-    return any(folder.glob("*.mcap"))
+    return any(not is_companion(file) for file in folder.glob("*.mcap"))
 
 
 def is_discarded(folder: Path) -> bool:

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+import zstandard
 from mcap.reader import make_reader
 from mcap.writer import Writer
 from mcap_ros2.decoder import DecoderFactory
@@ -263,3 +264,41 @@ def test_a_schema_that_cannot_be_parsed_costs_its_own_topic_alone(tmp_path: Path
     with open_bag(tmp_path / "bag.mcap") as bag:
         assert [message.text for message in bag.read("/label").messages()] == ["stir"]
         assert set(bag.topics) == {"/odd", "/worse", "/label"}
+
+
+@pytest.mark.parametrize("suffix", [".zstd", ".zst"])
+def test_files_that_are_compressed_as_a_whole_are_named_with_the_command(bag_folder: Path, suffix: str) -> None:
+    """rosbag2's `compression_mode: FILE`. A part that is still compressed is never left out."""
+    file, packed = bag_folder / "session_1_0.mcap", bag_folder / f"session_1_0.mcap{suffix}"
+    metadata = (bag_folder / "metadata.yaml").read_text()
+    (bag_folder / "metadata.yaml").write_text(metadata.replace(file.name, packed.name))
+    packed.write_bytes(zstandard.compress(file.read_bytes()))
+    assert open_bag(bag_folder).topics["/gaze"].count == 500  # decompressed, and both kept
+    other = packed.rename(bag_folder / f"session_1_1.mcap{suffix}")
+    for place in (bag_folder, other):
+        with pytest.raises(NotABag, match=rf"compressed as a whole; .*`zstd -d {other}`"):
+            open_bag(place)
+    other.unlink()
+    assert open_bag(bag_folder).topics["/gaze"].count == 500  # decompressed, and metadata.yaml left as it was
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "[" * 5000,
+        "rosbag2_bagfile_information: {relative_file_paths: [&a [x, x], [*a, *a]]}",
+        'rosbag2_bagfile_information: {relative_file_paths: ["\\ud800", "\\0"]}',
+        f"rosbag2_bagfile_information: {{relative_file_paths: {'x' * 5000}}}",
+        "x" * (17 << 20),
+    ],
+)
+def test_metadata_that_cannot_be_read_costs_no_message(bag_folder: Path, content: str) -> None:
+    (bag_folder / "metadata.yaml").write_text(content)
+    assert open_bag(bag_folder).topics["/gaze"].count == 500
+
+
+def test_a_name_that_no_file_can_have_is_missing(bag_folder: Path) -> None:
+    named = "x" * 5000
+    (bag_folder / "metadata.yaml").write_text(f"rosbag2_bagfile_information: {{relative_file_paths: [{named}]}}")
+    with pytest.raises(BagDamaged, match=r"metadata\.yaml names x+, and there is no such file"):
+        open_bag(bag_folder)

@@ -162,3 +162,9 @@ def test_frames_out_of_order_are_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "world_timestamps.csv").write_text("\n".join(lines) + "\n")
     with pytest.raises(OutOfOrder, match=r"world_timestamps\.csv: time goes back after frame 3"):
         import_recording("neon-cloud", folder, tmp_path / "bag", progress=False)
+
+
+def test_files_that_a_mac_wrote_beside_others_are_no_video(folder: Path, tmp_path: Path) -> None:
+    video = next(folder.glob("*.mp4"))
+    (folder / f"._{video.name}").write_bytes(b"\x00\x05\x16\x07attributes")
+    assert import_recording("neon-cloud", folder, tmp_path / "bag", progress=False).frames == 150

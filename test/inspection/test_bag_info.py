@@ -304,7 +304,7 @@ def test_bags_of_others(tmp_path: Path) -> None:
     assert text.splitlines()[-1] == "lost       not known: the bag has no totals"
     assert "not given" in text
     for place in (tmp_path / "theirs_1", next((tmp_path / "theirs_1").glob("*.db3"))):
-        with pytest.raises(NotABag, match="only MCAP is read; convert it: `ros2 bag convert") as raised:
+        with pytest.raises(NotABag, match="only MCAP is read; convert it, without ROS: `rosbags-convert") as raised:
             describe(place)
         assert "\n" not in str(raised.value)
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
 from gaze_vlm_ros.recorder.episodes import is_discarded
@@ -72,7 +73,7 @@ def _bags_under(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     # A bag's folder holds its .mcap file, or files, directly.
-    bags = {file.parent for file in path.rglob("*.mcap") if not file.name.startswith("._")}
+    bags = {file.parent for file in path.rglob("*.mcap") if not is_companion(file)}
     return sorted(bag for bag in bags if bag == path or not is_discarded(bag))
 
 

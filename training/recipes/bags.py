@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.importing import import_recording, parse_size
 from gaze_vlm_ros.inspection.check import check_bag
@@ -33,7 +34,7 @@ def import_all(
     leave_out: names of recordings to do without. say: prints progress. Raises NoRecordings, and NotImported, which
     names each recording that cannot be read and why, after all others were imported.
     """
-    found = sorted(data.glob(recipe.recordings))
+    found = sorted(path for path in data.glob(recipe.recordings) if not is_companion(path))
     sources = [path for path in found if path.stem not in leave_out]
     if not sources:
         raise NoRecordings(f"no recording {recipe.recordings} in {data}; give the folder that holds the whole data set")
