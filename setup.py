@@ -23,7 +23,8 @@ setup(
         ("share/ament_index/resource_index/packages", [f"resource/{NAME}"]),
         (f"share/{NAME}", ["package.xml"]),
         (f"share/{NAME}/launch", glob("launch/*.launch.py")),
-        (f"share/{NAME}/config", [path for path in glob("config/*") if not path.endswith(".pyc")]),
+        (f"share/{NAME}/config", glob("config/*.*")),
+        (f"share/{NAME}/config/sros2", glob("config/sros2/*")),
         (f"share/{NAME}/examples", glob("examples/*.py")),  # the demo's planner is one of them
         # Not a package on purpose: a top-level module called `training` belongs to no one.
         *((f"share/{NAME}/{folder}", glob(f"{folder}/*.py")) for folder in ("training", *glob("training/[a-z]*/"))),

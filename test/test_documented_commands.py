@@ -165,8 +165,13 @@ def check_ros2(command: str) -> None:
                 assert (ROOT / value).is_file(), f"no file {value}"
             if flag == "-p":
                 assert value.partition(":=")[0] in parameters_of(words[3]), f"{words[3]} has no parameter {value}"
+    elif words[1:3] == ["security", "create_permission"]:
+        enclaves = re.findall(r'<enclave path="(.*)">', (ROOT / words[5]).read_text())
+        assert words[4] in enclaves, f"{words[5]} has no enclave {words[4]}"
     else:
-        assert words[1] in ("topic", "bag", "node", "param", "service", "lifecycle"), f"no check for ros2 {words[1]}"
+        assert words[1] in ("security", "topic", "bag", "node", "param", "service", "lifecycle"), (
+            f"no check for ros2 {words[1]}"
+        )
 
 
 def launch_arguments(path: Path) -> set[str]:

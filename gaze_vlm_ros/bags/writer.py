@@ -94,10 +94,14 @@ class BagWriter:
         self._whole = _Span()
         try:
             folder.mkdir(parents=True)
-            self._open_file()
         except FileExistsError:
             raise BagExists(f"{folder} exists already, and bags are never overwritten; give another name") from None
         except OSError as error:
+            raise BagNotWritable(f"cannot write a bag to {folder}: {error.strerror}; give another place") from None
+        try:
+            self._open_file()
+        except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)  # an empty one would keep the name
             raise BagNotWritable(f"cannot write a bag to {folder}: {error.strerror}; give another place") from None
 
     def _open_file(self) -> None:

@@ -25,6 +25,7 @@ from gaze_vlm_ros.neon.loop_thread import LoopThread
 from gaze_vlm_ros.neon.rtsp_client import untested_versions
 from gaze_vlm_ros.neon.samples import EyeEvent
 from gaze_vlm_ros.neon.stream import CLOCK_SET, VIDEOS
+from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
 from gaze_vlm_ros.nodes.eye_tracker_diagnostics import (
     NOT_CONNECTED,
@@ -57,6 +58,7 @@ class EyeTracker(Node):
     def __init__(self) -> None:
         super().__init__("eye_tracker")
         self._settings = read_parameters(self)
+        self.barrier = Barrier(lambda text: self._notice(False, text))
         self._create_publishers()
         self._stream_reports = StreamReports()
         self._delivered = DeliveredLog(self._settings.streams, self._settings.delivered_log)
@@ -83,12 +85,19 @@ class EyeTracker(Node):
             self._audio = self.create_publisher(AudioStamped, "audio", reliable(1000))
         self._videos = {
             "world": VideoPublisher(
-                self, "camera/image_raw", COLOUR, reliable(30), FRAMES_WAITING["world"], quality, self._describe_frame
+                self,
+                "camera/image_raw",
+                COLOUR,
+                reliable(30),
+                FRAMES_WAITING["world"],
+                quality,
+                self._describe_frame,
+                self.barrier,
             )
         }
         if "eyes" in streams:
             self._videos["eyes"] = VideoPublisher(
-                self, "eyes/image_raw", GREY, reliable(200), FRAMES_WAITING["eyes"], quality, _eyes_header
+                self, "eyes/image_raw", GREY, reliable(200), FRAMES_WAITING["eyes"], quality, _eyes_header, self.barrier
             )
 
     # In the executor's thread.
@@ -142,7 +151,9 @@ class EyeTracker(Node):
         logger.info(text) if is_good else logger.warning(text)
 
     def _take(self, stream: str, datum: Any, device_ns: int, header_ns: int) -> None:
-        try:
+        if not self.context.ok():
+            return  # the sample came after the request to stop
+        with self.barrier.around(stream):
             if stream == EYE_EVENTS:
                 self._take_eye_event(datum)
                 return
@@ -155,9 +166,6 @@ class EyeTracker(Node):
                 self._imu.publish(imu_message(datum, header_at(header_ns, self._settings.imu_frame_id)))
             else:
                 self._take_gaze(datum, device_ns, header_ns)
-        except Exception:
-            if self.context.ok():
-                raise  # otherwise the sample came after the request to stop
 
     def _take_gaze(self, gaze: Any, device_ns: int, header_ns: int) -> None:
         assert self._client is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -12,7 +13,10 @@ from rclpy.qos import QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 
+from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.neon_messages import PictureKind, image_message, jpeg_message
+
+CLOSE_S = 2.0  # for what waits: launch kills a node 5 s after it asked it to end
 
 
 class VideoPublisher:
@@ -27,18 +31,21 @@ class VideoPublisher:
         frames_waiting: int,
         jpeg_quality: int,
         make_header: Callable[[Any, int], Header],
+        barrier: Barrier,
     ) -> None:
         """`make_header(frame, stamp_ns)` is called in this publisher's thread for each frame, read or not.
 
         frames_waiting: decoded frames that may wait for publication; further ones are dropped and counted.
+        barrier: refuses frames that cannot be published.
         """
         self.dropped = 0
-        self._node, self._topic = node, topic
+        self._node, self._topic, self._barrier = node, topic, barrier
         self._kind, self._jpeg_quality, self._make_header = kind, jpeg_quality, make_header
         self._raw = node.create_publisher(Image, topic, qos)
         self._compressed = node.create_publisher(CompressedImage, f"{topic}/compressed", qos)
         self._frames: queue.Queue[tuple[Any, int] | None] = queue.Queue(frames_waiting)
-        self._thread = threading.Thread(target=self._run, name=topic)
+        # A daemon: a publisher that waits for its peers must not keep the process.
+        self._thread = threading.Thread(target=self._run, name=topic, daemon=True)
         self._thread.start()
 
     def put(self, frame: Any, stamp_ns: int) -> None:
@@ -53,18 +60,19 @@ class VideoPublisher:
             )
 
     def close(self) -> None:
-        """Publish what waits, then end the thread."""
-        self._frames.put(None)
-        self._thread.join()
+        """Publish what waits, and end the thread; what is not published within CLOSE_S is left."""
+        with contextlib.suppress(queue.Full):
+            self._frames.put(None, timeout=CLOSE_S)
+        self._thread.join(CLOSE_S)
 
     def _run(self) -> None:
         while (item := self._frames.get()) is not None:
             try:
                 self._publish(*item)
-            except Exception:
-                if self._node.context.ok():
-                    raise
-                self.dropped += 1  # it came after the request to stop
+            except Exception as error:
+                self.dropped += 1
+                if self._node.context.ok():  # otherwise it came after the request to stop
+                    self._barrier.refuse(self._topic, error)
 
     def _publish(self, frame: Any, stamp_ns: int) -> None:
         header = self._make_header(frame, stamp_ns)

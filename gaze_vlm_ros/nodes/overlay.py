@@ -7,6 +7,7 @@ Publishes `overlay/compressed` (JPEG). While somebody subscribes to it, the node
 from __future__ import annotations
 
 import math
+import sys
 import time
 from array import array
 from collections import deque
@@ -20,21 +21,23 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.bags.stamps import nanoseconds
-from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.nodes.barrier import Barrier, describe
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
 from gaze_vlm_ros.nodes.parameters import Declarations
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
-from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
+from gaze_vlm_ros.video.images import RGB, encode_jpeg, to_rgb
 from gaze_vlm_ros.view.overlay import (
     EMPTY_SIZE,
     Marks,
     PredictionState,
     draw_overlay,
     drawn_size,
+    focus_share,
     gaze_near_frame,
     prediction_state,
     shown_answers,
+    shown_text,
 )
 
 LOOK_PERIOD_S = 0.25  # between two checks for a viewer, and for the camera
@@ -50,6 +53,7 @@ class OverlayNode(Node):
         super().__init__("overlay")
         self._declare_parameters()
         self._screen = Screen()
+        self.barrier = Barrier(lambda text: self._screen.show(f"overlay: warning: {text}", sys.stderr))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._subscriptions_open: list[Any] = []
         self._camera: Any = None
@@ -155,6 +159,7 @@ class OverlayNode(Node):
         self._prediction, self._received = message, time.monotonic()
 
     def _on_attention(self, message: Image) -> None:
+        _shares(message)  # raises where its bytes do not fill its size
         self._attention = message
 
     def _on_gaze(self, message: GazeStamped) -> None:
@@ -187,12 +192,31 @@ class OverlayNode(Node):
         self._publish(frame, state, attention, predicted_ns == stamp_ns)
 
     def _publish(self, frame: Any, state: PredictionState, attention: Image | None, is_predicted: bool) -> None:
+        rows = int(self.get_parameter("answers").value)
+        try:
+            picture = self._picture(frame, state, attention, is_predicted, rows)
+        except Exception as error:  # a camera or a predictor may send anything
+            self.barrier.refuse("the picture that is drawn", error)
+            unknown = PredictionState("UNKNOWN", f"this cannot be drawn: {describe(error)}", False)
+            picture = draw_overlay(None, EMPTY_SIZE, unknown, [], 0.0, rows, Marks())
+        message = CompressedImage(format="jpeg")
+        message.header.stamp = self.get_clock().now().to_msg()
+        if frame is not None:
+            message.header = frame.header
+        message.data = array("B", encode_jpeg(picture, int(self.get_parameter("jpeg_quality").value)))
+        self._output.publish(message)
+        self._pictures += 1
+
+    def _picture(
+        self, frame: Any, state: PredictionState, attention: Image | None, is_predicted: bool, rows: int
+    ) -> RGB:
         rgb = None
         if frame is not None:
             try:
                 rgb = to_rgb(frame)
-            except GazeVlmError as error:
-                state = PredictionState("BAD FRAME", str(error), False)
+            except Exception as error:  # also what OpenCV raises on the sizes that it does not take
+                self.barrier.refuse(self._camera.topic_name if self._camera else "the camera", error)
+                state = PredictionState("BAD FRAME", shown_text(str(error)), False)
         size, marks, answers, other = EMPTY_SIZE, Marks(), [], 0.0
         prediction = self._prediction
         if prediction is not None and state.word not in ("NO CAMERA", "BAD FRAME"):
@@ -202,20 +226,13 @@ class OverlayNode(Node):
             height, width, _ = rgb.shape
             size = drawn_size(width, height, int(self.get_parameter("max_width").value))
             focus = None
-            if is_predicted and prediction is not None and math.isfinite(prediction.focus_x):
-                focus = prediction.focus_x / width, prediction.focus_y / height
+            if is_predicted and prediction is not None:
+                focus = focus_share(prediction, (width, height))
             at_ns = nanoseconds(frame.header.stamp)
             samples = ((nanoseconds(sample.header.stamp), sample) for sample in list(self._gaze))
             gaze = gaze_near_frame(samples, at_ns, frame.header.frame_id, (width, height), size)
             marks = Marks(_shares(attention), focus, gaze, at_ns)
-        picture = draw_overlay(rgb, size, state, answers, other, int(self.get_parameter("answers").value), marks)
-        message = CompressedImage(format="jpeg")
-        message.header.stamp = self.get_clock().now().to_msg()
-        if frame is not None:
-            message.header = frame.header
-        message.data = array("B", encode_jpeg(picture, int(self.get_parameter("jpeg_quality").value)))
-        self._output.publish(message)
-        self._pictures += 1
+        return draw_overlay(rgb, size, state, answers, other, rows, marks)
 
     def close(self) -> int:
         """Print the number of pictures. Return the exit code."""
@@ -227,7 +244,10 @@ class OverlayNode(Node):
 def _shares(attention: Image | None) -> Any:
     if attention is None:
         return None
-    return np.frombuffer(attention.data, "<f4").reshape(attention.height, attention.width)
+    shares = np.frombuffer(attention.data, "<f4").reshape(attention.height, attention.width)
+    if not shares.size:
+        raise ValueError("an attention image without pixels")
+    return shares
 
 
 def main() -> int:

@@ -127,7 +127,7 @@ def declared_like(node: ParameterNode, name: str, default: Any, description: str
     Raises BadParameter where the value cannot be converted.
     """
     value = node.declare_parameter(
-        name, default, ParameterDescriptor(description=description, dynamic_typing=True)
+        name, default, ParameterDescriptor(description=description, dynamic_typing=True, read_only=True)
     ).value
     if isinstance(default, list) and isinstance(value, str):
         value = [value]

@@ -34,14 +34,16 @@ class PredictorParameters:
             True,
             ParameterDescriptor(description="configure and activate without a lifecycle manager", read_only=True),
         )
-        declare.text(
+        # Where pictures and the key go, and which files are opened, is said by who starts the process, and by no peer.
+        at_start = Declarations(node, fixed=True)
+        at_start.text(
             "checkpoint", "", "folder written by training/fit.py; with backend replay, a bag or file of predictions"
         )
-        declare.text(
+        at_start.text(
             "backend", "model", "model: weights in this process; openai: a remote server; replay: recorded answers"
         )
         declare.text("answers", "closed", "closed: rank the checkpoint's labels; open: generate free text")
-        declare.text("server_url", "", "backend openai: root of the API, such as http://gpu:8000/v1")
+        at_start.text("server_url", "", "backend openai: root of the API, such as http://gpu:8000/v1")
         declare.text("server_model", "", "backend openai: name of the model on the server; empty: the only one it has")
         # An older answer is worth little, because people are quick.
         declare.number("server_timeout_s", 2.0, 0.05, 60.0, "backend openai: time for the server to answer, s")

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -26,6 +27,7 @@ from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus
 from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
 from gaze_vlm_ros.bags.roles import GAZE_TYPE
 from gaze_vlm_ros.bags.writer import BagNotWritable
+from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.message_classes import message_class_of
 from gaze_vlm_ros.nodes.qos import recording_qos, rosbag2_qos
 from gaze_vlm_ros.nodes.recorder_parameters import declare_parameters, read_parameters
@@ -54,6 +56,7 @@ class Recorder(Node):
         self._min_free_bytes = settings.min_free_bytes
         self._topic_wait = TopicWait(self._config.topics(self.resolve_topic_name), self._config.wait_s)
         self._screen = Screen()
+        self.barrier = Barrier(lambda text: self._screen.show(f"recorder: warning: {text}", sys.stderr))
         self._session = BagSession(settings, self._offered_qos, self._screen.show, self._show_error)
         self._started_s = time.monotonic()
         self._statistics = LiveStatistics(self._gaze_topic, self._started_s)
@@ -65,10 +68,10 @@ class Recorder(Node):
         self._waiting = self.create_timer(0.1, self._begin_when_all_are_there, clock=self._steady)
         self.create_timer(self._config.report_s, self._report, clock=self._steady)
         self.create_timer(0.05, self._take_keys, clock=self._steady)
-        self.create_service(AddLabel, "~/add_label", self._on_add_label)
+        self._serve(AddLabel, "~/add_label", self._on_add_label)
         if settings.in_episodes:
-            self.create_service(StartEpisode, "~/start_episode", self._on_start_episode)
-            self.create_service(StopEpisode, "~/stop_episode", self._on_stop_episode)
+            self._serve(StartEpisode, "~/start_episode", self._on_start_episode)
+            self._serve(StopEpisode, "~/stop_episode", self._on_stop_episode)
         self._keys = KeyBindings(self._config.labels, settings.in_episodes)
         self._keyboard = Keyboard()
 
@@ -116,11 +119,15 @@ class Recorder(Node):
 
         def on_message(data: bytes, info: MessageInfo) -> None:
             self._statistics.count(name, len(data), time.monotonic())
-            if is_gaze:
-                self._count_gaze(deserialize_message(data, message_class))
             # Each publisher numbers its own messages; older rclpy does not tell publishers apart.
             publisher = bytes((info.get("publisher_gid") or {}).get("data", b""))
             sequence = info["publication_sequence_number"] or 0
+            if is_gaze:
+                try:
+                    self._count_gaze(deserialize_message(data, message_class))
+                except Exception:  # rclpy has no name for what it raises on bytes that are no such message
+                    self._session.refuse(name, sequence, publisher)
+                    raise
             self._session.write(name, data, info["received_timestamp"], info["source_timestamp"], sequence, publisher)
 
         def on_incompatible(event: QoSRequestedIncompatibleQoSInfo) -> None:
@@ -143,6 +150,9 @@ class Recorder(Node):
         self._statistics.count_gaze(is_valid_gaze(sample.x, sample.y, image_size, sample.worn != GazeStamped.WORN_NO))
 
     # Episodes and labels.
+
+    def _serve(self, kind: Any, name: str, callback: Callable[[Any, Any], Any]) -> None:
+        self.create_service(kind, name, self.barrier.answering(self.resolve_service_name(name), callback))
 
     def _on_start_episode(self, request: StartEpisode.Request, response: StartEpisode.Response) -> Any:
         outcome = self._session.start_episode(request.episode_id, request.task)

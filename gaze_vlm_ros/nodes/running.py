@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
 
 if TYPE_CHECKING:
     from rclpy.node import Node
 
 
-class NodeFinished(Exception):
-    """Raised inside a callback or timer to end the node cleanly, with `code` as its exit code."""
+class NodeFinished(BaseException):
+    """Raised inside a callback or timer to end the node cleanly, with `code` as its exit code.
+
+    Like SystemExit it is no Exception: nothing that guards against foreign input catches it.
+    """
 
     def __init__(self, code: int = 0) -> None:
         super().__init__(code)
@@ -36,13 +40,17 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
 
     A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case;
     after a signal the context is shut down by then, so it can print, and neither publish nor log.
+    What a message, request or response makes a callback raise is refused by a Barrier, the node's `barrier` where it
+    has one, and the node goes on; only NodeFinished ends it.
     """
 
     def main() -> int:
         use_tested_transport()
         import rclpy
         from rclpy._rclpy_pybind11 import RCLError  # rclpy has no public name for it
-        from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+        from rclpy.executors import ExternalShutdownException
+
+        from gaze_vlm_ros.nodes.input_executor import InputExecutor
 
         try:
             import gaze_vlm_msgs  # noqa: F401  # the nodes' own message package, built apart from this one
@@ -55,14 +63,21 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         try:
             rclpy.init(args=given)
         except RCLError as error:
+            if "SECURITY" in str(error):
+                raise GazeVlmError(f"ROS refuses to start without its enclave ({_one_line(error)})") from None
             raise GazeVlmError(
                 f"invalid ROS arguments {' '.join(given[1:])!r} ({str(error).split(' Error:')[0]})"
             ) from None
         node = None
         code = 0
+        barrier = Barrier(lambda text: print(f"{program}: warning: {text}", file=sys.stderr, flush=True))
         try:
-            node = make_node()
-            executor = SingleThreadedExecutor()
+            try:
+                node = make_node()
+            except RCLError as error:  # also where ROS_SECURITY_ENABLE is set and the middleware has no security
+                raise GazeVlmError(f"ROS cannot make the node ({_one_line(error)})") from None
+            barrier = getattr(node, "barrier", barrier)
+            executor = InputExecutor(barrier)
             executor.add_node(cast("Node", node))
             executor.spin()
         except (KeyboardInterrupt, ExternalShutdownException):
@@ -78,8 +93,14 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         finally:
             if node is not None:
                 code = node.close() or code
+                if refused := barrier.summary():
+                    print(f"{program}: {refused}", file=sys.stderr, flush=True)
                 node.destroy_node()
             rclpy.try_shutdown()
         return code
 
     return exit_code(program, main)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -96,7 +96,7 @@ class PredictionWorker:
         self._rate_hz, self._due_s = rate_hz, -math.inf
 
     def take_fatal(self) -> GazeVlmError | None:
-        """Return once the error that no later frame will mend, e.g. an encoding that is no image."""
+        """Return once the error that no later frame will mend, e.g. an encoding that is no image, before any answer."""
         fatal, self._fatal = self._fatal, None
         return fatal
 
@@ -142,7 +142,10 @@ class PredictionWorker:
             except (DamagedImage, NoAnswer) as error:
                 self._report(Status.ERROR, str(error))
             except GazeVlmError as error:
-                self._fatal = error
+                if self.answered is None:
+                    self._fatal = error
+                else:  # the camera is one; somebody else sends on its topic too
+                    self._report(Status.ERROR, str(error))
             except Exception as error:
                 # Out of memory, a dead driver: the planner must hear of it, and the next frame may succeed.
                 text = " ".join(f"{type(error).__name__}: {error}".split())

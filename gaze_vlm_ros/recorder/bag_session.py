@@ -18,6 +18,7 @@ from gaze_vlm_ros.recorder.tables import totals_table
 from gaze_vlm_ros.recorder.tally import TopicTally
 
 OWN_PUBLISHER = b"recorder"  # publisher id of the labels that the recorder itself writes
+LONGEST_TASK = 1000  # characters
 
 
 @dataclass(frozen=True)
@@ -129,18 +130,27 @@ class BagSession:
         # Sequence numbers are 32 bit in MCAP.
         self._bag.put(topic, data, log_time_ns, publish_time_ns, sequence & 0xFFFFFFFF)
 
+    def refuse(self, topic: str, sequence: int, publisher: bytes) -> None:
+        """Count a received message that is not written because its bytes are no message of the topic's type."""
+        if self._bag is not None:
+            self.tallies[topic].refuse(sequence, publisher)
+
     def start_episode(self, episode_id: str = "", task: str = "") -> Outcome:
         """Open the bag of an episode; an empty id is numbered, an empty task leaves the settings' one."""
         if not self.is_ready:
             return Outcome(False, "still waiting for topics; start an episode when the recorder says it is ready")
         if self.is_recording:
             return Outcome(False, f"episode {self.episode_id} is being recorded; stop it first", self.episode_id)
+        if len(task) > LONGEST_TASK:
+            return Outcome(False, f"the task has {len(task)} characters, expected at most {LONGEST_TASK}")
         try:
             require_free_disk(self._settings.folder, self._settings.min_free_bytes)
             folder = episode_folder(self._settings.folder, episode_id)
             self._open(folder, **({"task": task} if task else {}))
         except GazeVlmError as error:
             return Outcome(False, str(error))
+        except OSError as error:
+            return Outcome(False, f"no episode can be begun in {self._settings.folder} ({error.strerror})")
         self._show(f"episode {folder.name} began")
         return Outcome(True, "", folder.name)
 

@@ -9,24 +9,28 @@ from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
 
 DISCARDED = "_discarded"  # suffix of a folder's name; training skips such bags
+LONGEST_ID = 128  # bytes of UTF-8: files and the suffix above add to it, and file systems take 255
 _NUMBERED = re.compile(r"episode_(\d+)")
 
 
 class BadEpisode(GazeVlmError):
-    """The episode id is not a plain name, or an episode has it already."""
+    """The episode id is not a plain name, is too long, or an episode has it already."""
 
 
 def episode_folder(root: Path, episode_id: str = "") -> Path:
     """Return the folder of the next episode below `root`; without an id it gets the next unused number.
 
-    Raises BadEpisode for an id that is not a plain name, or that a kept or discarded episode has already.
+    Raises BadEpisode for an id that is not a plain name, is longer than LONGEST_ID, or that a kept or discarded episode
+    has already.
     """
     if not episode_id:
         names = [path.name for path in root.iterdir()] if root.is_dir() else []
         numbers = [int(match[1]) for name in names if (match := _NUMBERED.match(name))]
         return root / f"episode_{max(numbers, default=-1) + 1:04d}"
     if not re.fullmatch(r"[\w][\w.-]*", episode_id) or episode_id.endswith(DISCARDED):
-        raise BadEpisode(f"episode id {episode_id!r} is not a plain name; use letters, digits, - and _")
+        raise BadEpisode(f"episode id {episode_id[:LONGEST_ID]!r} is not a plain name; use letters, digits, - and _")
+    if (length := len(episode_id.encode())) > LONGEST_ID:
+        raise BadEpisode(f"episode id {episode_id[:40]!r}... has {length} bytes, expected at most {LONGEST_ID}")
     folder = root / episode_id
     for taken in (folder, _aside(folder)):
         if taken.exists():

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from gaze_vlm_ros.bags.session_records import TopicTotals
 from gaze_vlm_ros.bags.stamps import leading_stamp_ns
 
+MAX_PUBLISHERS = 1000  # whose sequence numbers are remembered; a peer may come back as another one without end
+
 
 @dataclass
 class TopicTally:
@@ -18,6 +20,7 @@ class TopicTally:
     written: int = 0  # handed to the operating system: they survive a kill of this process
     overflowed: int = 0  # dropped by our own full queue
     missed: int = 0  # gaps in the publishers' sequence numbers
+    refused: int = 0  # bytes that are no message of the topic's type
     max_gap_s: float = 0.0  # between two consecutive acquisition stamps
     _sequences: dict[bytes, int] = field(default_factory=dict)  # newest number of each publisher
     _stamp_ns: int | None = None
@@ -25,7 +28,7 @@ class TopicTally:
     @property
     def lost(self) -> int:
         """Messages that were published and are not in the bag."""
-        return self.missed + self.overflowed
+        return self.missed + self.overflowed + self.refused
 
     def count(self, data: bytes, sequence: int, publisher: bytes = b"") -> None:
         """Count one received message.
@@ -33,15 +36,25 @@ class TopicTally:
         sequence: the `publisher`'s number of the message, one higher each time. A number that does not rise means that
         the publisher was restarted; losses in between are unknown.
         """
-        self.received += 1
-        before = self._sequences.get(publisher)
-        if before is not None and sequence > before:
-            self.missed += sequence - before - 1
-        self._sequences[publisher] = sequence
+        self._count_missed(sequence, publisher)
         if self.stamped and (stamp_ns := leading_stamp_ns(data)) is not None:
             if self._stamp_ns is not None:
                 self.max_gap_s = max(self.max_gap_s, (stamp_ns - self._stamp_ns) / 1e9)
             self._stamp_ns = stamp_ns
+
+    def refuse(self, sequence: int, publisher: bytes = b"") -> None:
+        """Count one received message that is not written because its bytes cannot be read."""
+        self._count_missed(sequence, publisher)
+        self.refused += 1
+
+    def _count_missed(self, sequence: int, publisher: bytes) -> None:
+        self.received += 1
+        before = self._sequences.pop(publisher, None)
+        if before is not None and sequence > before:
+            self.missed += sequence - before - 1
+        self._sequences[publisher] = sequence
+        if len(self._sequences) > MAX_PUBLISHERS:
+            del self._sequences[next(iter(self._sequences))]  # the one that has been silent for longest
 
     def totals(self) -> TopicTotals:
         """Return the counts as a bag stores them."""

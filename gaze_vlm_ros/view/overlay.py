@@ -25,6 +25,9 @@ MIN_WIDTH = 480  # px; text below a smaller picture would be too small to read
 EMPTY_SIZE = (640, 480)  # px, (width, height) of the picture without a frame
 STATUS_WORDS = tuple(name.replace("_", " ") for name in STATUS_NAMES)
 MAX_CLOCK_DIFFERENCE_S = 0.5  # far above the difference of synchronized clocks; beyond it expiry is unknown
+LONGEST_TEXT = 300  # characters; more than fit into the strip, and few enough to be measured quickly
+SLACK = 0.01  # by which sums of rounded probabilities may miss 0 or 1
+MAX_HEIGHT = 8192  # px; a frame that would be drawn higher is squeezed
 SCORES = ("", "uncalibrated", "rank only")  # in the order of ActionPrediction.SCORE_*
 # Attention on a patch, as a multiple of an even spread: it begins to show at FAINT and is drawn strongest at STRONG.
 # The scale is fixed, so that a model that looks everywhere is not drawn like one that looks at something.
@@ -75,7 +78,7 @@ def prediction_state(prediction: Any | None, now_ns: int, silent_s: float) -> Pr
     if prediction.status not in WITH_CANDIDATES:
         # The predictor repeats this several times a second while it holds.
         since = f" ({silent_s:.0f} s ago)" if silent_s > 1 else ""
-        return PredictionState(word, prediction.status_text + since, False)
+        return PredictionState(word, shown_text(prediction.status_text) + since, False)
     late_s = (now_ns - nanoseconds(prediction.valid_until)) / 1e9
     if late_s > 0:
         return PredictionState("EXPIRED", f"the last prediction was valid until {late_s:.0f} s ago", False)
@@ -85,7 +88,7 @@ def prediction_state(prediction: Any | None, now_ns: int, silent_s: float) -> Pr
             "OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False
         )
     horizon_s = duration_s(prediction.horizon)
-    what = prediction.status_text or ("now" if prediction.current_action else f"within {horizon_s:g} s")
+    what = shown_text(prediction.status_text) or ("now" if prediction.current_action else f"within {horizon_s:g} s")
     score = SCORES[prediction.score_kind] if prediction.score_kind < len(SCORES) else ""
     return PredictionState(word, ", ".join(filter(None, [what, score])), True, age_s)
 
@@ -119,9 +122,23 @@ def gaze_near_frame(
     return gaze_on_picture(track, size)
 
 
+def shown_text(text: str) -> str:
+    """The beginning of a peer's text."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]}..."
+
+
+def focus_share(prediction: Any, frame_size: tuple[int, int]) -> tuple[float, float] | None:
+    """Focus of an ActionPrediction as a share of the frame; None where it is unknown or not on the frame.
+
+    frame_size: (width, height) px.
+    """
+    share = prediction.focus_x / frame_size[0], prediction.focus_y / frame_size[1]
+    return share if all(0.0 <= part <= 1.0 for part in share) else None
+
+
 def shown_answers(prediction: Any) -> list[tuple[str, float]]:
     """Candidates of an ActionPrediction with their probabilities, and that nothing begins; the best comes first."""
-    answers = [(candidate.text, float(candidate.probability)) for candidate in prediction.candidates]
+    answers = [(shown_text(candidate.text), float(candidate.probability)) for candidate in prediction.candidates]
     nothing = float(prediction.nothing_probability)
     if not answers or not nothing > 0:  # NaN: not estimated
         return answers
@@ -131,9 +148,12 @@ def shown_answers(prediction: Any) -> list[tuple[str, float]]:
 
 
 def drawn_size(width: int, height: int, max_width: int) -> tuple[int, int]:
-    """(width, height) px at which a frame is drawn: reduced to max_width, or enlarged to MIN_WIDTH."""
+    """(width, height) px at which a frame is drawn: reduced to max_width, or enlarged to MIN_WIDTH.
+
+    A frame that would be higher than MAX_HEIGHT is squeezed.
+    """
     drawn = max(min(width, max_width), MIN_WIDTH)
-    return drawn, max(1, round(height * drawn / width))
+    return drawn, min(max(1, round(height * drawn / width)), MAX_HEIGHT)
 
 
 def draw_overlay(
@@ -173,7 +193,7 @@ def draw_overlay(
 def _with_attention(frame: RGB, shares: NDArray[np.float32], unit: float) -> RGB:
     """Colour the frame by attention relative to an even spread, on a logarithmic scale, with an outline."""
     height, width, _ = frame.shape
-    even = np.maximum(shares * shares.size, 1e-6)
+    even = np.maximum(np.nan_to_num(shares, posinf=0.0) * shares.size, 1e-6)
     strength = np.clip(np.log(even / FAINT) / np.log(STRONG / FAINT), 0, 1).astype(np.float32)
     strength = cv2.resize(strength, (width, height), interpolation=cv2.INTER_LINEAR)
     mixed = frame + MAX_OPACITY * strength[:, :, None] * (np.array(ATTENTION, np.float32) - frame)
@@ -215,7 +235,7 @@ def _strip(
     text = f"{state.text}, {state.age_s:.1f} s old" if math.isfinite(state.age_s) else state.text
     _write(strip, _cut(text, right - text_width, unit), (text_width, gap), line, TEXT, unit)
     shown = answers[:rows]
-    rest = max(0.0, other + sum(probability for _, probability in answers[rows:]))
+    rest = other + sum(probability for _, probability in answers[rows:])
     best = BEST.get(state.word, NOT_CURRENT) if state.current else NOT_CURRENT
     for row, (text, probability) in enumerate([*shown, ("anything else", rest)]):
         top = gap + line * (row + 1) + round(3 * unit)
@@ -226,10 +246,11 @@ def _strip(
         start, stop = round(0.47 * width), round(0.89 * width)
         inset = round(4 * unit)
         cv2.rectangle(strip, (start, top + inset), (stop, top + line - inset), TRACK, cv2.FILLED)
-        end = start + round((stop - start) * min(max(probability, 0.0), 1.0))
+        is_known = -SLACK <= probability <= 1.0 + SLACK  # otherwise, or where it is NaN, the sender is at fault
+        end = start + round((stop - start) * min(max(probability, 0.0), 1.0)) if is_known else start
         if end > start:
             cv2.rectangle(strip, (start, top + inset), (end, top + line - inset), colour, cv2.FILLED)
-        percent = f"{100 * probability:.0f} %"
+        percent = f"{100 * max(probability, 0.0):.0f} %" if is_known else "?"
         _write(strip, percent, (width - edge - _width(percent, unit), top), line, ink, unit)
     return strip
 

@@ -180,32 +180,53 @@ def test_a_managed_node_says_why_it_cannot_and_goes_on(
     from lifecycle_msgs.msg import Transition as T
 
     manager, environment = robot
-    damaged = tmp_path / "damaged"
-    damaged.mkdir()
+    folder = tmp_path / "checkpoint"
+    parameters = {"checkpoint": str(folder), "autostart": False}
+    process = start_node("predictor", parameters, environment, tmp_path)
+    assert not manager.change(T.TRANSITION_CONFIGURE)
+    assert manager.state() == "unconfigured"
+    folder.mkdir()
     for file in small_checkpoint.iterdir():
         if file.is_file():
-            (damaged / file.name).write_bytes(file.read_bytes())
-    weights = damaged / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:1000])
-    parameters = {"checkpoint": str(tmp_path / "missing"), "autostart": False}
-    process = start_node("predictor", parameters, environment, tmp_path)
-    for folder in (tmp_path / "missing", damaged):
-        assert manager.set("checkpoint", str(folder)) == (True, "")
-        assert not manager.change(T.TRANSITION_CONFIGURE)
-        assert manager.state() == "unconfigured"
-    assert manager.set("checkpoint", str(small_checkpoint)) == (True, "")
+            (folder / file.name).write_bytes(file.read_bytes())
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:1000])
+    assert not manager.change(T.TRANSITION_CONFIGURE)
+    assert manager.state() == "unconfigured"
+    weights.write_bytes(whole)
     assert manager.change(T.TRANSITION_CONFIGURE)
-    accepted, reason = manager.set("checkpoint", str(damaged))
+    accepted, reason = manager.set("camera_topic", "elsewhere")
     assert not accepted
-    assert reason == "checkpoint is read when the node is configured: clean it up first"
+    assert reason == "camera_topic is read when the node is configured: clean it up first"
     assert manager.change(T.TRANSITION_ACTIVATE)
     manager.shows = True
     assert manager.wait_for_status(OK).candidates
     process.send_signal(signal.SIGINT)
     code, output = finish(process)
     assert code == 0, output
-    assert f"no such checkpoint folder: {tmp_path / 'missing'}" in output
+    assert f"no such checkpoint folder: {folder}" in output
     assert "Traceback" not in output
+
+
+def test_no_peer_redirects_pictures_or_key(
+    robot: tuple[Robot, dict[str, str]], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Where pictures go, with which key, and which files are opened was said when the process began."""
+    from lifecycle_msgs.msg import Transition as T
+
+    manager, environment = robot
+    process = start_node("predictor", {"checkpoint": str(small_checkpoint), "autostart": False}, environment, tmp_path)
+    for is_configured in (False, True):
+        for name, value in {"server_url": "http://peer:1/v1", "backend": "openai", "checkpoint": "/tmp"}.items():
+            accepted, reason = manager.set(name, value)
+            assert not accepted, name
+            assert reason == f"Trying to set a read-only parameter: {name}."
+        if not is_configured:
+            assert manager.change(T.TRANSITION_CONFIGURE)
+    process.send_signal(signal.SIGINT)
+    code, output = finish(process)
+    assert code == 0, output
 
 
 def test_faults_and_changes_while_it_predicts(

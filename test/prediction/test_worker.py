@@ -205,6 +205,17 @@ def test_what_no_later_frame_mends_is_returned_once(bench: Bench) -> None:
     bench.show(200)
     bench.settle()
     assert str(bench.worker.take_fatal()) == "cannot go on"
+
+
+def test_after_an_answer_another_sender_on_the_camera_topic_ends_nothing(bench: Bench) -> None:
+    bench.show(100)
+    assert bench.report().stamp_ns == 100 * MS
+    bench.show(200, SimpleNamespace(format="h264", data=b""))
+    problem = bench.report()
+    assert (problem.status, problem.stamp_ns) == (Status.ERROR, 200 * MS)
+    assert bench.worker.take_fatal() is None
+    bench.show(300)
+    assert bench.report().stamp_ns == 300 * MS
     assert bench.reports.empty()
 
 

@@ -1,5 +1,6 @@
 """Bags of one run: a single one, or one per episode; read back from the disk."""
 
+import errno
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,23 @@ def test_an_end_that_the_disk_does_not_take_is_reported(run: Run, monkeypatch: p
     assert outcome == (False, text, "episode_0000")
     assert run.errors == [text]
     assert not session.is_recording
+
+
+def test_a_request_that_the_disk_refuses_is_answered_and_leaves_nothing(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run.session.begin(TYPES)
+    assert "has 300 bytes, expected at most 128" in run.session.start_episode("e" * 300).message
+    assert "has 130 bytes, expected at most 128" in run.session.start_episode("\N{GREEK SMALL LETTER MU}" * 65).message
+    assert "the task has 5000 characters" in run.session.start_episode("a", "t" * 5000).message
+    with monkeypatch.context() as patch:  # a file system whose names are shorter
+        patch.setattr("gaze_vlm_ros.bags.writer.BagWriter._open_file", raise_name_too_long)
+        assert not run.session.start_episode("a").done
+    assert not (tmp_path / "day" / "a").exists()
+    assert run.session.start_episode("a", "t" * 1000).done
+    run.session.refuse("/words", 1, b"p")
+    assert run.session.stop_episode(keep=True).message == "1 messages were lost"
+
+
+def raise_name_too_long(writer: object) -> None:
+    raise OSError(errno.ENAMETOOLONG, "File name too long")

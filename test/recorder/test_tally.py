@@ -2,7 +2,7 @@
 
 import struct
 
-from gaze_vlm_ros.recorder.tally import TopicTally
+from gaze_vlm_ros.recorder.tally import MAX_PUBLISHERS, TopicTally
 
 
 def stamped(stamp_ns: int, encapsulation: bytes = b"\0\1\0\0") -> bytes:
@@ -38,3 +38,23 @@ def test_the_longest_gap_is_that_of_the_stamps() -> None:
 def test_totals_are_what_the_bag_stores() -> None:
     tally = TopicTally("a/msg/A", stamped=False, received=9, written=5, overflowed=2, missed=1)
     assert (tally.totals().received, tally.totals().written, tally.totals().lost) == (9, 5, 3)
+
+
+def test_what_cannot_be_read_is_received_and_lost() -> None:
+    tally = TopicTally("a/msg/A", stamped=True)
+    for sequence in (1, 2):
+        tally.count(stamped(0), sequence, b"p")
+    tally.refuse(5, b"p")
+    tally.count(stamped(0), 6, b"p")
+    assert (tally.received, tally.refused, tally.missed, tally.lost) == (4, 1, 2, 3)
+
+
+def test_publishers_that_come_and_go_for_ever_take_no_memory() -> None:
+    tally = TopicTally("a/msg/A", stamped=False)
+    for number in range(3 * MAX_PUBLISHERS):
+        tally.count(b"", 1, number.to_bytes(4, "big"))
+        tally.count(b"", number + 1, b"steady")
+    assert len(tally._sequences) == MAX_PUBLISHERS
+    assert tally.missed == 0
+    tally.count(b"", 3 * MAX_PUBLISHERS + 2, b"steady")
+    assert tally.missed == 1

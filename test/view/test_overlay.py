@@ -1,5 +1,6 @@
 """What is drawn of a prediction, and what must not be: pixels, without ROS."""
 
+import math
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,10 +12,13 @@ from gaze_vlm_ros.prediction.types import FrameAttention
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import RGB
 from gaze_vlm_ros.view.overlay import (
+    LONGEST_TEXT,
+    MAX_HEIGHT,
     Marks,
     PredictionState,
     draw_overlay,
     drawn_size,
+    focus_share,
     gaze_near_frame,
     prediction_state,
     shown_answers,
@@ -219,3 +223,24 @@ def test_gaze_of_another_camera_is_left_out() -> None:
     assert gaze_near_frame(foreign, 0, "head", (320, 240), SIZE) is None
     assert gaze_near_frame(foreign, 0, "", (320, 240), SIZE) is not None
     assert gaze_near_frame([(0, gaze_sample(30.0, frame_id=""))], 0, "head", (320, 240), SIZE) is not None
+
+
+@pytest.mark.parametrize("probability", [math.nan, math.inf, -math.inf, -3.0, 7.0])
+def test_a_probability_that_is_none_is_drawn_as_unknown(probability: float) -> None:
+    drawn = picture(answers=[("take the red mug", probability), *ANSWERS[1:]])
+    assert bar_widths(drawn)[0] == 0
+    assert bar_widths(drawn)[1] == bar_widths(picture())[1]
+    assert (drawn != picture(answers=[("take the red mug", 0.0), *ANSWERS[1:]])).any()  # "?", not 0 %
+
+
+def test_what_a_peer_sends_is_drawn_within_bounds() -> None:
+    candidate = SimpleNamespace(text="a b " * 100_000, probability=0.5)
+    long = message(status_text="a b " * 100_000, candidates=[candidate], nothing_probability=math.nan)
+    state = prediction_state(long, 100 * 10**9, 0.0)
+    assert len(state.text) < LONGEST_TEXT + 50
+    assert len(shown_answers(long)[0][0]) < LONGEST_TEXT + 50
+    assert drawn_size(1, 65_535, 1280)[1] == MAX_HEIGHT
+    assert picture(marks=Marks(attention=np.full((3, 4), np.nan, np.float32))).shape == picture().shape
+    for focus in ((math.nan, 1.0), (1.0, math.inf), (1e30, 1.0), (-1.0, 1.0)):
+        assert focus_share(SimpleNamespace(focus_x=focus[0], focus_y=focus[1]), SIZE) is None
+    assert focus_share(SimpleNamespace(focus_x=320.0, focus_y=120.0), SIZE) == (0.5, 0.25)
