@@ -69,9 +69,19 @@ def images_only(processor_class: Any) -> Any:
             settings = {key: value for key, value in settings.items() if key not in (_VIDEO, "video_settings")}
             return settings | ({_VIDEO: self.video_settings} if self.video_settings else {})
 
+        def __reduce__(self) -> Any:  # pickle looks for classes in modules, and this one is in none
+            return _unpickled, (processor_class, vars(self))
+
     ImagesOnly.__name__ = ImagesOnly.__qualname__ = processor_class.__name__
     ImagesOnly.__module__ = processor_class.__module__
     return ImagesOnly
+
+
+def _unpickled(processor_class: Any, content: dict[str, Any]) -> Any:
+    made = images_only(processor_class)
+    processor = made.__new__(made)
+    vars(processor).update(content)
+    return processor
 
 
 def set_picture_options(processor: Any, options: Mapping[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pickle
 import re
 import shutil
 import socket
@@ -316,6 +317,18 @@ def test_only_a_broken_torchvision_is_hidden(tmp_path, its_source, seen, said):
     assert done.stdout == seen
     assert said in done.stderr
     assert done.stderr.count("\n") == (1 if said else 0)
+
+
+def test_a_loaded_processor_goes_to_other_processes(saved: Path) -> None:
+    """As `fit.py --workers 2` sends it."""
+    _, processor = load_vlm(saved)
+    received = pickle.loads(pickle.dumps(processor))
+    assert type(received).__name__ == type(processor).__name__
+    pictures = [np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)] * 2
+    sent, there = (encode(one, pictures, QUESTION).inputs for one in (processor, received))
+    assert set(sent) == set(there)
+    for name, tensor in sent.items():
+        assert torch.equal(tensor, there[name])
 
 
 @pytest.mark.parametrize(
