@@ -14,6 +14,7 @@ from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.storage.atomic import new_folder
 from gaze_vlm_ros.view.pictures import frames_a_second, save_pictures
 from gaze_vlm_ros.view.scene import prediction_tracks, summary_of
+from gaze_vlm_ros.view.viewer import NoViewer, start_viewer
 
 RECORDING = ".rrd"
 
@@ -32,10 +33,6 @@ class ViewExists(GazeVlmError):
 
 class ViewNotWritable(GazeVlmError):
     """The output cannot be written."""
-
-
-class NoViewer(GazeVlmError):
-    """The viewer does not start, or has exited."""
 
 
 class BadEvery(GazeVlmError):
@@ -107,9 +104,8 @@ def _show(rerun: Any, path: Path, save: Path | None) -> None:
             except OSError as error:
                 raise _not_writable(save, error) from None
         else:
-            # Rerun looks for its viewer on PATH; add this environment, which may not be active.
-            os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", "")])
-            _ask_viewer(lambda: out.spawn(default_blueprint=layout(session, tracks)))
+            address = start_viewer()
+            _ask_viewer(lambda: out.connect_grpc(address, default_blueprint=layout(session, tracks)))
             damaged = log_session(out, bag, session, tracks, lambda: _ask_viewer(out.flush))
     left_out = f"; {damaged} damaged frames are left out" if damaged else ""
     place = f"{save} (open it with `rerun {save}`)" if save is not None else "on screen"

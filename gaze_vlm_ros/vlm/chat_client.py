@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import base64
 import json
+import math
 import random
+import re
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
@@ -16,6 +18,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx2
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.bounded_requests import MAX_REPLY_BYTES, BoundedRequests, Reply, ReplyTooLong
 
 LONGEST_WAIT_S = 60.0  # longest pause between two attempts, unless the server requests more
 LONGEST_REQUESTED_S = 600.0  # longest pause that a server's Retry-After may request
@@ -40,7 +43,7 @@ class Asking(Protocol):
 
     @property
     def timeout_s(self) -> float:
-        """Longest time to connect, and between two parts of a reply, s."""
+        """Longest time of one attempt, from connecting to the last byte of the reply, s."""
 
     @property
     def attempts(self) -> int:
@@ -61,10 +64,15 @@ class ServerFails(GazeVlmError):
 
 def without_secrets(url: str) -> str:
     """Return a URL without user, password, query and fragment, so that it may be written into a file."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host = None
+    if not host:  # no URL: take away whatever may be a password
+        return re.sub(r".*@", "", re.split(r"[?#]", url)[0], flags=re.DOTALL)
     host = f"[{host}]" if ":" in host else host
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    return urlunsplit((parts.scheme, f"{host}:{port}" if port else host, parts.path, "", ""))
 
 
 class ChatServer:
@@ -72,7 +80,7 @@ class ChatServer:
 
     url: the API's root, such as http://localhost:8000/v1; without a path, /v1 is added. key: sent as a bearer token.
     extra: further fields of each request. images_first: send images before the question. advice: appended to the
-    text of ServerFails. Raises ServerRefuses for an invalid URL.
+    text of ServerFails. Raises ServerRefuses for an invalid URL or key.
     """
 
     def __init__(
@@ -85,15 +93,25 @@ class ChatServer:
         images_first: bool = False,
         advice: str = "; answers so far are kept, and the same command continues from there",
     ) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ServerRefuses(f"server {url!r}: expected http://HOST:PORT/v1, or https://...")
+        try:
+            httpx2.URL(url)  # which is stricter
+            parts = urlsplit(url)
+            is_http = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        except (ValueError, httpx2.InvalidURL):
+            is_http = False
+        if not is_http:
+            raise ServerRefuses(f"server {without_secrets(url)!r}: expected http://HOST:PORT/v1, or https://...")
+        if not (key.isascii() and (key.isprintable() or not key)) or " " in key:
+            raise ServerRefuses(
+                "the API key has a space, a line break or a character that is not ASCII, and no HTTP header takes it; "
+                "set it again"
+            )
         root = url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
         self.url, self._model, self._settings = f"{root}/chat/completions", model, settings
         self._extra, self._images_first, self._advice = dict(extra or {}), images_first, advice
         self._stopped = threading.Event()
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._client = httpx2.Client(timeout=settings.timeout_s, headers=headers)
+        self._requests = BoundedRequests(headers, settings.timeout_s)
 
     def stop(self) -> None:
         """End calls in progress after their present attempt."""
@@ -101,7 +119,7 @@ class ChatServer:
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._requests.close()
 
     def body(self, jpegs: Sequence[bytes]) -> dict[str, Any]:
         """Return the body of a request about JPEG frames, oldest first."""
@@ -128,19 +146,21 @@ class ChatServer:
         for attempt in range(1, self._settings.attempts + 1):
             requested_s = None
             try:
-                response = self._client.post(self.url, json=body)
-                if response.status_code in _RETRIED or response.status_code >= 500:
-                    why, requested_s = f"HTTP {response.status_code}: {_error_text(response)}", _retry_after_s(response)
-                elif response.status_code != 200:
-                    raise ServerRefuses(f"{self._place} says HTTP {response.status_code}: {_error_text(response)}")
+                reply = self._requests.post(self.url, body)
+                if reply.status in _RETRIED or reply.status >= 500:
+                    why, requested_s = f"HTTP {reply.status}: {_error_text(reply)}", _retry_after_s(reply)
+                elif reply.status != 200:
+                    raise ServerRefuses(f"{self._place} says HTTP {reply.status}: {_error_text(reply)}")
                 else:
-                    return _answer(response.json())
-            except httpx2.TimeoutException:
+                    return _answer(json.loads(reply.body))
+            except ReplyTooLong:
+                why = f"a reply of more than {MAX_REPLY_BYTES >> 20} MiB"
+            except (TimeoutError, httpx2.TimeoutException):
                 why = f"no answer within {self._settings.timeout_s:g} s"
-            except httpx2.TransportError as error:
-                why = f"{type(error).__name__}: {error}"
-            except (httpx2.DecodingError, ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
-                why = f"a reply that is no chat completion ({type(error).__name__}: {error})"[:_SHOWN]
+            except (httpx2.TransportError, httpx2.InvalidURL) as error:
+                why = _plain(f"{type(error).__name__}: {error}")
+            except (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError) as error:
+                why = _plain(f"a reply that is no chat completion ({type(error).__name__}: {error})")
             pause_s = requested_s if requested_s is not None else min(wait_s, LONGEST_WAIT_S)
             pause_s *= random.uniform(1.0, 1.25)  # so that parallel calls do not retry together
             if attempt == self._settings.attempts or self._stopped.wait(pause_s):
@@ -157,30 +177,42 @@ def _answer(completion: Any) -> dict[str, Any]:
     choice = completion["choices"][0]
     message = choice["message"]
     scores = {"logprobs": choice["logprobs"]} if choice.get("logprobs") else {}
-    reported = {key: completion[key] for key in ("model", "usage") if completion.get(key)}
+    reported: dict[str, Any] = {}
+    if isinstance(model := completion.get("model"), str) and model:
+        reported["model"] = _plain(model)
+    if isinstance(usage := completion.get("usage"), dict) and usage:
+        reported["usage"] = {_plain(key): count for key, count in usage.items() if type(count) is int}
     if message.get("refusal") or choice.get("finish_reason") == "content_filter":
         return {"problem": "replies that the model refused to give", **reported}
     content = message["content"]
     if not isinstance(content, str):
-        raise TypeError(f"content is {content!r}")
+        raise TypeError(f"content is {content!r:.{_SHOWN}}")
+    content.encode()  # raises for half a surrogate pair, which no file and no message takes
     if choice.get("finish_reason") == "length":
         return {"problem": "replies cut off at max_tokens", "reply": content, **reported}
     return {"reply": content, **scores, **reported}
 
 
-def _error_text(response: httpx2.Response) -> str:
+def _error_text(reply: Reply) -> str:
     """Return the server's own error message as one short line."""
+    text = reply.body.decode(errors="replace")
     try:
-        error = json.loads(response.text)["error"]
-        text = error["message"] if isinstance(error, dict) else error
-    except (ValueError, KeyError, TypeError):
-        text = response.text
-    return " ".join(str(text).split())[:_SHOWN] or "no explanation"
+        error = json.loads(text)["error"]
+        text = str(error["message"] if isinstance(error, dict) else error)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    return _plain(text) or "no explanation"
 
 
-def _retry_after_s(response: httpx2.Response) -> float | None:
+def _plain(text: str) -> str:
+    """Return the beginning of a text as one line that every file and message takes."""
+    return " ".join(text[: 10 * _SHOWN].split())[:_SHOWN].encode(errors="replace").decode()
+
+
+def _retry_after_s(reply: Reply) -> float | None:
     """Return the pause in s that the server requests; None where it gives none, or a date."""
     try:
-        return min(max(float(response.headers["retry-after"]), 0.0), LONGEST_REQUESTED_S)
+        pause_s = float(reply.headers["retry-after"])
     except (KeyError, ValueError):
         return None
+    return min(max(pause_s, 0.0), LONGEST_REQUESTED_S) if math.isfinite(pause_s) else None

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
+from gaze_vlm_ros.vlm.foreign_code import NO_FOREIGN_CODE
 
 Embed = Callable[[Sequence[str]], NDArray[np.float64]]  # texts -> (N, D), rows of length 1
 _BATCH = 64
@@ -31,7 +32,8 @@ def load_embedder(name: str) -> Embed:
     from transformers import AutoModel, AutoTokenizer
 
     try:
-        tokenizer, model = AutoTokenizer.from_pretrained(name), AutoModel.from_pretrained(name).eval()
+        tokenizer = AutoTokenizer.from_pretrained(name, **NO_FOREIGN_CODE)
+        model = AutoModel.from_pretrained(name, **NO_FOREIGN_CODE).eval()
     except (OSError, ValueError, KeyError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
         raise UnknownEmbeddingModel(f"embedding_model {name!r} does not load: {first}") from None

@@ -17,6 +17,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.broken_torchvision import hide_broken_torchvision
 from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.cross_attention import NARRATOR
+from gaze_vlm_ros.vlm.foreign_code import NO_FOREIGN_CODE
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
 from gaze_vlm_ros.vlm.observation import note_visual_tokens
@@ -93,7 +94,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
     from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING
 
     try:
-        config = AutoConfig.from_pretrained(name, local_files_only=local_only)
+        config = AutoConfig.from_pretrained(name, local_files_only=local_only, **NO_FOREIGN_CODE)
         if type(config) not in MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING:
             raise UnknownModel(f"{what} a {config.model_type} model; expected one that answers questions about images")
         model_class = _model_class(config)
@@ -111,6 +112,7 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
             ignore_mismatched_sizes=True,  # else it raises without a name
             adapter_kwargs=dict(options),  # else it looks for adapters on the hub
             **options,
+            **NO_FOREIGN_CODE,
         )
         _require_all_weights(what, found)
         processor = _processor(name, config, local_only)
@@ -121,6 +123,10 @@ def _load(name: str, what: str, dtype: torch.dtype, device: str, local_only: boo
     except (ValueError, ImportError, RuntimeError, StrictDataclassError) as error:
         if out_of_memory_reason(error):
             raise
+        if "trust_remote_code" in str(error):
+            raise UnknownModel(
+                f"{what} a model with code of its own, which is never run; expected one of transformers'"
+            ) from None
         raise UnknownModel(f"{what} no vision-language model that loads: {_first_line(error)}") from None
     except Exception as error:  # transformers does not check files, so it fails anywhere
         reason = f"{type(error).__name__}: {_first_line(error)}"
@@ -139,7 +145,9 @@ def load_processor(folder: Path) -> Any:
     """Return the processor in a folder that holds a model's config.json too. Raises what transformers raises."""
     from transformers import AutoConfig
 
-    return _processor(str(folder), AutoConfig.from_pretrained(folder, local_files_only=True), local_only=True)
+    return _processor(
+        str(folder), AutoConfig.from_pretrained(folder, local_files_only=True, **NO_FOREIGN_CODE), local_only=True
+    )
 
 
 def _model_class(config: Any) -> Any:
@@ -159,10 +167,10 @@ def _processor(name: str, config: Any, local_only: bool) -> Any:
     if config.model_type == NARRATOR:
         from gaze_vlm_ros.vlm.narrator import NarratorProcessor
 
-        return NarratorProcessor.from_pretrained(name, backend="pil", local_files_only=local_only)
+        return NarratorProcessor.from_pretrained(name, backend="pil", local_files_only=local_only, **NO_FOREIGN_CODE)
     known = type(config) in PROCESSOR_MAPPING
     processor_class = images_only(PROCESSOR_MAPPING[type(config)]) if known else AutoProcessor
-    return processor_class.from_pretrained(name, backend="pil", local_files_only=local_only)
+    return processor_class.from_pretrained(name, backend="pil", local_files_only=local_only, **NO_FOREIGN_CODE)
 
 
 def _require_all_weights(what: str, found: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from transformers.cache_utils import DynamicCache, EncoderDecoderCache
 from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.vlm.foreign_code import NO_FOREIGN_CODE
 
 TEMPLATE = (
     "{{ bos_token }}{% for turn in messages %}{% for part in turn['content'] %}"
@@ -97,7 +98,10 @@ class NarratorProcessor:
     def from_pretrained(cls, name: str, **options: Any) -> NarratorProcessor:
         """Load what a narrator's folder holds. Raises what transformers raises."""
         images = AutoImageProcessor.from_pretrained(name, **options)
-        return cls(images, AutoTokenizer.from_pretrained(name, local_files_only=options.get("local_files_only", False)))
+        tokenizer = AutoTokenizer.from_pretrained(
+            name, local_files_only=options.get("local_files_only", False), **NO_FOREIGN_CODE
+        )
+        return cls(images, tokenizer)
 
     def apply_chat_template(
         self, turns: Sequence[dict[str, Any]], add_generation_prompt: bool = False, tokenize: bool = False

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +17,17 @@ from aiohttp.test_utils import TestClient, TestServer
 from gaze_vlm_ros.annotation.review.server import Review, make_app
 from gaze_vlm_ros.session.session import load_session, require_labels
 
+TOKEN = "secret"
+
 
 def ask(bag: Path, *requests: tuple[str, str, dict[str, Any]]) -> list[tuple[int, Any]]:
     """(status, JSON or bytes) of each request, in turn, to a server of its own."""
 
     async def run() -> list[tuple[int, Any]]:
         answers = []
-        async with TestClient(TestServer(make_app(Review(bag, "ada")), host="127.0.0.1")) as client:
+        async with TestClient(TestServer(make_app(Review(bag, "ada"), TOKEN), host="127.0.0.1")) as client:
             for method, path, options in requests:
-                async with client.request(method, path, **options) as response:
+                async with client.request(method, f"/{TOKEN}{path}", **options) as response:
                     data = await response.read()
                     answers.append((response.status, json.loads(data) if "json" in response.content_type else data))
         return answers
@@ -77,7 +82,7 @@ def test_bad_input_is_refused_in_words_and_changes_nothing(bare: Path) -> None:
         ("GET", "/frame", {}), ("GET", "/frame?at_ns=-1", {}), ("GET", "/frame?at_ns=0&width=99999", {}),
         ("GET", "/..%2f..%2fetc/passwd", {}), ("GET", "/frame/../../labels.json", {}),
     )  # fmt: skip
-    assert [status for status, _ in answers] == [400] * 8 + [415, 413, 403, 403, 400, 400, 400, 404, 404]
+    assert [status for status, _ in answers] == [400] * 8 + [415, 413, 403, 403, 400, 400, 400, 404, 403]
     assert "overlap" in answers[0][1]["error"]
     assert not (bare / "labels.json").exists()
 
@@ -90,3 +95,30 @@ def test_frames_and_page(bare: Path) -> None:
     picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     assert picture.shape[1] == 96
     assert picture.shape[0] > 64  # with the line of text below
+
+
+def test_the_page_is_for_who_has_its_address_and_in_no_frame_of_others(bare: Path) -> None:
+    """Each user of this machine can reach the port, and each page of a browser can try."""
+
+    async def run() -> list[tuple[int, Any, bytes]]:
+        found = []
+        async with TestClient(TestServer(make_app(Review(bare, "ada"), TOKEN), host="127.0.0.1")) as client:
+            for path in ("/", "/frame?at_ns=0", "/api/session", "/secre/frame?at_ns=0", f"/{TOKEN}/", f"/{TOKEN}/no"):
+                async with client.get(path) as response:
+                    found.append((response.status, response.headers, await response.read()))
+        return found
+
+    answers = asyncio.run(run())
+    assert [status for status, _, _ in answers] == [403, 403, 403, 403, 200, 404]
+    for _, headers, _ in answers:
+        policy = headers["Content-Security-Policy"]
+        assert "frame-ancestors 'none'" in policy
+        assert "default-src 'none'" in policy
+        assert headers["X-Frame-Options"] == "DENY"
+        assert headers["Referrer-Policy"] == "no-referrer"
+    page = answers[4][2].decode()
+    script = page.partition("<script>")[2].partition("</script>")[0]
+    assert (
+        base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() in answers[4][1]["Content-Security-Policy"]
+    )
+    assert not re.search(r"""["'`]/""", script)  # all it asks for is below its own address

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import builtins
 import dataclasses
+import json
 import math
-import os
 import resource
 import subprocess
 import sys
@@ -394,25 +394,35 @@ def test_without_rerun(bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert run_view(bag, tmp_path / "pictures", None) == 0  # which need none
 
 
-def test_on_screen(bag: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    """There is no screen to test on: what would start the viewer says where it would look for it, or that it cannot."""
-    paths: list[str] = []
+def test_on_screen(
+    bag: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """There is no screen to test on: a stand-in for the viewer says how it was started, listens, and ends."""
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setenv("PATH", "/usr/bin")
-
-    def spawn(out: rr.RecordingStream, default_blueprint: Any) -> None:
-        paths.append(os.environ["PATH"])
-
-    monkeypatch.setattr(rr.RecordingStream, "spawn", spawn)
+    viewer = tmp_path / "bin" / "rerun"
+    viewer.parent.mkdir()
+    viewer.write_text(
+        f"#!{sys.executable}\nimport json, socket, sys\n"
+        f"open({str(tmp_path / 'started')!r}, 'w').write(json.dumps(sys.argv[1:]))\n"
+        "at = (sys.argv[sys.argv.index('--bind') + 1], int(sys.argv[sys.argv.index('--port') + 1]))\n"
+        "socket.create_server(at).accept()\n"
+    )
+    viewer.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(viewer.parent / "python"))
+    connected: list[str] = []
+    monkeypatch.setattr(rr.RecordingStream, "connect_grpc", lambda _, url, default_blueprint: connected.append(url))
     assert run_view(bag, None, None) == 0
-    assert paths == [f"{Path(sys.executable).parent}:/usr/bin"]
+    started = json.loads((tmp_path / "started").read_text())
+    assert started[:2] == ["--bind", "127.0.0.1"]
+    assert connected == [f"rerun+http://127.0.0.1:{started[3]}/proxy"]
     assert capsys.readouterr().out.startswith("on screen: 60 frames, 300 gaze samples")
 
-    def fail(out: rr.RecordingStream, default_blueprint: Any) -> None:
-        raise RuntimeError("no window\nat all")
-
-    monkeypatch.setattr(rr.RecordingStream, "spawn", fail)
-    with pytest.raises(NoViewer, match="viewer failed: no window at all; use --save FILE"):
+    viewer.write_text("#!/bin/sh\necho no window >&2\nexit 1\n")
+    with pytest.raises(NoViewer, match="viewer failed: no window; use --save FILE"):
+        run_view(bag, None, None)
+    viewer.unlink()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(NoViewer, match="is not on PATH"):
         run_view(bag, None, None)
 
 

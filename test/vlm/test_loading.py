@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
 import os
@@ -418,3 +419,27 @@ def test_memory_that_runs_out_over_a_saved_model_is_not_taken_for_damage(
     monkeypatch.setattr(owner, where, too_much)
     with pytest.raises(ModelTooLarge, match=re.escape(f"the model {saved} does not fit into memory on cpu (")):
         load_vlm(saved)
+
+
+@pytest.mark.parametrize("file", ["config.json", "processor_config.json", "tokenizer_config.json"])
+def test_code_in_a_checkpoint_is_never_run(saved, tmp_path, monkeypatch, file):
+    """Neither at once nor after a question at the terminal, whose answer here would be yes."""
+    marker = tmp_path / "it ran"
+    code = f"from pathlib import Path\nPath({str(marker)!r}).touch()\nclass Own:\n    pass\n"
+    (saved / "own.py").write_text(code)
+    asked: list[str] = []
+    monkeypatch.setattr("builtins.input", lambda prompt="": asked.append(prompt) or "y")
+    path = saved / file
+    values = json.loads(path.read_text()) if path.exists() else {}
+    classes = ("AutoConfig", "AutoModelForImageTextToText", "AutoProcessor", "AutoImageProcessor", "AutoTokenizer")
+    values["auto_map"] = dict.fromkeys(classes, "own.Own")
+    if file == "config.json":
+        values["model_type"] = "own"
+    path.write_text(json.dumps(values))
+    with contextlib.suppress(UnknownModel):  # or it loads by transformers' own classes
+        load_vlm(saved)
+    if file == "config.json":
+        with pytest.raises(UnknownModel, match="a model with code of its own, which is never run"):
+            load_vlm(saved)
+    assert asked == []
+    assert not marker.exists()

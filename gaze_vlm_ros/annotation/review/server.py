@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import getpass
+import hashlib
 import json
+import re
+import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib import resources
@@ -152,8 +156,13 @@ class Review:
         return encode_jpeg(np.ascontiguousarray(drawn[::step, ::step]), 80)
 
 
-def make_app(review: Review) -> web.Application:
-    """Return the web application: the page, /api/session, /api/labels and /frame."""
+def make_app(review: Review, token: str) -> web.Application:
+    """Return the web application: the page at /`token`/ and below it api/session, api/labels and frame.
+
+    token: a secret, because every user of this machine can reach its ports.
+    """
+    page_text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
+    guards = _guards(page_text)
     reading = ThreadPoolExecutor(1)  # in one thread: a bag has one reader
 
     async def in_thread(call: Any, *arguments: Any) -> Any:
@@ -164,18 +173,26 @@ def make_app(review: Review) -> web.Application:
         # Refuse other sites: their names may resolve to this machine (DNS rebinding), and their pages may post to it.
         host = request.host.rpartition(":")[0] or request.host
         origin = request.headers.get("Origin", f"http://{request.host}")
+        given = request.path.split("/")[1].encode()
+        response: web.StreamResponse
         if host not in (HOST, "localhost") or origin != f"http://{request.host}":
-            return web.json_response({"error": "this page is served to this machine only"}, status=403)
-        try:
-            response: web.StreamResponse = await handler(request)
-        except GazeVlmError as error:
-            return web.json_response({"error": str(error)}, status=409 if isinstance(error, LabelsChanged) else 500)
-        response.headers["Cache-Control"] = "no-store" if request.path != "/frame" else "max-age=3600"
+            response = web.json_response({"error": "this page is served to this machine only"}, status=403)
+        elif not secrets.compare_digest(given, token.encode()):
+            response = web.json_response({"error": "open the address that the program printed"}, status=403)
+        else:
+            try:
+                response = await handler(request)
+            except GazeVlmError as error:
+                status = 409 if isinstance(error, LabelsChanged) else 500
+                response = web.json_response({"error": str(error)}, status=status)
+            except web.HTTPException as error:
+                response = web.json_response({"error": error.reason}, status=error.status)
+        is_frame = request.path == f"/{token}/frame"
+        response.headers.update(guards | {"Cache-Control": "private, max-age=3600" if is_frame else "no-store"})
         return response
 
     async def page(_: web.Request) -> web.Response:
-        text = resources.files(__package__).joinpath("page.html").read_text(encoding="utf-8")
-        return web.Response(text=text, content_type="text/html")
+        return web.Response(text=page_text, content_type="text/html")
 
     async def session(_: web.Request) -> web.Response:
         return web.json_response(await in_thread(review.state))
@@ -203,14 +220,31 @@ def make_app(review: Review) -> web.Application:
 
     app = web.Application(middlewares=[own_machine], client_max_size=MAX_BODY_BYTES)
     app.add_routes([
-        web.get("/", page), web.get("/api/session", session), web.put("/api/labels", labels), web.get("/frame", frame),
+        web.get(f"/{token}/", page), web.get(f"/{token}/api/session", session),
+        web.put(f"/{token}/api/labels", labels), web.get(f"/{token}/frame", frame),
     ])  # fmt: skip
     return app
 
 
+def _guards(page: str) -> dict[str, str]:
+    """Headers by which a browser runs the page's own script only, shows it in no frame, and keeps its address."""
+    (script,) = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return {
+        "Content-Security-Policy": "default-src 'none'; img-src 'self'; connect-src 'self'; "
+        f"style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+        "X-Frame-Options": "DENY",
+        "X-Content-Type-Options": "nosniff",
+        "Referrer-Policy": "no-referrer",
+        "Cross-Origin-Resource-Policy": "same-origin",
+    }
+
+
 def run_review(bag: Path, port: int, reviewer: str) -> int:
     """Serve the page until Ctrl-C. reviewer: "" = the login name. Raises PortTaken, and what load_session raises."""
-    app = make_app(Review(bag, reviewer or getpass.getuser()))
+    token = secrets.token_urlsafe(16)
+    app = make_app(Review(bag, reviewer or getpass.getuser()), token)
 
     async def serve() -> None:
         runner = web.AppRunner(app)
@@ -220,7 +254,7 @@ def run_review(bag: Path, port: int, reviewer: str) -> int:
                 await web.TCPSite(runner, HOST, port).start()
             except OSError as error:
                 raise PortTaken(f"port {port} of {HOST}: {error.strerror}; give another --port") from None
-            print(f"http://{HOST}:{runner.addresses[0][1]} shows {bag}; press Ctrl-C to stop", flush=True)
+            print(f"http://{HOST}:{runner.addresses[0][1]}/{token}/ shows {bag}; press Ctrl-C to stop", flush=True)
             await asyncio.Event().wait()
         finally:
             await runner.cleanup()

@@ -27,6 +27,9 @@ from gaze_vlm_ros.vlm.chat_client import ChatServer, ServerFails, ServerRefuses
 
 MAX_TOKENS = 32  # of an answer; actions are short
 TOP_LOGPROBS = 20  # as many as OpenAI's API and vLLM allow
+# What a reply may hold: more than any server gives, and few enough to be read at once.
+MOST_STEPS, MOST_ALTERNATIVES, LONGEST_TOKEN = 4 * MAX_TOKENS, 100, 200  # tokens, tokens, characters
+HIGHEST_LOGPROB = 0.01  # rounding may lift a logarithm of 1 a little
 
 
 class NoServerAnswer(NoAnswer):
@@ -102,10 +105,9 @@ class ServerBackend:
         text = " ".join(said["reply"].split())
         try:
             steps = _steps(said.get("logprobs"))
-        except (TypeError, KeyError, ValueError) as error:
-            raise NoServerAnswer(
-                f"the server's log-probabilities cannot be read ({type(error).__name__}: {error})"
-            ) from None
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+            why = ascii(f"{type(error).__name__}: {error}")[1:200]
+            raise NoServerAnswer(f"the server's log-probabilities cannot be read ({why})") from None
         if not steps:
             raise NoServerAnswer("the server gives no logprobs, so the probability of its answer is unknown")
         if not self._labels:
@@ -160,11 +162,22 @@ def choice_probabilities(
 
 
 def _steps(logprobs: Any) -> list[tuple[str, float, list[tuple[str, float]]]]:
+    """Return (token, log-probability, alternatives) of each step. Raises whatever unusual JSON leads to."""
     found = []
-    for entry in (logprobs or {}).get("content") or []:
-        others = [(str(other["token"]), float(other["logprob"])) for other in entry.get("top_logprobs") or []]
-        logprob = float(entry["logprob"])
-        if not math.isfinite(logprob):
-            raise ValueError(f"logprob is {logprob}")
-        found.append((str(entry["token"]), logprob, [o for o in others if o[0] != entry["token"]]))
+    entries = (logprobs or {}).get("content") or []
+    if len(entries) > MOST_STEPS:
+        raise ValueError(f"{len(entries)} tokens")
+    for entry in entries:
+        others = [_scored(other) for other in (entry.get("top_logprobs") or [])[:MOST_ALTERNATIVES]]
+        token, logprob = _scored(entry)
+        if logprob == -math.inf:
+            raise ValueError(f"logprob of {token!r} is {logprob}")
+        found.append((token, logprob, [other for other in others if other[0] != entry["token"]]))
     return found
+
+
+def _scored(entry: Any) -> tuple[str, float]:
+    token, logprob = str(entry["token"]), float(entry["logprob"])
+    if len(token) > LONGEST_TOKEN or not logprob <= HIGHEST_LOGPROB:
+        raise ValueError(f"logprob of {token[:20]!r} is {logprob}")
+    return token, min(logprob, 0.0)
