@@ -3,6 +3,7 @@
 import atexit
 import gc
 import io
+import logging
 import sys
 from collections.abc import Callable
 
@@ -22,6 +23,10 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
     # Python's last collections visit every object of torch and transformers: 1.2 s of computing to free what the system
     # frees at once, and more than launch's patience on a busy robot.
     atexit.register(gc.freeze)
+    # Pupil Labs' library has libav's lines logged when it is imported. What matters of them is in our own errors.
+    libav = logging.getLogger("libav")
+    libav.addHandler(logging.NullHandler())
+    libav.propagate = False
     for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 shows what it cannot as an escape
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 
 def test_nothing_is_collected_as_a_program_ends() -> None:
@@ -19,3 +20,20 @@ def test_nothing_is_collected_as_a_program_ends() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (7, "", "")
+
+
+def test_lines_of_libav_are_not_printed(tmp_path: Path) -> None:
+    """Pupil Labs' library turns them on as it is imported."""
+    (tmp_path / "video.mp4").write_bytes(bytes(range(256)) * 40)
+    code = (
+        "import sys, av\n"
+        "from gaze_vlm_ros.errors import exit_code\n"
+        "def main():\n"
+        "    from pupil_labs.video import writer\n"
+        "    assert av.logging.get_level() == av.logging.VERBOSE\n"
+        "    try: av.open(sys.argv[1])\n"
+        "    except av.FFmpegError: return 3\n"
+        "raise SystemExit(exit_code('program', main))\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", code, tmp_path / "video.mp4"], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "")
