@@ -10,6 +10,7 @@ from typing import Any
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.annotation.command import add_label_arguments, run_label
+from gaze_vlm_ros.bags.role_options import add_role_arguments, take_roles
 from gaze_vlm_ros.errors import exit_code
 from gaze_vlm_ros.exporters.command import add_export_arguments, run_export
 from gaze_vlm_ros.importers.command import add_import_arguments, run_import
@@ -43,6 +44,7 @@ def _parser() -> argparse.ArgumentParser:
     info = bag_commands.add_parser("info", help="print what a bag contains and what was lost")
     info.add_argument("bag", type=Path, help=_BAG_HELP)
     info.add_argument("--json", action="store_true", help="print the same figures as JSON")
+    add_role_arguments(info)
     info.set_defaults(run=_bag_info)
     recover = bag_commands.add_parser("recover", help="copy what is intact in a damaged bag to a new bag")
     recover.add_argument("bag", type=Path, help=f"{_BAG_HELP}; it is not changed")
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--config", type=Path, metavar="FIT_YAML", help="training recipe to check for (default: training's defaults)"
     )
+    add_role_arguments(check)
     check.set_defaults(run=_bag_check)
 
     view = commands.add_parser("view", help="show a bag: video, gaze, labels, predictions, delays")
@@ -67,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
     view.add_argument(
         "--every", type=int, metavar="N", help="write every Nth frame as a picture (default: one a second)"
     )
+    add_role_arguments(view)
     view.set_defaults(run=_view)
 
     answers = commands.add_parser("answers", help="extract a bag's predictions to a file for the replay backend")
@@ -91,6 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         help="new folder for replay.html and scores.json (default: only print the scores)",
     )
     replay.add_argument("--record", action="store_true", help="also keep the predictor's messages as FOLDER/messages")
+    add_role_arguments(replay)
     replay.set_defaults(run=_replay)
 
     importing = commands.add_parser("import", help="import another program's or data set's recording as a training bag")
@@ -125,7 +130,8 @@ def _demo(arguments: argparse.Namespace) -> int:
 def _bag_info(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.inspection.info import describe, describe_as_json
 
-    print(describe_as_json(arguments.bag) if arguments.json else describe(arguments.bag))
+    roles = take_roles(vars(arguments))
+    print(describe_as_json(arguments.bag, roles) if arguments.json else describe(arguments.bag, roles))
     return 0
 
 
@@ -139,13 +145,13 @@ def _bag_recover(arguments: argparse.Namespace) -> int:
 def _bag_check(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.inspection.check import run_check
 
-    return run_check(arguments.bag, arguments.config, arguments.json)
+    return run_check(arguments.bag, arguments.config, arguments.json, take_roles(vars(arguments)))
 
 
 def _view(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.view.command import run_view
 
-    return run_view(arguments.bag, arguments.save, arguments.every)
+    return run_view(arguments.bag, arguments.save, arguments.every, take_roles(vars(arguments)))
 
 
 def _answers(arguments: argparse.Namespace) -> int:
@@ -161,7 +167,7 @@ def _replay(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.replay.command import run_replay
 
     options: dict[str, Any] = {key: value for key, value in vars(arguments).items() if key not in ("command", "run")}
-    return run_replay(**options)
+    return run_replay(roles=take_roles(options), **options)
 
 
 def main(argv: list[str] | None = None) -> int:

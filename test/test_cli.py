@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from small_bags import write_small_bag
 
+from gaze_vlm_ros.bags.writer import BagWriter
+
 COMMAND = Path(sys.executable).with_name("gaze-vlm")
 
 
@@ -176,3 +178,20 @@ def test_help_imports_no_library() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = set(done.stdout.split())
     assert not loaded & {"numpy", "yaml", "cv2", "av", "mcap", "rclpy", "torch", "transformers", "aiohttp", "httpx2"}
+
+
+def test_a_terminal_that_is_not_utf_8_shows_escapes_and_json_stays_json(tmp_path: Path) -> None:
+    writer = BagWriter(tmp_path / "bag", {"person": "Zo\u00eb", "task": "\u8336"})
+    writer.add_topic("/gaze", "gaze_vlm_msgs/msg/GazeStamped")
+    writer.close()
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        environment = {**os.environ, "PYTHONIOENCODING": encoding}
+        for command in ("info", "check"):
+            for options in ([], ["--json"]):
+                words = [COMMAND, "bag", command, tmp_path / "bag", *options]
+                done = subprocess.run(words, capture_output=True, env=environment, timeout=200, check=False)
+                assert (done.returncode, done.stderr) == (int(command == "check"), b"")
+                if options:
+                    json.loads(done.stdout)
+                if (command, options) == ("info", ["--json"]):
+                    assert json.loads(done.stdout)["metadata"]["task"] == "\u8336"

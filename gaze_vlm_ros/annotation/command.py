@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, take_roles
+
 
 def add_label_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the commands import, describe, review and export with their arguments."""
@@ -104,6 +106,7 @@ def add_label_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _add_bag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bag", type=Path, help="bag folder or .mcap file; it is not changed")
+    add_role_arguments(parser)
 
 
 def _add_replace(parser: argparse.ArgumentParser) -> None:
@@ -115,6 +118,7 @@ def _add_replace(parser: argparse.ArgumentParser) -> None:
 def run_label(arguments: argparse.Namespace) -> int:
     """Run the chosen command and return its exit code. Only that command's modules are imported."""
     options = {key: value for key, value in vars(arguments).items() if key not in ("command", "label_command", "run")}
+    options["roles"] = take_roles(options)
     if arguments.label_command == "import":
         from gaze_vlm_ros.annotation.label_import import columns_from, import_labels
 
@@ -126,10 +130,10 @@ def run_label(arguments: argparse.Namespace) -> int:
     if arguments.label_command == "review":
         from gaze_vlm_ros.annotation.review.server import run_review
 
-        return run_review(arguments.bag, arguments.port, arguments.reviewer)
+        return run_review(**options)
     from gaze_vlm_ros.annotation.label_export import export_labels
 
-    print(f"{arguments.out}: {export_labels(arguments.bag, arguments.out)} labels")
+    print(f"{arguments.out}: {export_labels(**options)} labels")
     return 0
 
 

@@ -18,6 +18,7 @@ from gaze_vlm_ros.annotation.describe_settings import NOT_OF_THE_ANSWER, Describ
 from gaze_vlm_ros.annotation.journal import Journal
 from gaze_vlm_ros.annotation.placement import PlacementSummary, place_labels, require_no_labels
 from gaze_vlm_ros.annotation.replies import Meaning, matched, meaning_of
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.labels.label_file import bag_identity, label_file_path
@@ -40,6 +41,7 @@ def describe_bag(
     replace_labels: bool = False,
     add: bool = False,
     dry_run: bool = False,
+    roles: Roles = AS_THE_BAG_SAYS,
     report: Callable[[str], None] = print,
 ) -> PlacementSummary | None:
     """Query the model about every clip without an answer in the journal, then write the labels beside the bag.
@@ -51,7 +53,7 @@ def describe_bag(
         raise NoModel("name a model: either --model FOLDER_OR_HUB, or --server URL with --model-name NAME")
     if not dry_run:
         require_no_labels(bag, replace_labels, add)
-    session = load_session(bag, labels_from="nowhere")
+    session = load_session(bag, labels_from="nowhere", roles=roles)
     clips = clips_of(session, settings)
     fixed = {key: value for key, value in asdict(settings).items() if key not in NOT_OF_THE_ANSWER}
     run = {"model": model or model_name, "served": bool(server), "bag": _identity(session), "settings": fixed}

@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import Label
 from gaze_vlm_ros.session.session import Session, load_session
@@ -30,7 +31,7 @@ class ExportNotWritable(GazeVlmError):
     """The file cannot be written."""
 
 
-def export_labels(bag: Path, out: Path) -> int:
+def export_labels(bag: Path, out: Path, roles: Roles = AS_THE_BAG_SAYS) -> int:
     """Write the labels that training would use and return their number. The extension gives the format: SUFFIXES.
 
     Times are seconds after the bag's first frame. A label without an end ends at the last frame, at least 1 s after its
@@ -38,7 +39,7 @@ def export_labels(bag: Path, out: Path) -> int:
     """
     if out.suffix.lower() not in SUFFIXES:
         raise UnknownExport(f"{out}: expected a name that ends in {' or '.join(SUFFIXES)}")
-    session = load_session(bag)
+    session = load_session(bag, roles=roles)
     labels = labels_of_session(session)
     if os.path.lexists(out):
         raise ExportExists(f"{out} exists already, and nothing is overwritten; give another name")

@@ -10,6 +10,7 @@ from typing import Any
 
 from gaze_vlm_ros.annotation.formats.times import UNITS, VideoTimes
 from gaze_vlm_ros.annotation.placement import PlacementSummary, place_labels, require_no_labels
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.session.session import load_session
@@ -18,6 +19,7 @@ from gaze_vlm_ros.storage.tables import require_file
 _BY_SUFFIX = {
     ".csv": "csv", ".tsv": "csv", ".txt": "csv", ".vtt": "webvtt", ".srt": "srt", ".eaf": "elan", ".json": "ego4d",
 }  # fmt: skip
+LONGEST_OFFSET_S = 3.2e9
 FORMATS = ("csv", "webvtt", "srt", "elan", "ego4d")
 # Options of each format; any other is refused.
 _OPTIONS = {
@@ -49,6 +51,7 @@ def import_labels(
     offset_s: float = 0.0,  # added to every time: for an annotated video that started later than the bag
     replace: bool = False,
     add: bool = False,
+    roles: Roles = AS_THE_BAG_SAYS,
     **options: Any,  # of the format; empty values count as not given
 ) -> PlacementSummary:
     """Write the labels of `file` beside the bag.
@@ -63,9 +66,11 @@ def import_labels(
         raise OptionOfAnotherFormat(f"{form} takes no --{foreign[0].replace('_', '-')}; leave it out")
     if given.get("unit") and given["unit"] not in UNITS:
         raise BadOption(f"--unit {given['unit']}: expected one of {', '.join(UNITS)}")
+    if not abs(offset_s) <= LONGEST_OFFSET_S:
+        raise BadOption(f"--offset-s {offset_s:g}: expected at most {LONGEST_OFFSET_S:g} s, which is a century")
     require_file(file, "an annotation file")
     require_no_labels(bag, replace, add)
-    session = load_session(bag, labels_from="nowhere")
+    session = load_session(bag, labels_from="nowhere", roles=roles)
     times = VideoTimes(
         session.frames.stamps_ns,
         frame_rate_hz=given.pop("frame_rate_hz", 0.0),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from gaze_vlm_ros.bags.reader import Bag
+from pathlib import Path
+
+from gaze_vlm_ros.bags.reader import Bag, open_bag
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
 
@@ -15,14 +18,34 @@ COMPRESSED_TRANSPORTS = ("/compressed", "/ffmpeg", "/foxglove")
 GAZE_TYPE = "gaze_vlm_msgs/msg/GazeStamped"
 LABEL_TYPE = "gaze_vlm_msgs/msg/ActionLabel"
 REGIONS_TYPE = "gaze_vlm_msgs/msg/ImageRegions"
-# Drivers of other trackers publish bare points. The bag's record gaze_coordinates says what they mean; normalized: from
-# 0 to 1 over the image's width and height.
-POINT_TYPE = "geometry_msgs/msg/PointStamped"
-GAZE_COORDINATES = ("px_top_left", "px_bottom_left", "normalized_top_left", "normalized_bottom_left")
+POINT_TYPE = "geometry_msgs/msg/PointStamped"  # what drivers of other trackers publish
 
 
 class UnclearRole(GazeVlmError):
-    """Several topics could play the role."""
+    """Several topics could play the role, or the one that is named cannot."""
+
+
+def open_with_roles(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> Bag:
+    """Open a bag whose metadata have what the user says in place of what the bag says.
+
+    Raises what open_bag raises, NoSuchTopic, and UnclearRole for a topic of a type that cannot play its role.
+    """
+    bag = open_bag(path)
+    for role, name, type_names in (
+        ("camera_topic", roles.camera_topic, CAMERA_TYPES),
+        ("gaze_topic", roles.gaze_topic, (GAZE_TYPE, POINT_TYPE)),
+    ):
+        if name:
+            stream = bag.read(name if name in bag.topics else f"/{name.lstrip('/')}")
+            if stream.type_name not in type_names:
+                raise UnclearRole(
+                    f"{path}: {stream.topic} cannot be the {role}: it carries {stream.type_name or 'no type'}, "
+                    f"expected {' or '.join(type_names)}"
+                )
+            bag.metadata[role] = stream.topic
+    if roles.gaze_coordinates:
+        bag.metadata["gaze_coordinates"] = roles.gaze_coordinates
+    return bag
 
 
 def camera_stream(bag: Bag) -> TopicStream | None:
@@ -62,8 +85,9 @@ def _stream_of(bag: Bag, role: str, *type_names: str) -> TopicStream | None:
         compressed = [name for name in candidates if name.endswith(COMPRESSED_TRANSPORTS)]
         if len(compressed) == 1 and set(candidates) == {compressed[0], compressed[0].rpartition("/")[0]}:
             return candidates[compressed[0]]
+        options = {"camera_topic": "give --camera-topic", "gaze_topic": "give --gaze-topic"}
         raise UnclearRole(
             f"{bag.path}: {role} could be {' or '.join(candidates)}, and the bag does not say which; "
-            "record again with the topic's parameter set, or leave the others out"
+            f"{options.get(role, 'leave the others out')}"
         )
     return next(iter(candidates.values()), None)

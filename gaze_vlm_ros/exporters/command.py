@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, take_roles
+
 
 def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     """Add one command per format, with its arguments."""
@@ -13,11 +15,12 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     lerobot.add_argument("bag", type=Path, nargs="+", help="bag folder or .mcap file with a camera and labels")
     lerobot.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new data set")
     lerobot.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the fastest camera's)")
+    add_role_arguments(lerobot)
 
 
 def run_export(arguments: argparse.Namespace) -> int:
     """Export, print a summary and return the exit code, 0. Raises what export_lerobot raises."""
     from gaze_vlm_ros.exporters.lerobot import export_lerobot
 
-    print(export_lerobot(arguments.bag, arguments.out, arguments.fps))
+    print(export_lerobot(arguments.bag, arguments.out, arguments.fps, take_roles(vars(arguments))))
     return 0

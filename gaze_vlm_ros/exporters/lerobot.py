@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.exporters.episode import GAZE_MAX_AGE_S, Episode, write_episode
 from gaze_vlm_ros.exporters.grid import typical_rate_hz
@@ -46,7 +47,7 @@ class _WrittenEpisode:
     source: dict[str, Any]  # entry of SOURCES
 
 
-def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> str:
+def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None, roles: Roles = AS_THE_BAG_SAYS) -> str:
     """Write a data set to the new folder `out` and return a summary in words.
 
     fps: frame rate of the data set; None = the highest typical rate of the bags' cameras, rounded.
@@ -60,19 +61,19 @@ def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None) -> s
     if fps is not None and not 1 <= fps <= 1000:
         raise CannotExport(f"--fps {fps}: expected 1 to 1000 frames per second")
     require_absent(out)
-    typical_hz = _check(bags)
+    typical_hz = _check(bags, roles)
     if fps is None and not typical_hz:
         raise CannotExport(f"{bags[0]}: a single frame has no rate; give --fps")
     with export_folder(out):
-        return _write(bags, out, fps or max(1, round(typical_hz)))
+        return _write(bags, out, fps or max(1, round(typical_hz)), roles)
 
 
-def _check(bags: Sequence[Path]) -> float:
+def _check(bags: Sequence[Path], roles: Roles) -> float:
     """Return the rate of the fastest camera, Hz; 0 = unknown. Fail fast: open every bag before writing any video."""
     rate_hz = 0.0
     sizes: dict[tuple[int, int], Path] = {}
     for bag in bags:
-        session = load_session(bag)
+        session = load_session(bag, roles=roles)
         require_labels(session)
         sizes.setdefault(session.frames.size, bag)
         rate_hz = max(rate_hz, typical_rate_hz(session.frames.stamps_ns))
@@ -85,7 +86,7 @@ def _check(bags: Sequence[Path]) -> float:
     return rate_hz
 
 
-def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
+def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -103,7 +104,7 @@ def _write(bags: Sequence[Path], out: Path, fps: int) -> str:
     )  # fmt: skip
     with pq.ParquetWriter(data, schema, compression="snappy") as writer:
         for index, bag in enumerate(bags):
-            session = load_session(bag)
+            session = load_session(bag, roles=roles)
             require_labels(session)
             place = dict(zip(("chunk_index", "file_index"), divmod(index, CHUNK), strict=True))
             # One file per episode: timestamps are float32, and would be inexact after other episodes in one file.

@@ -11,7 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.bags.errors import UnreadableMessage
-from gaze_vlm_ros.bags.reader import Bag, open_bag
+from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
+from gaze_vlm_ros.bags.roles import open_with_roles
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.inspection.finding import SEVERITIES, Finding, Severity, graded, worse
@@ -47,7 +49,7 @@ class BagCheck:
         return max((finding.severity for finding in self.findings), key=SEVERITIES.index, default="ok")
 
 
-def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
+def run_check(paths: Sequence[Path], config: Path | None, as_json: bool, roles: Roles = AS_THE_BAG_SAYS) -> int:
     """Print the check of each bag and return the exit code: 0 = nothing worse than notes, 1 = anything worse.
 
     Several bags end in a table of one line each. An unreadable bag among several is reported in one line on stderr; a
@@ -59,7 +61,7 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
     failed = False
     for path in paths:
         try:
-            check = check_bag(path, settings)
+            check = check_bag(path, settings, roles, progress=True)
         except GazeVlmError as error:
             if len(paths) == 1:
                 raise
@@ -77,16 +79,19 @@ def run_check(paths: Sequence[Path], config: Path | None, as_json: bool) -> int:
         width = max(len(path) for path, *_ in lines)
         print("\n".join(f"{path:<{width}}  {worst:<7}  {text}".rstrip() for path, worst, text in lines))
     if as_json:
-        print(json.dumps(checks, indent=2, ensure_ascii=False, allow_nan=False))
+        print(json.dumps(checks, indent=2, allow_nan=False))
     return int(failed)
 
 
-def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
-    """Check one bag, decoding every frame, gaze sample and label once. Raises BagNotFound, NotABag, BagDamaged.
+def check_bag(
+    path: Path | str, settings: WindowSettings, roles: Roles = AS_THE_BAG_SAYS, progress: bool = False
+) -> BagCheck:
+    """Check one bag, decoding every frame, gaze sample and label once. Raises what open_with_roles raises.
 
-    settings: of the windows that a fit would cut. Memory: a few frames, and some tens of bytes per frame and sample.
+    settings: of the windows that a fit would cut. progress: show a bar on stderr where that is a terminal.
+    Memory: a few frames, and some tens of bytes per frame and sample.
     """
-    with open_bag(path) as bag:
+    with open_with_roles(path, roles) as bag:
         camera_role, camera, stream = camera_of(bag)
         gaze_role, samples, gaze = gaze_of(bag, stream)
         findings: list[Finding] = []
@@ -96,7 +101,7 @@ def check_bag(path: Path | str, settings: WindowSettings) -> BagCheck:
         elif not len(stream):
             findings.append(Finding("camera", "error", f"{camera.topic} holds no picture", NO_CAMERA_LIMIT))
         else:
-            frames = look_at_frames(stream)
+            frames = look_at_frames(stream, progress)
             findings.append(camera_gaps(frames.stamps_ns, settings))
             findings += _stamp_findings("camera", camera)
             findings.append(frame_quality(frames))

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gaze_vlm_ros.bags.errors import UnreadableMessage
-from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
+from gaze_vlm_ros.bags.roles import open_with_roles
 from gaze_vlm_ros.bags.session_records import RECOVERED_TOPIC_RECORD, RECOVERY_RECORD, TopicTotals
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.gaze.summary import gaze_summary
@@ -24,19 +25,19 @@ from gaze_vlm_ros.video.images import DamagedImage, UnknownEncoding, viewable_ki
 LABELS_SHOWN = 10  # most frequent first; a vocabulary has tens
 
 
-def describe(path: Path | str) -> str:
+def describe(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> str:
     """Return the summary of a bag as text. Raises what `summarize` raises."""
-    return summary_text(summarize(path))
+    return summary_text(summarize(path, roles))
 
 
-def describe_as_json(path: Path | str) -> str:
+def describe_as_json(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> str:
     """Return the summary of a bag as JSON. Raises what `summarize` raises."""
-    return json.dumps(asdict(summarize(path)), indent=2, ensure_ascii=False, allow_nan=False)
+    return json.dumps(asdict(summarize(path, roles)), indent=2, allow_nan=False)
 
 
-def summarize(path: Path | str) -> BagSummary:
-    """Read every message of a bag once, which verifies its checksums. Raises BagNotFound, NotABag, BagDamaged."""
-    with open_bag(path) as bag:
+def summarize(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> BagSummary:
+    """Read every message of a bag once, which verifies its checksums. Raises what open_with_roles raises."""
+    with open_with_roles(path, roles) as bag:
         topics = [_topic_summary(stream, bag.totals.get(name)) for name, stream in bag.topics.items()]
         camera_role, _, frames = camera_of(bag)
         gaze_role, _, gaze = gaze_of(bag, frames)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tqdm import tqdm
 
 from gaze_vlm_ros.inspection.arrival_delay import MIN_SPAN_S, STEP_S, delay_trend
 from gaze_vlm_ros.inspection.camera_gaze_lag import WIDTH_PX, picture_motion
@@ -35,15 +36,19 @@ class Frames:
         return next((size for size in self.sizes if size), None)
 
 
-def look_at_frames(stream: FrameStream) -> Frames:
-    """Decode every frame once, as training does, and measure the motion between them. At least one frame."""
+def look_at_frames(stream: FrameStream, progress: bool = False) -> Frames:
+    """Decode every frame once, as training does, and measure the motion between them. At least one frame.
+
+    progress: show a bar on stderr where that is a terminal.
+    """
     stamps_ns = stream.stamps_ns
     motions = np.full((len(stream), 6, 2), np.nan)
     measured = _lag_footage(stamps_ns)
     sizes: list[tuple[int, int] | None] = []
     problem = ""
     before: NDArray[np.uint8] | None = None
-    for index in range(len(stream)):
+    disable = None if progress else True  # None: unless stderr is a terminal
+    for index in tqdm(range(len(stream)), desc="frames", unit="frame", mininterval=0.5, leave=False, disable=disable):
         try:
             rgb = stream.rgb(index)
         except (DamagedImage, UnknownEncoding) as error:

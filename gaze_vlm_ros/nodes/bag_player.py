@@ -1,4 +1,4 @@
-"""Play a bag's camera to the predictor: `python -m gaze_vlm_ros.nodes.bag_player BAG OUT RATE_HZ`.
+"""Play a bag's camera to the predictor: `python -m gaze_vlm_ros.nodes.bag_player BAG CAMERA_TOPIC OUT RATE_HZ`.
 
 The player runs in lock-step with the predictor: after a frame that is due for a query it waits for the prediction
 before it shows the next frame. So no result depends on the computer's speed, and simulated time runs as fast as the
@@ -22,7 +22,6 @@ from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
 from gaze_vlm_ros.bags.reader import open_bag
-from gaze_vlm_ros.bags.roles import camera_stream
 from gaze_vlm_ros.bags.stamps import header_stamp_ns, nanoseconds
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.errors import GazeVlmError
@@ -49,11 +48,9 @@ class PredictorSilent(GazeVlmError):
 class BagPlayer(Node):
     """Shows frames up to the next one that is due for a query, and goes on when its prediction arrives."""
 
-    def __init__(self, bag_path: Path, out: Path, rate_hz: float) -> None:
+    def __init__(self, bag_path: Path, camera_topic: str, out: Path, rate_hz: float) -> None:
         super().__init__("replay")
-        bag = open_bag(bag_path)
-        camera = camera_stream(bag)
-        assert camera is not None  # checked by the program that starts the player
+        camera = open_bag(bag_path).read(camera_topic)
         self._frames = FrameStream(camera)
         self._decodes = is_video(camera)  # the predictor only takes pictures
         is_compressed = not self._decodes and camera.type_name == "sensor_msgs/msg/CompressedImage"
@@ -158,8 +155,8 @@ class BagPlayer(Node):
 
 def main() -> int:
     """Run the player with the arguments of the command line."""
-    bag, out, rate_hz = sys.argv[1:]
-    return run_node("replay", lambda: BagPlayer(Path(bag), Path(out), float(rate_hz)), args=[])
+    bag, camera_topic, out, rate_hz = sys.argv[1:]
+    return run_node("replay", lambda: BagPlayer(Path(bag), camera_topic, Path(out), float(rate_hz)), args=[])
 
 
 if __name__ == "__main__":

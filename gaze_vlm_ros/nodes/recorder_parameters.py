@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaze_vlm_ros.bags.roles import GAZE_COORDINATES, POINT_TYPE
+from gaze_vlm_ros.bags.role_options import GAZE_COORDINATES
+from gaze_vlm_ros.bags.roles import POINT_TYPE
 from gaze_vlm_ros.bags.writer import Split
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, ParameterNode, read
 from gaze_vlm_ros.recorder.bag_session import BagSettings

@@ -12,6 +12,7 @@ from typing import Any
 
 import yaml
 
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import Child, node_command, private_ros_environment, python_command, started
 from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME, read_checkpoint_metadata
@@ -52,7 +53,7 @@ class Died(GazeVlmError):
 
 def run_replay(
     bag: Path, checkpoint: Path | None, backend: str | None, params: Path | None, threshold: float | None,
-    out: Path | None, record: bool,
+    out: Path | None, record: bool, roles: Roles = AS_THE_BAG_SAYS,
 ) -> int:  # fmt: skip
     """Replay one bag, print the table of scores, and write the page and the JSON into the new folder `out`.
 
@@ -62,7 +63,8 @@ def run_replay(
     """
     if record and out is None:
         raise PlaceTaken("--record needs --out FOLDER, where the messages go")
-    session = load_session(bag)
+    session = load_session(bag, roles=roles)
+    camera = session.frames.topic
     actions = started_actions(session)
     if threshold is not None and not 0 <= threshold <= 1:
         raise BadParameters(f"--threshold {threshold:g}: expected a probability, 0 to 1")
@@ -74,7 +76,7 @@ def run_replay(
         raise BadParameters("no checkpoint: give --checkpoint FOLDER, or --params YAML with one")
     if out is None:
         with tempfile.TemporaryDirectory(prefix="gaze_vlm_replay_") as folder:
-            published, seconds = _play(bag, parameters, Path(folder), "; its log is kept with --out FOLDER")
+            published, seconds = _play(bag, camera, parameters, Path(folder), "; its log is kept with --out FOLDER")
     else:
         from gaze_vlm_ros.replay.page import (
             write_page,  # fail now if a package is missing, not after the bag was played
@@ -82,7 +84,7 @@ def run_replay(
 
         _make_folder(out)
         try:
-            published, seconds = _play(bag, parameters, out, f"; see the logs in {out}")
+            published, seconds = _play(bag, camera, parameters, out, f"; see the logs in {out}")
         except BaseException as error:  # Ctrl-C too
             if not isinstance(error, Died):
                 shutil.rmtree(out)
@@ -175,7 +177,7 @@ def _make_folder(out: Path) -> None:
         raise PlaceTaken(f"cannot write to {out}: {error.strerror}; give another place") from None
 
 
-def _play(bag: Path, parameters: dict[str, Any], folder: Path, hint: str) -> tuple[Published, float]:
+def _play(bag: Path, camera_topic: str, parameters: dict[str, Any], folder: Path, hint: str) -> tuple[Published, float]:
     """Run the predictor and the bag player until the end of the bag. Return the predictions, and the duration in s.
 
     hint: where to find more if one of them dies.
@@ -193,7 +195,8 @@ def _play(bag: Path, parameters: dict[str, Any], folder: Path, hint: str) -> tup
             status.show("loading")
             time.sleep(0.05)
         began = time.monotonic()
-        command = python_command("gaze_vlm_ros.nodes.bag_player", bag, folder / MESSAGES, float(parameters["rate_hz"]))
+        rate_hz = float(parameters["rate_hz"])
+        command = python_command("gaze_vlm_ros.nodes.bag_player", bag, camera_topic, folder / MESSAGES, rate_hz)
         player = Child("replay", command, folder / "player.log", environment)
         try:
             with started(player):

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.bags.roles import GAZE_COORDINATES, POINT_TYPE
+from gaze_vlm_ros.bags.role_options import GAZE_COORDINATES
+from gaze_vlm_ros.bags.roles import POINT_TYPE
 from gaze_vlm_ros.bags.stamps import header_stamp_ns
 from gaze_vlm_ros.bags.topic_stream import TopicStream
 from gaze_vlm_ros.errors import GazeVlmError
@@ -89,7 +90,7 @@ def _read_points(stream: TopicStream, coordinates: str, frames: FrameStream | No
     if coordinates not in GAZE_COORDINATES:
         raise UnclearGaze(
             f"{stream.bag_path}: {stream.topic} holds points ({POINT_TYPE}), and the bag's gaze_coordinates is "
-            f"{coordinates!r}, expected one of {', '.join(GAZE_COORDINATES)}; record with that parameter set"
+            f"{coordinates!r}, expected one of {', '.join(GAZE_COORDINATES)}; give --gaze-coordinates"
         )
     messages = list(stream.messages())
     stamps_ns = np.array([header_stamp_ns(message) for message in messages], np.int64)

@@ -9,8 +9,16 @@ from typing import Literal
 
 import numpy as np
 
-from gaze_vlm_ros.bags.reader import Bag, open_bag
-from gaze_vlm_ros.bags.roles import GAZE_TYPE, LABEL_TYPE, camera_stream, gaze_stream, label_stream
+from gaze_vlm_ros.bags.reader import Bag
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
+from gaze_vlm_ros.bags.roles import (
+    GAZE_TYPE,
+    LABEL_TYPE,
+    camera_stream,
+    gaze_stream,
+    label_stream,
+    open_with_roles,
+)
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import LabelFile, track_of
 from gaze_vlm_ros.labels.track import LabelTrack
@@ -66,17 +74,21 @@ class Session:
         return self.metadata.get("scene", "")
 
 
-def open_session(path: Path | str, labels_from: Literal["either", "bag", "nowhere"] = "either") -> Session:
+def open_session(
+    path: Path | str,
+    labels_from: Literal["either", "bag", "nowhere"] = "either",
+    roles: Roles = AS_THE_BAG_SAYS,
+) -> Session:
     """Open a bag and return its frames, gaze and labels.
 
     A topic plays a role if the bag's own record names it, or if it is the only one of a fitting type. Gaze and labels
     are read at once (a few bytes a sample), frames when they are used.
 
     labels_from: either = from the label file beside the bag, which replaces all labels in the bag, else from the bag;
-    bag = from the bag only; nowhere = no labels.
-    Raises what open_bag, FrameStream, read_gaze and read_label_file raise, NoFrames, UnclearRole and NotOneSession.
+    bag = from the bag only; nowhere = no labels. roles: topics that win over what the bag says.
+    Raises what open_with_roles, FrameStream, read_gaze and read_label_file raise, NoFrames and NotOneSession.
     """
-    bag = open_bag(path)
+    bag = open_with_roles(path, roles)
     camera = camera_stream(bag)
     if camera is None or not len(camera):
         raise _no_frames(bag)

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from gaze_vlm_ros.bags.reader import open_bag
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
+from gaze_vlm_ros.bags.roles import open_with_roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.session.session import Session, load_session
 from gaze_vlm_ros.storage.atomic import new_folder
@@ -39,7 +40,7 @@ class BadEvery(GazeVlmError):
     """--every is not a positive number, or no pictures are written."""
 
 
-def run_view(bag: Path, save: Path | None, every: int | None) -> int:
+def run_view(bag: Path, save: Path | None, every: int | None, roles: Roles = AS_THE_BAG_SAYS) -> int:
     """Show a bag on screen, or write it to `save`, and return the exit code, 0.
 
     save: a Rerun recording (.rrd) or a new folder for pictures; None = on screen. every: write every Nth frame as a
@@ -52,9 +53,9 @@ def run_view(bag: Path, save: Path | None, every: int | None) -> int:
     if save is None:
         _require_display()
     if save is not None and save.suffix != RECORDING:
-        _write_pictures(load_session(bag), every, save)
+        _write_pictures(load_session(bag, roles=roles), every, save)
     else:
-        _show(_rerun(), bag, save)
+        _show(_rerun(), bag, save, roles)
     return 0
 
 
@@ -88,12 +89,12 @@ def _write_pictures(session: Session, every: int | None, folder: Path) -> None:
     print(f"{folder}: {written} pictures, one for every {each} frames{left_out}; {summary_of(session, [])}")
 
 
-def _show(rerun: Any, path: Path, save: Path | None) -> None:
+def _show(rerun: Any, path: Path, save: Path | None, roles: Roles) -> None:
     from gaze_vlm_ros.view.rerun_log import layout, log_session
     from gaze_vlm_ros.view.rrd_file import written_to
 
-    session = load_session(path)
-    with open_bag(path) as bag:
+    session = load_session(path, roles=roles)
+    with open_with_roles(path, roles) as bag:
         tracks = prediction_tracks(bag)
         out = rerun.RecordingStream("gaze-vlm view")
         out.send_recording_name(session.name)

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small_bags import write_small_bag
 from video_bags import encode, pictures, write_video_bag
 
 from gaze_vlm_ros import cli
@@ -576,3 +577,13 @@ def test_names_cannot_break_the_table(tmp_path: Path) -> None:
 def test_worst() -> None:
     assert BagCheck("bag", []).worst == "ok"
     assert BagCheck("bag", [Finding("a", "note", "", ""), Finding("b", "ok", "", "")]).worst == "note"
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_over_a_bag_is_shown_on_a_terminal_only(
+    tmp_path: Path, terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag = write_small_bag(tmp_path / "bag", seed=0, takes=2)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    run_check([bag], None, as_json=False)
+    assert ("frames:" in capsys.readouterr().err) == terminal

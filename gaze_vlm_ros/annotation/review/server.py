@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from aiohttp import web
 
+from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_file import (
     Label,
@@ -53,8 +54,8 @@ class Review:
     Raises what load_session raises.
     """
 
-    def __init__(self, bag: Path, reviewer: str) -> None:
-        self.session: Session = load_session(bag)
+    def __init__(self, bag: Path, reviewer: str, roles: Roles = AS_THE_BAG_SAYS) -> None:
+        self.session: Session = load_session(bag, roles=roles)
         self.reviewer = reviewer
         self.path = label_file_path(bag)
         self.first_ns = int(self.session.frames.stamps_ns[0])
@@ -241,10 +242,10 @@ def _guards(page: str) -> dict[str, str]:
     }
 
 
-def run_review(bag: Path, port: int, reviewer: str) -> int:
+def run_review(bag: Path, port: int, reviewer: str, roles: Roles = AS_THE_BAG_SAYS) -> int:
     """Serve the page until Ctrl-C. reviewer: "" = the login name. Raises PortTaken, and what load_session raises."""
     token = secrets.token_urlsafe(16)
-    app = make_app(Review(bag, reviewer or getpass.getuser()), token)
+    app = make_app(Review(bag, reviewer or getpass.getuser(), roles), token)
 
     async def serve() -> None:
         runner = web.AppRunner(app)
