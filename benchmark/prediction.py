@@ -4,8 +4,9 @@ python benchmark/prediction.py [--device cuda --dtype bfloat16] [--size large] [
 
 The plain way is what tutorials show: the processor on the whole window, then `generate`, for each prediction. Ours
 keeps the vision features of frames that the last window had, reads the prompt once and ranks the closed set in one pass
-over its prefix tree. A second table shows how ours grows with label set, frames per window and image size. With
---options, a third compares the predictor's quantization and compile.
+over its prefix tree. A second table shows what a second question about the same window adds: what begins next, in four
+parts of the horizon, and what goes on now. A third shows how ours grows with label set, frames per window and image
+size. With --options, a fourth compares the predictor's quantization and compile.
 
 The models have a real architecture (SmolVLM's) and random weights, so nothing is downloaded. `small` is what the demo
 trains, `medium` takes a few tenths of a second on one core, `large` has about the sizes of SmolVLM-500M. Needs torch,
@@ -29,6 +30,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.labels.answer_words import AnswerWords, now_answers
 from gaze_vlm_ros.vlm.acceleration import compile_vision, quantize
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
 from gaze_vlm_ros.vlm.loading import load_vlm
@@ -36,7 +38,8 @@ from gaze_vlm_ros.vlm.observation import answer_tokens, encode
 from gaze_vlm_ros.vlm.ranking import Ranker
 from gaze_vlm_ros.vlm.streaming import Stream
 
-QUESTION = "What will the person do next?"
+QUESTION, NOW_QUESTION = "What will the person do next?", "What is the person doing now?"
+WORDS = AnswerWords(("immediately", "shortly", "soon", "later"), "nothing yet")
 VERBS = ("take", "place", "open", "close", "pour", "cut", "turn", "push", "hold", "wipe")
 COLOURS = ("red", "blue", "green", "yellow", "white", "black", "grey", "orange", "brown", "pink")
 OBJECTS = ("mug", "plate", "screw", "jar", "bottle", "knife", "board", "lid", "cloth", "box")
@@ -82,7 +85,7 @@ class Trial:
             "tiny:smolvlm",
             device=options.device,
             dtype=getattr(torch, options.dtype),
-            texts=[QUESTION, *texts],
+            texts=[QUESTION, NOW_QUESTION, *WORDS.when, WORDS.nothing, "nothing", *texts],
             seed=0,
             **sizes,
         )
@@ -105,6 +108,28 @@ class Trial:
             began = time.perf_counter()
             ranker.rank_after(prompt)
             return stream.stages | {"ranking": time.perf_counter() - began}
+
+        return query
+
+    def both_questions(self) -> Callable[[Sequence[np.ndarray], Sequence[int]], dict[str, float]]:
+        """Return a function that answers both questions about a window and returns the seconds of each."""
+        stream = Stream(self.model, self.processor, QUESTION, self.layers)
+        following, present = (
+            [answer_tokens(self.processor, text) for text in texts]
+            for texts in (WORDS.texts(self.texts), now_answers(self.texts, "nothing"))
+        )
+        first = Ranker(self.model, following, self.layers)
+        rankers: dict[tuple[int, ...], Ranker] = {}
+
+        def query(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
+            began = time.perf_counter()
+            first.rank_after(stream.read(window, stamps))
+            first_by = time.perf_counter()
+            prompt, before = stream.shared(NOW_QUESTION) or (stream.ask(NOW_QUESTION), [])
+            if tuple(before) not in rankers:
+                rankers[tuple(before)] = Ranker(self.model, [[*before, *answer] for answer in present])
+            rankers[tuple(before)].rank_after(prompt)
+            return {"first": first_by - began, "second": time.perf_counter() - first_by}
 
         return query
 
@@ -197,6 +222,12 @@ def main() -> None:
     )
     print("    " + ", ".join(f"{name} {ms:.1f}" for name, ms in both["streamed and ranked"].items() if name != "total"))
     figures["against_plain"] = both
+
+    two = measure({"both": first.both_questions()}, video, FRAMES, options.rounds)["both"]
+    print(f"\n{LABELS} labels in {WORDS.parts} parts of the horizon, and now: ms of each, medians of {options.rounds}")
+    print(f"  what begins next  {two['first']:9.1f}")
+    print(f"  what goes on now  {two['second']:9.1f}   {two['second'] / two['first']:.2f} of the first")
+    figures["both_questions"] = two
 
     if options.options:
         figures["options"] = compare_options(first, options, sizes, video)

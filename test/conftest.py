@@ -79,6 +79,33 @@ def small_stream_checkpoint(
 
 
 @pytest.fixture(scope="session")
+def held_bags(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of four sessions as small_bags, whose actions show and end after 1.5 s: nothing goes on between them."""
+
+    def build(folder: Path) -> None:
+        for seed in range(4):
+            scene = "bench" if seed < 3 else "elsewhere"
+            write_small_bag(folder / f"s{seed}", seed, takes=12, scene=scene, hold_s=1.5)
+
+    return build_once(tmp_path_factory, "held_bags", build)
+
+
+@pytest.fixture(scope="session")
+def small_both_checkpoint(held_bags: Path, small_settings: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Checkpoint that says what begins next and what goes on now; trained on s0 and s1, calibrated on s2."""
+
+    def build(folder: Path) -> None:
+        from training.fit import main
+
+        own = ["moments_every_s=0.3", "leads_s=[]", "when_words=[soon, later]", "tasks=[next, now]"]
+        settings = [*small_settings, *(argument for value in own for argument in ("--set", value))]
+        bags = [str(held_bags / f"s{seed}") for seed in range(3)]
+        assert main([*settings, "--out", str(folder / "real"), "--cache", str(folder / "cache"), *bags]) == 0
+
+    return build_once(tmp_path_factory, "small_both_runs", build) / "real"
+
+
+@pytest.fixture(scope="session")
 def recorded(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
     """Bags of 24 s of video at 10 Hz, without labels and with 8 of them."""
 

@@ -18,6 +18,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
+from gaze_vlm_ros.prediction.now_scores import now_table
 from gaze_vlm_ros.prediction.stream_scores import stream_table
 from gaze_vlm_ros.windows.settings import PROTOCOLS
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
@@ -46,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(table(scores))
     if "stream" in scores:
         print("\n" + stream_table(scores["stream"]))
+    if "now" in scores:
+        print("\n" + now_table(scores["now"]))
     if arguments.json:
         arguments.json.parent.mkdir(parents=True, exist_ok=True)
         arguments.json.write_text(json.dumps(json_ready(scores), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

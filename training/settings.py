@@ -57,6 +57,9 @@ class Settings(WindowSettings):
     # soonest first, as in "soon take the red mug", and those for "nothing begins". Each must begin with another token
     when_words: tuple[str, ...] = ("immediately", "shortly", "soon", "later")
     nothing_words: str = "nothing yet"
+    # With now among tasks: its question, and the answer that no action goes on
+    now_question: str = "What is the person doing now?"
+    now_nothing_words: str = "nothing"
 
     # The split: a list of names (glob patterns) of sessions, persons, tasks or scenes, or a share of all, by seed
     split_by: str = "session"  # never divide one of these between parts: session, person, task or scene
@@ -194,6 +197,16 @@ class Settings(WindowSettings):
                 f"setting split_file is {self.split_file!r}, expected none with moments_every_s: it divides actions, "
                 "and a moment of the stream may have none"
             )
+        if self.asks_now and (self.gaze == "boxes" or self.gaze_as == "distilled"):
+            raise BadSettings(
+                f"setting tasks is {list(self.tasks)}, and gaze: boxes and gaze_as: distilled know only what is next; "
+                "set tasks to [next]"
+            )
+        if self.asks_now and not self.asks_next and (self.nothing_share < 1 or self.leads_s):
+            raise BadSettings(
+                "settings nothing_share and leads_s choose windows by what is next; with tasks: [now] set "
+                "nothing_share to 1 and leads_s to []"
+            )
         for name in ("validation", "calibration", "test"):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
@@ -201,8 +214,8 @@ class Settings(WindowSettings):
 
     @property
     def answer_words(self) -> AnswerWords | None:
-        """Words of the answers of the stream; None where answers are only labels. Raises UnclearWords."""
-        return AnswerWords(self.when_words, self.nothing_words) if self.is_stream else None
+        """Words of what begins next in the stream; None where that is not asked. Raises UnclearWords."""
+        return AnswerWords(self.when_words, self.nothing_words) if self.is_stream and self.asks_next else None
 
     def kl_weight_at(self, step: int) -> float:
         """Return λ at `step`, counted from 0."""

@@ -1,7 +1,7 @@
 """Action labels: the actions of a person, label tracks, closed label sets, and the label file beside a bag."""
 
 from gaze_vlm_ros.labels.actions import Action, actions_from_events
-from gaze_vlm_ros.labels.answer_words import NOTHING, AnswerWords, UnclearWords, part_of, parts_after
+from gaze_vlm_ros.labels.answer_words import NOTHING, AnswerWords, UnclearWords, now_answers, part_of, parts_after
 from gaze_vlm_ros.labels.label_file import (
     BadLabelFile,
     Label,
@@ -51,6 +51,7 @@ __all__ = [
     "label_key",
     "label_set_id",
     "next_label",
+    "now_answers",
     "one_spelling",
     "part_of",
     "parts_after",

@@ -72,6 +72,16 @@ class AnswerWords:
         return np.swapaxes(table, -1, -2), probabilities[..., -1]
 
 
+def now_answers(actions: Sequence[str], nothing: str) -> tuple[str, ...]:
+    """Return all answers to what goes on now: the actions and, last, that none does.
+
+    Raises UnclearWords where `nothing` is also an action, or empty.
+    """
+    if nothing in actions or not nothing.strip():
+        raise UnclearWords(f"now_nothing_words is {nothing!r}, expected a text that is no label")
+    return (*actions, nothing)
+
+
 def part_of(to_start_s: float, horizon_s: float, parts: int) -> int:
     """Return the part of the horizon, 0 to parts - 1, in which an action begins that begins in (0, horizon_s]."""
     return min(max(math.ceil(to_start_s / horizon_s * parts - 1e-9) - 1, 0), parts - 1)

@@ -15,6 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, ModelInfo
 from gaze_vlm_ros.bags.stamps import nanoseconds
+from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.prediction.score import ReceivedPrediction, StartedAction, outcome_of, summarize
 from gaze_vlm_ros.prediction.types import STATUS_NAMES
@@ -32,7 +33,7 @@ class LiveView(Node):
         self._output = output
         self._predictions: list[ReceivedPrediction] = []
         self._actions: list[StartedAction] = []
-        self._answers: set[str] = set()
+        self._labels = LabelSet((), (), ())  # that the model can answer
         self._right = 0
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.create_subscription(ModelInfo, "model_info", self._on_model, latched)
@@ -42,7 +43,7 @@ class LiveView(Node):
         print(READY, flush=True)
 
     def _on_model(self, message: ModelInfo) -> None:
-        self._answers = set(message.labels)
+        self._labels = LabelSet(tuple(message.labels), (), ())
         print(f"model {message.model_id}: {len(message.labels)} answers", flush=True)
 
     def _on_prediction(self, message: ActionPrediction) -> None:
@@ -59,9 +60,10 @@ class LiveView(Node):
         )
 
     def _on_label(self, message: ActionLabel) -> None:
-        if message.text not in self._answers:
+        row = self._labels.row(message.text)
+        if row < 0:
             return  # the model cannot give this answer
-        action = StartedAction(nanoseconds(message.header.stamp), message.text)
+        action = StartedAction(nanoseconds(message.header.stamp), self._labels.texts[row])
         self._actions.append(action)
         outcome = outcome_of(action, self._predictions[-KEPT_PREDICTIONS:])
         self._right += outcome.correct

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,16 @@ from gaze_vlm_ros.nodes.stamps import duration_of, time_of
 from gaze_vlm_ros.prediction.attention_map import attention_map
 from gaze_vlm_ros.prediction.belief import Belief
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
+from gaze_vlm_ros.prediction.smoothing import Smoothed
 from gaze_vlm_ros.prediction.status import CurrentStatus
-from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, AnsweredObservation, FrameAttention, Status
+from gaze_vlm_ros.prediction.types import (
+    WITH_CANDIDATES,
+    Answer,
+    AnsweredObservation,
+    FrameAttention,
+    NowAnswer,
+    Status,
+)
 
 SCORE_KINDS = {
     "calibrated": ActionPrediction.SCORE_CALIBRATED,
@@ -63,14 +72,37 @@ def _fill_in_answer(
     ranked = [row for row in np.argsort(-smoothed.probabilities, kind="stable").tolist() if row != smoothed.best]
     order = [row for row in (smoothed.best, *ranked) if answer.texts[row]][:max_candidates]
     message.candidates = [
-        _candidate(metadata, answer, row, float(smoothed.probabilities[row]), smoothed.belief) for row in order
+        _with_times(
+            _candidate(metadata, answer.texts, row, float(smoothed.probabilities[row])), answer, row, smoothed.belief
+        )
+        for row in order
     ]
     nothing = answer.nothing_probability if smoothed.belief is None else smoothed.belief.nothing
     if nothing is not None:
         message.nothing_probability = nothing
     message.other_probability = max(0.0, 1.0 - (nothing or 0.0) - float(smoothed.probabilities[order].sum()))
-    if message.status == Status.OK and metadata.task == "current":
-        message.current_action = answer.texts[smoothed.best]
+    if metadata.task == "current":
+        if message.status == Status.OK:
+            message.current_action = answer.texts[smoothed.best]
+            message.current_probability = float(smoothed.probabilities[smoothed.best])
+        if nothing is not None:
+            message.current_nothing_probability = nothing
+    elif answer.now is not None and answered.now is not None:
+        _fill_in_now(message, metadata, answer.now, answered.now, max_candidates)
+
+
+def _fill_in_now(
+    message: ActionPrediction, metadata: CheckpointMetadata, now: NowAnswer, smoothed: Smoothed, max_candidates: int
+) -> None:
+    """Fill in what goes on now. smoothed: of the texts of `now` and, last, nothing."""
+    probabilities, nothing = smoothed.probabilities[:-1], len(now.texts)
+    ranked = [row for row in np.argsort(-probabilities, kind="stable").tolist() if row != smoothed.best]
+    order = [row for row in (smoothed.best, *ranked) if row != nothing][:max_candidates]
+    message.current_candidates = [_candidate(metadata, now.texts, row, float(probabilities[row])) for row in order]
+    message.current_nothing_probability = float(smoothed.probabilities[nothing])
+    if smoothed.best != nothing:
+        message.current_action = now.texts[smoothed.best]
+        message.current_probability = float(probabilities[smoothed.best])
 
 
 def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
@@ -79,6 +111,8 @@ def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
         horizon=duration_of(metadata.horizon_s),
         other_probability=1.0,
         nothing_probability=math.nan,
+        current_probability=math.nan,
+        current_nothing_probability=math.nan,
         focus_x=math.nan,
         focus_y=math.nan,
         model_id=metadata.model_id,
@@ -88,22 +122,24 @@ def _blank(metadata: CheckpointMetadata, frame_id: str) -> ActionPrediction:
     return message
 
 
-def _candidate(
-    metadata: CheckpointMetadata, answer: Answer, row: int, probability: float, belief: Belief | None
-) -> ActionCandidate:
-    starts_s = answer.time_to_start_s if belief is None else belief.expected_s
-    candidate = ActionCandidate(
-        action_id=answer.texts[row],
+def _candidate(metadata: CheckpointMetadata, texts: Sequence[str], row: int, probability: float) -> ActionCandidate:
+    return ActionCandidate(
+        action_id=texts[row],
         verb=metadata.verbs[row] if metadata.verbs else "",
         object_class=metadata.object_classes[row] if metadata.object_classes else "",
-        text=answer.texts[row],
+        text=texts[row],
         probability=probability,
-        time_to_start=duration_of(max(0.0, float(starts_s[row])))
-        if starts_s is not None and math.isfinite(starts_s[row])
-        else Duration(sec=-1),
+        time_to_start=Duration(sec=-1),
         time_to_start_early=Duration(sec=-1),
         time_to_start_late=Duration(sec=-1),
     )
+
+
+def _with_times(candidate: ActionCandidate, answer: Answer, row: int, belief: Belief | None) -> ActionCandidate:
+    """Fill in when the action begins."""
+    starts_s = answer.time_to_start_s if belief is None else belief.expected_s
+    if starts_s is not None and math.isfinite(starts_s[row]):
+        candidate.time_to_start = duration_of(max(0.0, float(starts_s[row])))
     if belief is not None:
         candidate.time_to_start_early = duration_of(float(belief.early_s[row]))
         candidate.time_to_start_late = duration_of(float(belief.late_s[row]))

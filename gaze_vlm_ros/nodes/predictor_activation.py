@@ -87,8 +87,9 @@ class Activation:
     def apply_changes(self, names: set[str]) -> None:
         """Use the new values of the parameters `names`."""
         parameters, worker = self._parameters, self.worker
-        worker.smoother.decay_s = parameters.number("smoothing_s")
-        worker.smoother.switch_ratio = parameters.number("switch_ratio")
+        for smoother in (worker.smoother, worker.now_smoother):
+            smoother.decay_s = parameters.number("smoothing_s")
+            smoother.switch_ratio = parameters.number("switch_ratio")
         worker.paced_by_stamps = parameters.flag("use_sim_time")
         if "threshold" in names and self._over_time is not None and self._metadata.stream is not None:
             self._over_time.set_point(parameters.operating_point(self._metadata.stream))

@@ -176,4 +176,5 @@ class PredictorParameters:
             target_precision=self.number("target_precision"),
             valid_s=self.number("valid_s") or metadata.horizon_s,
             stale_after_s=self.number("stale_after_s"),
+            task=metadata.task,
         )

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         write_checkpoint_metadata,
     )
     from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
+    from gaze_vlm_ros.prediction.now_scores import NowStream, now_of_sessions, now_table, score_now
     from gaze_vlm_ros.prediction.operating_points import OperatingPoint, operating_point
     from gaze_vlm_ros.prediction.pacing import next_due
     from gaze_vlm_ros.prediction.published import Published, read_published
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     )
     from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
     from gaze_vlm_ros.prediction.status import Limits, PredictorState, current_status
-    from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
+    from gaze_vlm_ros.prediction.stream_metadata import NowMetadata, StreamMetadata
     from gaze_vlm_ros.prediction.stream_scores import (
         joint_losses,
         ranked_probability_scores,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
         Backend,
         FrameAttention,
         NoAnswer,
+        NowAnswer,
         Observation,
         Problem,
         Status,
@@ -66,7 +68,8 @@ else:
                 "score_stream",
                 "stream_table",
             ],
-            "gaze_vlm_ros.prediction.stream_metadata": ["StreamMetadata"],
+            "gaze_vlm_ros.prediction.stream_metadata": ["NowMetadata", "StreamMetadata"],
+            "gaze_vlm_ros.prediction.now_scores": ["NowStream", "now_of_sessions", "now_table", "score_now"],
             "gaze_vlm_ros.prediction.operating_points": ["OperatingPoint", "operating_point"],
             "gaze_vlm_ros.prediction.believed_stream": ["BelievedStream"],
             "gaze_vlm_ros.prediction.belief": ["Belief", "BeliefFilter", "BeliefModel", "filtered", "fit_belief"],
@@ -103,6 +106,7 @@ else:
                 "Backend",
                 "FrameAttention",
                 "NoAnswer",
+                "NowAnswer",
                 "Observation",
                 "Problem",
                 "STATUS_NAMES",
@@ -132,6 +136,9 @@ __all__ = [
     "Limits",
     "NoAnswer",
     "NotACheckpoint",
+    "NowAnswer",
+    "NowMetadata",
+    "NowStream",
     "Observation",
     "OperatingPoint",
     "PredictionSmoother",
@@ -154,12 +161,15 @@ __all__ = [
     "joint_losses",
     "next_due",
     "next_texts",
+    "now_of_sessions",
+    "now_table",
     "operating_point",
     "outcome_of",
     "ranked_probability_scores",
     "read_checkpoint_metadata",
     "read_published",
     "reliability",
+    "score_now",
     "score_stream",
     "stream_table",
     "summarize",

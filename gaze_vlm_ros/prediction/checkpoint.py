@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata, stream_from_json
+from gaze_vlm_ros.prediction.stream_metadata import NowMetadata, StreamMetadata, stream_from_json
 from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_NAME = "gaze_vlm.json"
@@ -71,7 +71,22 @@ class CheckpointMetadata:
     time_to_start_error_s: float | None = None  # mean absolute error on validation
     calibrated_on: int = 0  # validation windows that the temperature was fitted to
     stream: StreamMetadata | None = None  # of answers that say what and when; None = answers are labels
+    # The question what goes on now, which may be nothing: a second question with task future, the first with current.
+    # None = it is not asked, or its answers are labels
+    now: NowMetadata | None = None
     format: int = METADATA_FORMAT
+
+    @property
+    def answers(self) -> tuple[str, ...]:
+        """All answers to `question`, in the order in which they are ranked."""
+        if self.stream:
+            return self.stream.words.texts(self.labels)
+        return self.now.texts(self.labels) if self.now and self.task == "current" else self.labels
+
+    @property
+    def second_question(self) -> NowMetadata | None:
+        """The question what goes on now, where it is asked beside `question`."""
+        return self.now if self.task == "future" else None
 
 
 def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
@@ -94,11 +109,12 @@ def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
         raise NotACheckpoint(f"{path} lacks {', '.join(missing)}; export the checkpoint again")
     try:
         stream = stream_from_json(values.get("stream"))
+        now = NowMetadata(**values["now"]) if values.get("now") else None
     except (TypeError, KeyError, AttributeError) as error:
-        raise NotACheckpoint(f"{path}: stream is not readable ({error}); export the checkpoint again") from None
-    known = {field.name for field in fields(CheckpointMetadata)} - {"stream"}
+        raise NotACheckpoint(f"{path}: stream or now is not readable ({error}); export the checkpoint again") from None
+    known = {field.name for field in fields(CheckpointMetadata)} - {"stream", "now"}
     return CheckpointMetadata(
-        **{name: _tuples(value) for name, value in values.items() if name in known}, stream=stream
+        **{name: _tuples(value) for name, value in values.items() if name in known}, stream=stream, now=now
     )
 
 
@@ -146,6 +162,8 @@ def write_checkpoint_metadata(folder: Path, metadata: CheckpointMetadata) -> Non
         )
     if metadata.stream:
         metadata.stream.words.texts(metadata.labels)  # raises where two answers are alike
+    if metadata.now:
+        metadata.now.texts(metadata.labels)  # likewise
     if not len(metadata.labels) == len(metadata.verbs) == len(metadata.object_classes):
         raise ValueError("labels, verbs and object_classes must have the same length")
     path = folder / METADATA_NAME

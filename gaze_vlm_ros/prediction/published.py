@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +38,14 @@ class PublishedBelief:
 
 
 @dataclass(frozen=True)
+class PublishedNow:
+    """What one message says about what goes on now, over all A labels of the model."""
+
+    probabilities: NDArray[np.float64]  # (A,) 0 where the message leaves a candidate out
+    nothing: float  # P(no action goes on)
+
+
+@dataclass(frozen=True)
 class Published:
     """Predictions in the order of the frames, one per query."""
 
@@ -47,6 +56,7 @@ class Published:
     labels: tuple[str, ...]  # possible answers; empty = open answers
     score_kind: str
     no_answer: dict[str, int]  # reasons for queries without an answer, and how often
+    now: list[PublishedNow | None]  # one per moment; None = it does not say what goes on now
 
 
 def read_published(bag_path: Path) -> Published:
@@ -57,7 +67,7 @@ def read_published(bag_path: Path) -> Published:
         info = models.message(0) if models else None
     if not messages:
         raise NothingSaid("the predictor was never queried: no frame of the bag could be shown")
-    if any(message.current_action for message in messages):
+    if any(map(is_only_current, messages)):
         raise NotTheNextAction(
             f"{messages[0].model_id} names the current action (task: current), but replay scores the next one; "
             "give a checkpoint that was trained with task: future"
@@ -79,6 +89,7 @@ def read_published(bag_path: Path) -> Published:
     ]
     labels, horizon_s = tuple(info.labels) if info else (), duration_s(messages[0].horizon)
     beliefs = [_belief(message, labels, horizon_s) for message in messages]
+    now = [_now(message, labels) for message in messages]
     order = sorted(range(len(moments)), key=lambda number: moments[number].stamp_ns)
     return Published(
         [moments[number] for number in order],
@@ -88,7 +99,25 @@ def read_published(bag_path: Path) -> Published:
         labels,
         SCORE_KINDS[messages[0].score_kind],
         dict(no_answer),
+        [now[number] for number in order],
     )
+
+
+def is_only_current(message: Any) -> bool:
+    """Whether the candidates are of what goes on now: a second question has candidates of its own."""
+    says_nothing = math.isfinite(getattr(message, "current_nothing_probability", math.nan))
+    return bool(message.current_action or says_nothing) and not getattr(message, "current_candidates", ())
+
+
+def _now(message: Any, labels: tuple[str, ...]) -> PublishedNow | None:
+    """Return what a message says of what goes on now; None where it says nothing, or its candidates are not labels."""
+    candidates = [c for c in getattr(message, "current_candidates", ()) if c.text in labels]
+    if not candidates:
+        return None
+    probabilities = np.zeros(len(labels))
+    for candidate in candidates:
+        probabilities[labels.index(candidate.text)] = candidate.probability
+    return PublishedNow(probabilities, float(message.current_nothing_probability))
 
 
 def _belief(message: Any, labels: tuple[str, ...], horizon_s: float) -> PublishedBelief | None:

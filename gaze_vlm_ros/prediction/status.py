@@ -30,6 +30,7 @@ class Limits:
     target_precision: float  # 0 = not requested
     valid_s: float  # an answer expires this long after its last frame
     stale_after_s: float  # input is stale after this time without a frame
+    task: str = "future"  # of the checkpoint
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ def answer_status(answered: AnsweredObservation, limits: Limits, model_id: str) 
         if belief.nothing > 0.5:
             return CurrentStatus(Status.NOTHING, nothing_text(belief.nothing), answered.stamp_ns)
     elif (nothing := answered.answer.nothing_probability or 0.0) > best:
-        return CurrentStatus(Status.NOTHING, nothing_text(nothing), answered.stamp_ns)
+        return CurrentStatus(Status.NOTHING, nothing_text(nothing, limits.task), answered.stamp_ns)
     elif best >= limits.threshold:
         return CurrentStatus(Status.OK, "", answered.stamp_ns)
     text = f"the best candidate has {best:.2f}, the threshold is {limits.threshold:g}"
@@ -87,9 +88,10 @@ def answer_status(answered: AnsweredObservation, limits: Limits, model_id: str) 
     return CurrentStatus(Status.ABSTAIN, text, answered.stamp_ns)
 
 
-def nothing_text(probability: float) -> str:
-    """Return the status text where nothing begins."""
-    return f"nothing begins within the horizon, with a probability of {probability:.2f}"
+def nothing_text(probability: float, task: str = "future") -> str:
+    """Return the status text where nothing begins, or with task current where no action goes on."""
+    what = "no action goes on" if task == "current" else "nothing begins within the horizon"
+    return f"{what}, with a probability of {probability:.2f}"
 
 
 class PublicationLog:

@@ -1,12 +1,12 @@
-"""What a checkpoint of the stream knows beside its labels: words, thresholds and the parameters of its filter."""
+"""What a checkpoint of the stream knows beside its labels: words, thresholds, its filter, and its second question."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from gaze_vlm_ros.labels.answer_words import AnswerWords
+from gaze_vlm_ros.labels.answer_words import AnswerWords, now_answers
 from gaze_vlm_ros.prediction.belief import BeliefModel
 from gaze_vlm_ros.prediction.operating_points import OperatingPoint
 
@@ -27,6 +27,20 @@ class StreamMetadata:
     def words(self) -> AnswerWords:
         """Makes the texts of answers, and reads them."""
         return AnswerWords(self.when_words, self.nothing_words)
+
+
+@dataclass(frozen=True)
+class NowMetadata:
+    """The part `now` of gaze_vlm.json: the question what goes on now. Answers are the labels and, last, nothing."""
+
+    question: str
+    nothing_words: str
+    temperature: float = 1.0  # as CheckpointMetadata.temperature, for this question
+    calibrated_on: int = 0  # validation windows that the temperature was fitted to
+
+    def texts(self, labels: Sequence[str]) -> tuple[str, ...]:
+        """Return all answers, (A + 1). Raises UnclearWords."""
+        return now_answers(labels, self.nothing_words)
 
 
 def stream_from_json(values: dict[str, Any] | None) -> StreamMetadata | None:

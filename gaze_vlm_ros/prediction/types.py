@@ -73,6 +73,16 @@ class FrameAttention:
 
 
 @dataclass(frozen=True)
+class NowAnswer:
+    """An answer to what goes on now. All probabilities sum to 1."""
+
+    texts: tuple[str, ...]  # (A,) the checkpoint's labels in their order, or a generated text
+    probabilities: NDArray[np.float64]  # (A,)
+    nothing_probability: float  # that no action goes on
+    other_probability: float | None = None  # of all other texts; None = there are none
+
+
+@dataclass(frozen=True)
 class Answer:
     """A backend's answer to one observation. probabilities, other_probability and nothing_probability sum to 1."""
 
@@ -87,6 +97,7 @@ class Answer:
     # (A, K) P(action, part of the horizon), with sums `probabilities`; None = the answer does not say when
     table: NDArray[np.float64] | None = None
     nothing_probability: float | None = None  # that nothing begins within the horizon; None = not estimated
+    now: NowAnswer | None = None  # to the second question; None = it was not asked
     stages: Mapping[str, float] = field(default_factory=dict)  # s spent on each stage of the work, in order
 
 
@@ -100,6 +111,7 @@ class AnsweredObservation:
     stamp_ns: int  # stamp of the last frame
     inference_s: float  # from the start of decoding to the answer
     prediction_id: bytes  # 16 random bytes (UUID)
+    now: Smoothed | None = None  # over answer.now.texts and, last, nothing; None = it was not asked
 
 
 @dataclass(frozen=True)

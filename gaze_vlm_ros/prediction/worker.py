@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime
 from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
@@ -59,6 +61,7 @@ class PredictionWorker:
         self._on_answer, self._on_problem, self._clock = on_answer, on_problem, clock
         self._rate_hz = rate_hz
         self.smoother, self.over_time = smoother, over_time
+        self.now_smoother = PredictionSmoother(smoother.decay_s, smoother.switch_ratio)  # of what goes on now
         self.paced_by_stamps = paced_by_stamps
         self.counts = WorkerCounts()
         self.answered: AnsweredObservation | None = None  # the newest answer
@@ -163,6 +166,13 @@ class PredictionWorker:
             other = (other or 0.0) + answer.nothing_probability
         return self.smoother.update(stamp_ns, answer.probabilities, other, answer.texts)
 
+    def _now(self, stamp_ns: int, answer: Answer) -> Smoothed | None:
+        now = answer.now
+        if now is None:
+            return None
+        probabilities = np.append(now.probabilities, now.nothing_probability)
+        return self.now_smoother.update(stamp_ns, probabilities, now.other_probability, (*now.texts, ""))
+
     def _report(self, status: Status, text: str, unexpected: bool = False) -> None:
         self.problem = Problem(status, text, self._queried_ns, unexpected)
         if not self._closing.is_set():
@@ -191,6 +201,7 @@ class PredictionWorker:
             observation.stamp_ns,
             time.monotonic() - began,
             uuid.uuid4().bytes,
+            self._now(observation.stamp_ns, answer),
         )
         if not self._closing.is_set():
             self._on_answer(self.answered, observation)

@@ -7,6 +7,7 @@ import os
 import shutil
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,12 @@ from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import Child, node_command, private_ros_environment, python_command, started
 from gaze_vlm_ros.prediction.checkpoint import METADATA_NAME, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.now_scores import now_table, score_now
 from gaze_vlm_ros.prediction.published import Published, read_published
 from gaze_vlm_ros.prediction.score import StartedAction, score
 from gaze_vlm_ros.prediction.stream_scores import score_stream, stream_table
 from gaze_vlm_ros.prediction.types import STATUS_NAMES
-from gaze_vlm_ros.replay.stream import published_stream
+from gaze_vlm_ros.replay.stream import labels_of, published_now, published_stream, spelled
 from gaze_vlm_ros.replay.table import table
 from gaze_vlm_ros.session.session import NoLabels, Session, load_session, require_labels, session_digest
 from gaze_vlm_ros.storage.package_files import shared_file
@@ -89,8 +91,11 @@ def run_replay(
             if not isinstance(error, Died):
                 shutil.rmtree(out)
             raise
+    labels = labels_of(published)
+    actions = [replace(action, text=spelled(labels, action.text)) for action in actions]
+    moments = [replace(moment, answer=spelled(labels, moment.answer)) for moment in published.moments]
     end_ns = int(session.frames.stamps_ns[-1])
-    statuses = [STATUS_NAMES[moment.status] for moment in published.moments]
+    statuses = [STATUS_NAMES[moment.status] for moment in moments]
     figures = {
         "bag": str(bag),
         "model_id": published.model_id,
@@ -101,18 +106,20 @@ def run_replay(
         "status_counts": {name: statuses.count(name) for name in STATUS_NAMES if name in statuses},
         "no_answer": published.no_answer,
         "unknown_actions": sorted({a.text for a in actions if published.labels and a.text not in published.labels}),
-        **score(published.moments, actions, published.horizon_s, end_ns),
+        **score(moments, actions, published.horizon_s, end_ns),
     }
-    stream = published_stream(published, session)
-    if stream is not None:
-        figures["stream"] = score_stream(stream)
+    stream, now = published_stream(published, session), published_now(published, session)
     print("\n" + table(figures))
     if stream is not None:
+        figures["stream"] = score_stream(stream)
         print("\n" + stream_table({"as published": figures["stream"]}))
+    if now is not None:
+        figures["now"] = score_now(now)
+        print("\n" + now_table({"as published": figures["now"]}))
     if out is not None:
         try:
             (out / SCORES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            write_page(out / PAGE, figures, published.moments, actions)
+            write_page(out / PAGE, figures, moments, actions)
         except OSError as error:
             raise PlaceTaken(f"cannot write to {out}: {error.strerror}; make room, or give another place") from None
         if not record:

@@ -10,7 +10,7 @@ from typing import Any
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.score import HORIZONS_S, ReceivedPrediction, StartedAction, next_texts
 from gaze_vlm_ros.prediction.types import Status
-from gaze_vlm_ros.replay.table import number, share, single_figures
+from gaze_vlm_ros.replay.table import now_figures, number, share, single_figures, stream_figures
 
 try:
     import jinja2
@@ -37,6 +37,10 @@ def write_page(
         figures=figures,
         share=share,
         rows=single_figures(figures),
+        parts=[
+            ("What begins when, at all moments", stream_figures(figures)),
+            ("What goes on now", now_figures(figures)),
+        ],
         ahead=embedded(anticipation_plot(figures)),
         selective=embedded(selective_plot(figures)),
         reliability=embedded(reliability_plot(curve)) if calibration["error"] is not None else None,
@@ -168,6 +172,8 @@ The moments of one recording are not independent, and another recording gives ot
 <p class="note">Recall: among the moments with an action that begins within the horizon, the share whose OK answer is that action.
 Anticipated: among the actions before which no other began for the horizon, the share whose right answer had come by then and stayed.</p>
 <table>{% for name, text in rows %}<tr><th>{{ name }}</th><td>{{ text }}</td></tr>{% endfor %}</table>
+{% for title, own in parts if own %}<h2>{{ title }}</h2>
+<table>{% for name, text in own %}<tr><th>{{ name }}</th><td>{{ text }}</td></tr>{% endfor %}</table>{% endfor %}
 <div class="plots">
 <figure><img alt="share of actions over the time before they began" src="{{ ahead }}">
 <figcaption>How early the right answer came and stayed. Grey: the upper limit, because another action was next before.</figcaption></figure>

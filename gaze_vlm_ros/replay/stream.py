@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
-from gaze_vlm_ros.labels.label_set import LabelSet
-from gaze_vlm_ros.labels.track import next_label
+from gaze_vlm_ros.labels.label_set import LabelSet, label_key
+from gaze_vlm_ros.labels.track import current_label, next_label
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream
-from gaze_vlm_ros.prediction.published import Published, PublishedBelief
+from gaze_vlm_ros.prediction.now_scores import NowStream
+from gaze_vlm_ros.prediction.published import Published, PublishedBelief, PublishedNow
 from gaze_vlm_ros.session.session import Session, require_labels
 from gaze_vlm_ros.windows.cutting import without_action
 
@@ -21,7 +22,7 @@ def published_stream(published: Published, session: Session) -> BelievedStream |
     None where the messages do not say when actions begin. Moments before an action that is not in the label set are
     left out, as the model cannot know it.
     """
-    labels = LabelSet(published.labels, ("",) * len(published.labels), ("",) * len(published.labels))
+    labels = labels_of(published)
     track = require_labels(session)
     starts_ns, texts = np.asarray(track.starts_ns, np.int64), track.texts
     origin_ns, last_frame_ns = int(starts_ns[0]), int(session.frames.stamps_ns[-1])
@@ -57,3 +58,42 @@ def published_stream(published: Published, session: Session) -> BelievedStream |
         persons=(session.person or session.name,),
         expected_s=np.stack([belief.expected_s for belief, *_ in rows]),
     )
+
+
+def published_now(published: Published, session: Session) -> NowStream | None:
+    """Return what was published of what goes on now, at all moments whose truth is known.
+
+    None where the messages do not say it. Moments before the first label, and those at which a label holds that is not
+    in the label set, are left out.
+    """
+    labels, track = labels_of(published), require_labels(session)
+    starts_ns = np.asarray(track.starts_ns, np.int64)
+    rows: list[tuple[PublishedNow, int]] = []
+    for moment, now in zip(published.moments, published.now, strict=True):
+        held = current_label(starts_ns, moment.stamp_ns)
+        if now is None or held < 0:
+            continue
+        action = labels.row(track.texts[held]) if track.texts[held] else NOTHING
+        if action >= 0 or not track.texts[held]:
+            rows.append((now, action))
+    if not rows:
+        return None
+    return NowStream(
+        np.zeros(len(rows), np.int64),
+        np.stack([now.probabilities for now, _ in rows]),
+        np.array([now.nothing for now, _ in rows]),
+        np.array([action for _, action in rows], np.int64),
+        (session.person or session.name,),
+    )
+
+
+def labels_of(published: Published) -> LabelSet:
+    """Return the labels that the model can answer; of open answers, those that it gave, each in one spelling."""
+    given = {label_key(moment.answer): moment.answer for moment in published.moments if moment.answer}
+    return LabelSet(published.labels or tuple(given.values()), (), ())
+
+
+def spelled(labels: LabelSet, text: str) -> str:
+    """Return a text as it is spelled in the label set, or as it is where it is not in the set."""
+    row = labels.row(text)
+    return labels.texts[row] if row >= 0 else text

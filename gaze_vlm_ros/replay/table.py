@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from gaze_vlm_ros.prediction.stream_scores import TARGET_PRECISIONS
+
 
 def table(figures: dict[str, Any]) -> str:
     """Format all scores. figures: what score.score returns and what command.run_replay adds."""
@@ -67,6 +69,47 @@ def single_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
             + ", recorded delay plus inference on this machine",
         ),
     ]
+
+
+def stream_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of the main scores of what begins when, as published; none where the messages do not say it."""
+    stream = figures.get("stream")
+    if not stream:
+        return []
+    rows = [
+        ("negative log-likelihood", f"{share(stream['negative_log_likelihood'])} nats"),
+        ("average precision", f"{share(stream['average_precision'])} of moments, "
+         f"{share(stream['point_average_precision'])} of starts of answers"),
+    ]  # fmt: skip
+    for target in TARGET_PRECISIONS:
+        point = stream[f"at_precision_{target:g}"]
+        rows.append((
+            f"at a precision of {target:g}",
+            f"recall {share(point['recall'])}; anticipated {share(point['anticipated'])} of the actions, "
+            f"{share(point['anticipated_0_5_s'])} for 0.5 s or more; {number(point['false_starts_per_minute'])} false "
+            f"starts per minute, {number(point['flips_per_action'])} starts per action",
+        ))  # fmt: skip
+    return [
+        *rows,
+        ("time to start", f"mean error {share(stream['time_to_start_error_s'])} s; the right action within 0.25 s at "
+         f"{share(stream['right_within_0_25_s'])} of the moments before one"),
+        ("calibration error", f"{share(stream['calibration_error'])} of the best action, "
+         f"{share(stream['calibration_error_nothing'])} of nothing"),
+    ]  # fmt: skip
+
+
+def now_figures(figures: dict[str, Any]) -> list[tuple[str, str]]:
+    """Name and text of the scores of what goes on now, as published; none where the messages do not say it."""
+    now = figures.get("now")
+    if not now:
+        return []
+    return [
+        ("accuracy", f"{share(now['accuracy'])} of {now['moments']} moments; always the most frequent answer has "
+         f"{share(now['most_frequent'])}; class mean {share(now['class_mean_recall'])}"),
+        ("mean average precision", share(now["mean_average_precision"])),
+        ("negative log-likelihood", f"{share(now['negative_log_likelihood'])} nats"),
+        ("nothing goes on", f"{share(now['nothing_share'])} of the moments"),
+    ]  # fmt: skip
 
 
 def share(value: float | None) -> str:

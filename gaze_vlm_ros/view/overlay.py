@@ -88,9 +88,21 @@ def prediction_state(prediction: Any | None, now_ns: int, silent_s: float) -> Pr
             "OTHER CLOCK", f"stamped {-age_s:.0f} s after now; a bag needs --clock and use_sim_time", False
         )
     horizon_s = duration_s(prediction.horizon)
-    what = shown_text(prediction.status_text) or ("now" if prediction.current_action else f"within {horizon_s:g} s")
+    now = now_text(prediction)
+    within = "now" if prediction.current_action and not now else f"within {horizon_s:g} s"
+    what = shown_text(prediction.status_text) or within
     score = SCORES[prediction.score_kind] if prediction.score_kind < len(SCORES) else ""
-    return PredictionState(word, ", ".join(filter(None, [what, score])), True, age_s)
+    return PredictionState(word, ", ".join(filter(None, [now, what, score])), True, age_s)
+
+
+def now_text(prediction: Any) -> str:
+    """What an ActionPrediction with a second question says of what goes on now, in words; "" for others."""
+    if not prediction.current_candidates:
+        return ""
+    text, probability = prediction.current_action, prediction.current_probability
+    if not text:
+        text, probability = "nothing", prediction.current_nothing_probability
+    return f"now {shown_text(text)} {100 * probability:.0f} %"
 
 
 def gaze_near_frame(

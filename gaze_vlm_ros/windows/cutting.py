@@ -33,6 +33,9 @@ class Window:
     # Time after at_ns in which nothing begins and after which nothing is known, s: the answer is right-censored there.
     known_s: float | None = None  # None = the answer is known
     of_stream: bool = True  # one of the moments of the stream, not one that leads_s adds
+    # The label that holds at at_ns, "" = between labels; None = not known, as labels have not begun
+    now: str | None = None
+    now_start_ns: int = 0  # start of that label, or of the time without one; 0 = not known
 
     @property
     def lead_s(self) -> float | None:
@@ -99,7 +102,10 @@ def cut_windows(index: int, session: Session, settings: WindowSettings) -> tuple
             counts.dropped["with too few frames before them"] += 1
             continue
         answer, start_ns = (texts[row], int(starts_ns[row])) if row >= 0 else ("", 0)
-        windows.append(Window(index, at_ns, tuple(int(i) for i in picked), answer, start_ns, known_s, of_stream))
+        held = current_label(starts_ns, at_ns)
+        now, now_start_ns = (texts[held], int(starts_ns[held])) if held >= 0 else (None, 0)
+        frames = tuple(int(i) for i in picked)
+        windows.append(Window(index, at_ns, frames, answer, start_ns, known_s, of_stream, now, now_start_ns))
     counts.kept = len(windows)
     return windows, counts
 

@@ -17,17 +17,19 @@ class BadSettings(GazeVlmError):
 
 
 PROTOCOLS = ("own", "epic-kitchens")
+TASKS = ("next", "now")
 
 # Settings of a fit that do not change its windows. A fit's YAML file may hold them too: `bag check --config` accepts
 # these names and refuses all others. test/windows compares them with training/settings.py.
 OTHER_FIT_SETTINGS = frozenset(
     (
         "model", "model_options", "picture_options", "device", "dtype", "train", "lora_rank", "lora_alpha",
-        "lora_dropout", "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "test",
-        "split_file", "gaze", "gaze_as", "teacher", "gaze_file", "gaze_shift_s", "gaze_samples", "gaze_sigma",
+        "lora_dropout", "lora_targets", "gradient_checkpointing", "question", "split_by", "validation", "calibration",
+        "test", "split_file", "gaze", "gaze_as", "teacher", "gaze_file", "gaze_shift_s", "gaze_samples", "gaze_sigma",
         "gaze_error", "gaze_flow", "kl_weight", "kl_ratio", "kl_schedule", "kl_until", "kl_warmup",
         "kl_layers", "kl_direction", "kl_heads", "kl_rows", "kl_per_frame", "objective", "groups", "group_rate",
-        "jtt_share", "jtt_weight", "when_words", "nothing_words", "nothing_share", "kl_windows", "windows", "steps",
+        "jtt_share", "jtt_weight", "when_words", "nothing_words", "nothing_share", "now_question", "now_nothing_words",
+        "kl_windows", "windows", "steps",
         "batch_size", "accumulate", "balance", "learning_rate", "minimum_rate", "warmup", "weight_decay",
         "gradient_clip", "seed", "check_every", "keep", "loader_workers",
     )
@@ -40,6 +42,9 @@ class WindowSettings:
 
     # What a window shows, and which action is its answer
     task: str = "future"  # future: the action that starts within the horizon; current: the action that goes on
+    # Tasks that one model of the stream is trained for, each with a question of its own: next (what begins within the
+    # horizon, and when) and now (what goes on, or nothing); none = next
+    tasks: tuple[str, ...] = ()
     horizon_s: float = 2.0  # the action starts at most this long after the last frame
     observation_s: float = 3.0  # before the last frame
     frames: int = 4  # per observation, evenly spread
@@ -64,6 +69,17 @@ class WindowSettings:
     def __post_init__(self) -> None:
         if self.task not in ("future", "current"):
             raise BadSettings(f"setting task is {self.task!r}, expected one of future, current")
+        if not set(self.tasks) <= set(TASKS) or len(set(self.tasks)) < len(self.tasks):
+            raise BadSettings(f"setting tasks is {list(self.tasks)}, expected one or both of {', '.join(TASKS)}")
+        if self.tasks and self.task != "future":
+            raise BadSettings(f"setting tasks is {list(self.tasks)}, and task is {self.task!r}; leave out one of them")
+        if self.asks_now and not self.is_stream:
+            raise BadSettings(
+                f"setting tasks is {list(self.tasks)}, which needs windows of the stream: set moments_every_s, e.g. to "
+                "0.2; for labels without nothing, leave tasks out and set task: current"
+            )
+        if self.protocol == "epic-kitchens" and not self.asks_next:
+            raise BadSettings("setting protocol is epic-kitchens, which needs next among tasks")
         if self.protocol not in PROTOCOLS:
             raise BadSettings(f"setting protocol is {self.protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         if self.protocol == "epic-kitchens" and self.task != "future":
@@ -89,6 +105,16 @@ class WindowSettings:
     def is_stream(self) -> bool:
         """Whether windows are cut at all moments of a session, so that the answer may be that nothing begins."""
         return self.moments_every_s > 0
+
+    @property
+    def asks_next(self) -> bool:
+        """Whether the model is asked what begins next."""
+        return "next" in self.tasks if self.tasks else self.task == "future"
+
+    @property
+    def asks_now(self) -> bool:
+        """Whether the model is asked what goes on at each moment of the stream, which may be nothing."""
+        return "now" in self.tasks
 
     @property
     def part_s(self) -> float:

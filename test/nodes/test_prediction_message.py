@@ -16,8 +16,8 @@ from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
 from gaze_vlm_ros.prediction.operating_points import OperatingPoint
 from gaze_vlm_ros.prediction.status import CurrentStatus, Limits, answer_status
-from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
-from gaze_vlm_ros.prediction.types import Answer, AnsweredObservation, Status
+from gaze_vlm_ros.prediction.stream_metadata import NowMetadata, StreamMetadata
+from gaze_vlm_ros.prediction.types import Answer, AnsweredObservation, NowAnswer, Status
 
 STREAM = StreamMetadata(("soon", "later"), "nothing yet")
 POINT = OperatingPoint(0.9, 0.6, 0.3, 0.9, 0.5)
@@ -80,3 +80,48 @@ def test_other_checkpoints_say_nothing_of_it(metadata: CheckpointMetadata) -> No
     assert math.isnan(message.nothing_probability)
     assert duration_s(message.candidates[0].time_to_start_early) < 0
     assert len(message.candidates[0].part_probabilities) == 0
+
+
+@pytest.mark.parametrize(("nothing", "action"), [(0.1, "b"), (0.5, "")])
+def test_what_goes_on_now_stands_beside_what_is_next(metadata: CheckpointMetadata, nothing: float, action: str) -> None:
+    from gaze_vlm_ros.nodes.prediction_message import prediction_message
+    from gaze_vlm_ros.prediction.smoothing import PredictionSmoother
+
+    shares = np.array([0.3, 0.5, 0.2]) * (1 - nothing)
+    table = np.full((3, 2), 0.1)
+    smoothed = AnswersOverTime(STREAM, 2.0, POINT).update(0, table, 0.4)
+    answer = Answer(
+        metadata.labels, table.sum(axis=1), "calibrated", table=table, nothing_probability=0.4,
+        now=NowAnswer(metadata.labels, shares, nothing),
+    )  # fmt: skip
+    now = PredictionSmoother().update(0, np.append(shares, nothing), None, (*metadata.labels, ""))
+    answered = AnsweredObservation(answer, smoothed, 0, 10**9, 0.1, bytes(16), now)
+    both = replace(metadata, now=NowMetadata("now?", "nothing"))
+    message = prediction_message(both, "", CurrentStatus(Status.ABSTAIN, "", 10**9), answered, 2.0, 2)
+    assert message.current_action == action
+    assert [candidate.text for candidate in message.current_candidates] == ["b", "a"]
+    assert message.current_candidates[0].probability == pytest.approx(shares[1])
+    assert message.current_nothing_probability == pytest.approx(nothing)
+    assert message.current_probability == pytest.approx(shares[1] if action else math.nan, nan_ok=True)
+    assert message.nothing_probability == pytest.approx(0.4)
+    stale = prediction_message(both, "", CurrentStatus(Status.STALE_INPUT, "", 10**9), answered, 2.0, 2)
+    assert (stale.current_action, len(stale.current_candidates)) == ("", 0)
+    assert math.isnan(stale.current_nothing_probability)
+
+
+def test_a_checkpoint_of_the_present_names_it_with_its_probability(metadata: CheckpointMetadata) -> None:
+    from gaze_vlm_ros.nodes.prediction_message import prediction_message
+    from gaze_vlm_ros.prediction.smoothing import PredictionSmoother
+
+    present = replace(metadata, task="current", stream=None)
+    probabilities = np.array([0.5, 0.2, 0.1])
+    for nothing, status in ((0.2, Status.OK), (0.6, Status.NOTHING)):
+        answer = Answer(metadata.labels, probabilities * (1 - nothing) / 0.8, "calibrated", nothing_probability=nothing)
+        smoothed = PredictionSmoother().update(0, answer.probabilities, nothing)
+        answered = AnsweredObservation(answer, smoothed, 0, 10**9, 0.1, bytes(16))
+        current = answer_status(answered, Limits(0.0, 0.0, 2.0, 0.5, "current"), "model")
+        message = prediction_message(present, "", current, answered, 2.0, 5)
+        assert message.status == status
+        assert message.current_nothing_probability == pytest.approx(nothing)
+        assert (message.current_action == "a") == (status == Status.OK)
+    assert message.status_text == "no action goes on, with a probability of 0.60"

@@ -132,6 +132,9 @@ def test_what_tells_the_present_action_is_not_scored(tmp_path: Path) -> None:
                 math.nan,
                 "bench",
                 "",
+                math.nan,
+                math.nan,
+                [],
             )
             writer.write_message(PREDICTIONS, message, stamp_ns)
         writer.close()

@@ -25,11 +25,12 @@ def header(stamp_ns: int, frame_id: str = "scene"):
 
 def write_small_bag(
     folder: Path, seed: int, takes: int = 8, gaze: bool = True, labels: bool = True, scene: str = "bench",
-    regions: bool = False,
+    regions: bool = False, hold_s: float = 0.0,
 ) -> Path:  # fmt: skip
     """A session of `takes` actions. Each disc shows from one action to the next, where it is looked at.
 
-    regions: also write the box of each disc, and of a hand in the top left corner.
+    regions: also write the box of each disc, and of a hand in the top left corner. hold_s: each action ends so long
+    after it began, and meanwhile a bar of its colour shows at the bottom; 0 = it holds until the next, and none shows.
     """
     generator = np.random.default_rng(seed)
     texts = [list(COLOURS)[i] for i in generator.integers(0, len(COLOURS), takes)]
@@ -50,9 +51,13 @@ def write_small_bag(
         picture[np.hypot(columns - place[0], rows - place[1]) < 9] = COLOURS[text]
         jpeg = np.frombuffer(encode_jpeg(picture), np.uint8)
         begin_ns = start_ns + round(take * TAKE_S * 1e9)
+        with_bar = picture.copy()
+        with_bar[-10:] = COLOURS[texts[take - 1]]
+        bar = np.frombuffer(encode_jpeg(with_bar), np.uint8)
         end_ns = begin_ns + round(TAKE_S * 1e9)
         for stamp_ns in range(begin_ns, end_ns, FRAME_NS):
-            image = message_class("sensor_msgs/msg/CompressedImage")(header(stamp_ns), "jpeg", jpeg)
+            shown = bar if take and stamp_ns < begin_ns + round(hold_s * 1e9) else jpeg
+            image = message_class("sensor_msgs/msg/CompressedImage")(header(stamp_ns), "jpeg", shown)
             writer.write_message("/camera/image_raw/compressed", image, stamp_ns)
             if regions:
                 boxes = np.concatenate([place - 9, place + 9, [0, 0, 16, 16]]).astype(np.float32)
@@ -69,5 +74,9 @@ def write_small_bag(
                 header(end_ns), text, "take", text.split()[2] + " disc"
             )
             writer.write_message("/label", label, end_ns)
+            if hold_s:
+                over_ns = end_ns + round(hold_s * 1e9)
+                over = message_class("gaze_vlm_msgs/msg/ActionLabel")(header(over_ns), "", "", "")
+                writer.write_message("/label", over, over_ns)
     writer.close()
     return folder

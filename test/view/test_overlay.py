@@ -169,7 +169,10 @@ def message(status: int = 0, **fields: Any) -> Any:
     def time(seconds: int) -> Any:
         return SimpleNamespace(sec=seconds, nanosec=0)
 
-    values = {"status_text": "", "score_kind": 0, "current_action": "", "horizon": time(2), "valid_until": time(102)}
+    values = {
+        "status_text": "", "score_kind": 0, "current_action": "", "horizon": time(2), "valid_until": time(102),
+        "current_candidates": [], "current_probability": math.nan, "current_nothing_probability": math.nan,
+    }  # fmt: skip
     return SimpleNamespace(status=status, header=SimpleNamespace(stamp=time(100)), **(values | fields))
 
 
@@ -180,6 +183,14 @@ def message(status: int = 0, **fields: Any) -> Any:
         (message(), 100.2, "OK", True, "within 2 s"),
         (message(score_kind=2), 102.0, "OK", True, "within 2 s, rank only"),
         (message(current_action="take the jar"), 100.2, "OK", True, "now"),
+        (
+            message(current_action="a", current_probability=0.8, current_candidates=["a"]),
+            100.2,
+            "OK",
+            True,
+            "now a 80 %, within 2 s",
+        ),
+        (message(current_nothing_probability=0.9, current_candidates=["a"]), 100.2, "OK", True, "now nothing 90 %, w"),
         (message(1, status_text="below 0.5"), 100.2, "ABSTAIN", True, "below 0.5"),
         (message(), 102.001, "EXPIRED", False, "valid until 0 s ago"),
         (message(1), 109.0, "EXPIRED", False, "valid until 7 s ago"),

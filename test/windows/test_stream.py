@@ -78,3 +78,49 @@ def test_leads_add_windows_that_are_not_of_the_stream() -> None:
 def test_settings_that_exclude_each_other_are_refused(values: dict[str, Any], expected: str) -> None:
     with pytest.raises(BadSettings, match=expected):
         WindowSettings(**STREAM | values)
+
+
+def test_every_moment_has_the_label_that_holds() -> None:
+    """take from 5 to 7 s, pour from 9 to 11 s, and nothing between; before 5 s nothing is known."""
+    windows, _ = cut_windows(0, session(), WindowSettings(**STREAM, tasks=("next", "now")))
+    now = {w.at_ns / SECOND: (w.now, w.now_start_ns / SECOND) for w in windows}
+    assert now[3.0] == now[4.5] == (None, 0)
+    assert now[5.0] == now[6.5] == ("take mug", 5)
+    assert now[7.0] == now[8.5] == ("", 7)
+    assert now[9.0] == now[10.5] == ("pour", 9)
+    assert max(now) == 10.5  # what comes after the labels stop is not known
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ({"tasks": ("now", "later")}, r"setting tasks is \['now', 'later'\], expected one or both of next, now"),
+        ({"tasks": ("now", "now")}, "expected one or both of next, now"),
+        (
+            {"tasks": ("now",), "moments_every_s": 0.0, "leads_s": (1.0,)},
+            "needs windows of the stream: set moments_every_s",
+        ),
+        (
+            {"tasks": ("next",), "task": "current", "moments_every_s": 0.0, "stride_s": 1.0},
+            "task is 'current'; leave out",
+        ),
+        ({"tasks": ("now",), "protocol": "epic-kitchens"}, "needs next among tasks"),
+    ],
+)
+def test_tasks_that_cannot_be(values: dict[str, Any], expected: str) -> None:
+    with pytest.raises(BadSettings, match=expected):
+        WindowSettings(**STREAM | values)
+
+
+def test_tasks_say_what_is_asked() -> None:
+    asked = [
+        (settings.asks_next, settings.asks_now)
+        for settings in (
+            WindowSettings(),
+            WindowSettings(task="current", stride_s=1.0),
+            WindowSettings(**STREAM),
+            WindowSettings(**STREAM, tasks=("now",)),
+            WindowSettings(**STREAM, tasks=("now", "next")),
+        )
+    ]
+    assert asked == [(True, False), (False, False), (True, False), (False, True), (True, True)]

@@ -33,7 +33,7 @@ class Dataset:
     dropped: Counter[str]  # number of moments without a window, by reason
     labels: LabelSet
     answers: Sequence[str]  # all possible ones: the texts of the labels; of the stream, AnswerWords.texts
-    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in `answers`; -1 = not among them
+    answer_index: NDArray[np.int64]  # (N,) index of each window's answer in `answers`; -1 = not among them, not known
     answer_tokens: Sequence[Sequence[int]]  # tokens of each of `answers`, end token included
     prompt: dict[str, torch.Tensor]  # text inputs of the question, (1, P) each: the same for every window
     kinds: Mapping[str, int]  # value for answer tokens in inputs that tell kinds of tokens apart
@@ -45,7 +45,11 @@ class Dataset:
     prepared: PreparedWindows
     gaze: Targets  # (N, V)
     has_gaze: NDArray[np.bool_]  # (N,)
-    stream: StreamAnswers | None = None  # None = answers are only labels
+    stream: StreamAnswers | None = None  # None = answers are only labels, or what goes on now
+    # The same windows with the question what goes on now, whose answers are the labels and, last, nothing; None = it is
+    # not asked
+    now: Dataset | None = None
+    asks_now: bool = False  # this is such a data set: windows without a known answer count nothing in a batch
     gaze_prompts: GazePrompts | None = None  # prompts for training if gaze is shown in words
     holds: object = None  # keeps a temporary folder alive as long as the data set
 
@@ -60,9 +64,10 @@ class Dataset:
 
         gaze_of: (N,) row whose gaze each window gets; None = its own.
         with_gaze: also put gaze into the prompt, if the data set has gaze_prompts. Only for training.
-        Raises ValueError for a window whose answer is not in the label set.
+        Raises ValueError for a window whose answer is not in the label set, unless the data set asks_now.
         """
-        if (self.answer_index[rows] < 0).any():
+        is_known = self.answer_index[rows] >= 0
+        if not is_known.all() and not self.asks_now:
             raise ValueError("a window without an answer in the label set cannot be trained on")
         texts = [self.answer_tokens[answer] for answer in self.answer_index[rows]]
         when = None
@@ -75,13 +80,14 @@ class Dataset:
             ]
         longest = max(map(len, texts))
         tokens = torch.tensor([[*text, *[IGNORED] * (longest - len(text))] for text in texts])
+        tokens[torch.from_numpy(~is_known)] = IGNORED
         inputs = self.questions(rows, "cpu")
         if with_gaze and self.gaze_prompts:
             prompts = [self.gaze_prompts(self.gaze_points(row)) for row in rows.tolist()]
             inputs |= {name: torch.cat([prompt[name] for prompt in prompts]) for name in self.prompt}
         # attention_mask hides the padding, so any token does there.
         inputs = with_answers(inputs, tokens.clamp(min=0), tokens != IGNORED, self.kinds)
-        targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]])
+        targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]] * is_known[:, None])
         return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets, when).to(device)
 
     def _when_tokens(self, stream: StreamAnswers, rows: NDArray[np.int64]) -> WhenTokens:
@@ -119,6 +125,7 @@ class Dataset:
             gaze=Targets(prepared, self.gaze.shape[1]),
             has_gaze=self.has_gaze[rows],
             stream=self.stream and self.stream.only(rows),
+            now=self.now and self.now.only(rows),
         )
 
     def rows_of(self, sessions: Sequence[int]) -> NDArray[np.int64]:

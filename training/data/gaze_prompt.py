@@ -6,7 +6,7 @@ The robot has no gaze to show, so evaluation and prediction never show any.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import cv2
@@ -32,6 +32,17 @@ class UnequalPrompts(GazeVlmError):
 def question(settings: Settings) -> str:
     """Return the question without gaze, the one that a checkpoint of these settings always gets."""
     return question_with_gaze(settings, [(np.empty((0, 2)), np.empty(0))] * settings.frames, (1, 1))
+
+
+def questions(settings: Settings) -> list[str]:
+    """Return the questions that a checkpoint of these settings gets: of what is next, of what goes on now, or both."""
+    asked = [question(settings)] if settings.asks_next or not settings.asks_now else []
+    return [*asked, now_question(settings)] if settings.asks_now else asked
+
+
+def now_question(settings: Settings) -> str:
+    """Return the question what goes on now, without gaze."""
+    return question(replace(settings, question=settings.now_question))
 
 
 def question_with_gaze(settings: Settings, gaze: Sequence[FrameGaze], frame_size: tuple[int, int]) -> str:

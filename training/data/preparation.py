@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from gaze_vlm_ros.labels.answer_words import now_answers
 from gaze_vlm_ros.labels.label_set import LabelSet
 from gaze_vlm_ros.session.session import no_gaze
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer
@@ -24,7 +25,7 @@ from gaze_vlm_ros.windows.cutting import NoWindows, Window, reasons_text
 from training.data.conversion import TEXT_TENSORS, VisualTokens, convert_recordings
 from training.data.dataset import Dataset
 from training.data.gaze_prediction import predicted_gaze
-from training.data.gaze_prompt import GazePrompts, question
+from training.data.gaze_prompt import GazePrompts, now_question, question
 from training.data.prepared_windows import PreparedWindows, Targets
 from training.data.recordings import Mapper, Recording
 from training.data.region_targets import REGION_GAZE
@@ -79,8 +80,7 @@ def prepare(
     tokens_of = label_tokens(processor, answers)
     size = next(recording.frame_size for recording in recordings if recording.windows)
     frame_of_token, boxes, patches = _gaze_places(model, processor, size, settings)
-    blank = [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
-    prompt = encode(processor, blank, question(settings))
+    prompt = encode(processor, _blank_frames(size, settings), question(settings))
     kinds = kinds_of_answer(model, prompt)
     if report:
         report(
@@ -100,7 +100,8 @@ def prepare(
     for index, (recording, files) in enumerate(zip(recordings, converted, strict=True)):
         row = 0
         for window, problem in zip(recording.windows, files.problems, strict=True):
-            if window.answer and labels.row(window.answer) < 0 and (words or not keep_unknown):
+            is_unknown = settings.asks_next or not settings.is_stream
+            if is_unknown and window.answer and labels.row(window.answer) < 0 and (words or not keep_unknown):
                 dropped[UNKNOWN_ANSWER] += 1
             elif problem:
                 dropped[problem] += 1
@@ -116,7 +117,7 @@ def prepare(
     gaze_prompts = (
         GazePrompts(processor, settings, size, TEXT_TENSORS, prompt.length) if settings.gaze_as == "text" else None
     )
-    return Dataset(
+    data = Dataset(
         sessions=recordings,
         windows=windows,
         dropped=dropped,
@@ -140,6 +141,55 @@ def prepare(
         gaze_prompts=gaze_prompts,
         holds=temporary,
     )
+    if not settings.asks_now:
+        return data
+    now = asked_now(data, settings, processor)
+    return replace(data, now=now) if settings.asks_next else _of_stream_only(now)
+
+
+def asked_now(data: Dataset, settings: Settings, processor: Any) -> Dataset:
+    """Return the same windows with the question what goes on now: a label, or nothing.
+
+    Windows that leads_s adds are not of the stream, so they have no answer here. Raises UnusableText, CannotLocate.
+    """
+    asked = replace(settings, question=settings.now_question)
+    require_plain_text(processor, "question", now_question(settings))
+    answers = now_answers(data.labels.texts, settings.now_nothing_words)
+    prompt = encode(processor, _blank_frames(data.frame_size, settings), now_question(settings))
+    if not torch.equal(prompt.visual, data.visual):
+        raise CannotLocate(
+            f"{settings.model} shows the pictures at another place in its prompt with now_question than with question; "
+            "use questions of equal length, or one of the tasks"
+        )
+    nothing = len(data.labels.texts)
+    known = [window.now if window.of_stream else None for window in data.windows]
+    index = [-1 if text is None else data.labels.row(text) if text else nothing for text in known]
+    return replace(
+        data,
+        windows=[
+            replace(window, answer=window.now or "", answer_start_ns=window.now_start_ns, known_s=None)
+            for window in data.windows
+        ],
+        answers=answers,
+        answer_index=np.array(index, np.int64),
+        answer_tokens=label_tokens(processor, answers),
+        prompt={name: tensor for name, tensor in prompt.inputs.items() if name in TEXT_TENSORS},
+        stream=None,
+        asks_now=True,
+        gaze_prompts=data.gaze_prompts and GazePrompts(processor, asked, data.frame_size, TEXT_TENSORS, prompt.length),
+    )
+
+
+def _of_stream_only(now: Dataset) -> Dataset:
+    """Return the windows whose answer is known, for a model that is asked only what goes on now. Raises NoWindows."""
+    known = np.flatnonzero(now.answer_index >= 0)
+    if not len(known):
+        raise NoWindows(f"no window of {len(now.sessions)} bags has a label that holds; see moments_every_s")
+    return now.only(known)
+
+
+def _blank_frames(size: tuple[int, int], settings: Settings) -> list[NDArray[np.uint8]]:
+    return [np.zeros((size[1], size[0], 3), dtype=np.uint8)] * settings.frames
 
 
 def _gaze_places(

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         semantic_scores,
         top_k_hits,
     )
+    from training.evaluation.now_evaluation import calibrate_now, now_stream
     from training.evaluation.scores import json_ready, score, table
     from training.evaluation.stream_calibration import calibrate_stream
     from training.evaluation.stream_evaluation import believed_stream, rank_stream
@@ -39,6 +40,7 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "training.evaluation.now_evaluation": ["calibrate_now", "now_stream"],
             "training.evaluation.stream_calibration": ["calibrate_stream"],
             "training.evaluation.stream_evaluation": ["believed_stream", "rank_stream"],
             "training.evaluation.answers": ["Answers", "answer_windows", "generate_windows", "rank_windows"],
@@ -81,6 +83,7 @@ __all__ = [
     "attention_scores",
     "believed_stream",
     "bootstrap_interval",
+    "calibrate_now",
     "calibrate_stream",
     "class_mean_recall",
     "evaluate_checkpoint",
@@ -92,6 +95,7 @@ __all__ = [
     "moments",
     "negative_log_likelihood",
     "normalized_scanpath_saliency",
+    "now_stream",
     "other_share",
     "probabilities",
     "rank_stream",

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.answer_words import NOTHING
@@ -18,6 +19,7 @@ from gaze_vlm_ros.prediction.answers_over_time import chosen_point
 from gaze_vlm_ros.prediction.belief import filtered
 from gaze_vlm_ros.prediction.believed_stream import of_sessions
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
+from gaze_vlm_ros.prediction.now_scores import now_of_sessions, score_now
 from gaze_vlm_ros.prediction.stream_metadata import StreamMetadata
 from gaze_vlm_ros.prediction.stream_scores import score_stream
 from gaze_vlm_ros.vlm.embeddings import Embed, load_embedder
@@ -29,6 +31,7 @@ from training.data.preparation import prepare
 from training.data.recordings import Recording, find_bags, load_recordings
 from training.data.split import split_sessions
 from training.evaluation.answers import answer_windows
+from training.evaluation.now_evaluation import now_stream
 from training.evaluation.scores import score
 from training.evaluation.stream_evaluation import believed_stream, of_actions, rank_stream, timelines
 from training.model.device import resolve_device
@@ -86,9 +89,17 @@ def evaluate_checkpoint(
         checkpoint, metadata, settings, sessions, device, cache, keep_unknown=unknown == "wrong"
     )
     if metadata.stream and data.stream:
-        return _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
-    answers = answer_windows(model, processor, data, settings, device)
-    return score(metadata, data, answers, settings, examples, embed) | {"leak": leak}
+        scores = _evaluate_stream(metadata, metadata.stream, data, model, processor, settings, device, examples, embed)
+    elif data.asks_now:
+        scores = _evaluate_actions(metadata, data, model, processor, settings, device, examples, embed)
+    else:
+        answers = answer_windows(model, processor, data, settings, device)
+        return score(metadata, data, answers, settings, examples, embed) | {"leak": leak}
+    asked = data if data.asks_now else data.now
+    now = now_stream(model, asked, metadata.now, settings, device) if asked and metadata.now else None
+    if now is not None:
+        scores["now"] = {name: score_now(now_of_sessions(now, numbers)) for name, numbers in _scenes(data).items()}
+    return scores
 
 
 def training_top1(
@@ -152,16 +163,34 @@ def _evaluate_stream(
     ranked = rank_stream(model, data, rows, device, settings.batch_size)
     single = believed_stream(data, rows, ranked, metadata.temperature)
     over_time = filtered(single, stream.belief) if stream.belief else single
-    scenes = {session.scene: np.array([], int) for session in data.sessions}
-    for name in scenes:
-        scenes[name] = np.array([number for number, session in enumerate(data.sessions) if session.scene == name])
-    if len(scenes) > 1:
-        scenes["all"] = np.arange(len(data.sessions))
     for name, believed in (("stream", over_time), ("stream_single", single)):
         scores[name] = {
             scene: score_stream(of_sessions(believed, numbers), stream.operating_points, scores["answer_ms"] / 1e3)
-            for scene, numbers in scenes.items()
+            for scene, numbers in _scenes(data).items()
         }
     own = chosen_point(stream, 0.0, 0.0)
     scores["timelines"] = timelines(over_time, own, data.labels.texts, [session.name for session in data.sessions])
     return scores
+
+
+def _evaluate_actions(
+    metadata: CheckpointMetadata, data: Dataset, model: Any, processor: Any, settings: Settings, device: str,
+    examples: int, embed: Embed | None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return scores.score of windows in which an action goes on, for a model that is asked only what goes on now."""
+    actions = len(data.labels.texts)
+    held = np.flatnonzero(data.answer_index < actions)
+    if not len(held):
+        raise NoWindows("no action goes on at any moment of these sessions; evaluate on others")
+    chosen = data.only(evenly_spread(held, ANSWERED))
+    answers = answer_windows(model, processor, chosen, settings, device)
+    answers = replace(answers, log_likelihoods=answers.log_likelihoods[:, :actions])
+    by_label = replace(chosen, answers=data.labels.texts, asks_now=False)
+    return score(metadata, by_label, answers, settings, examples, embed)
+
+
+def _scenes(data: Dataset) -> dict[str, NDArray[np.int64]]:
+    """Return the sessions of each kind of scene, and of all of them if there are several."""
+    scenes = np.array([session.scene for session in data.sessions])
+    found = {str(name): np.flatnonzero(scenes == name) for name in dict.fromkeys(scenes.tolist())}
+    return found | {"all": np.arange(len(scenes))} if len(found) > 1 else found

@@ -53,7 +53,7 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
     present = batch.answer_tokens != IGNORED
     of_windows = token_losses(logits, batch.answer_tokens, batch.when).sum(dim=1)
     weighted = of_windows if weights is None else of_windows * weights.to(of_windows)
-    lm = weighted.sum() / present.sum()
+    lm = weighted.sum() / present.sum().clamp(min=1)
     means = (of_windows / present.sum(dim=1).clamp(min=1)).detach()
     right = ((logits.argmax(dim=-1) == batch.answer_tokens) | ~present).all(dim=1)
     if batch.taught is not None:

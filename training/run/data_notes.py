@@ -47,8 +47,11 @@ def notes_on_data(
     for several in spellings(text for index in split.training for text in recordings[index].labels.texts):
         row = data.labels.row(several[0])
         notes.append(f"{_quoted(several)} are taken for one label, {data.labels.texts[row]!r}")
-    if len(counts) == 1 and (begun != NOTHING).all():
+    if len(counts) == 1 and (begun != NOTHING).all() and not data.asks_now:
         notes.append(f"every training window has the answer {data.labels.texts[next(iter(counts))]!r}")
+    now = data if data.asks_now else data.now
+    if now and not (now.answer_index[parts.training] == len(data.labels.texts)).any():
+        notes.append("a label holds at every moment to train on, so now_nothing_words is never right")
     if data.stream and not (begun == NOTHING).any():
         notes.append("an action begins within the horizon after every training window, so nothing_words is never right")
     if data.dropped:

@@ -19,11 +19,12 @@ from gaze_vlm_ros.prediction.checkpoint import (
     write_checkpoint_metadata,
 )
 from training.data.dataset import Dataset
-from training.data.gaze_prompt import question
+from training.data.gaze_prompt import questions
 from training.data.recordings import Recording
 from training.evaluation import metrics
 from training.evaluation.answers import rank_windows
 from training.evaluation.label_statistics import GRID_S, mean_time_to_start, moments, other_share, time_to_start_error
+from training.evaluation.now_evaluation import calibrate_now
 from training.evaluation.stream_calibration import PRECISIONS, calibrate_stream
 from training.settings import Settings
 
@@ -48,17 +49,20 @@ def export_checkpoint(
     """
     (out / METADATA_NAME).unlink(missing_ok=True)  # of the fit that this one lengthens
     model.eval()
-    texts = data.labels.texts
+    texts, task = data.labels.texts, "future" if settings.asks_next else "current"
     seen, unseen = (
-        moments([recording.labels for recording in recordings], data.labels, settings.task, settings.horizon_s)
+        moments([recording.labels for recording in recordings], data.labels, task, settings.horizon_s)
         for recordings in (trained_on, held_out)
     )
-    # An answer of the stream says itself that nothing begins.
-    other, starts_s = None if data.stream else other_share(unseen), mean_time_to_start(seen, len(texts))
+    # An answer of the stream says itself that nothing begins, or goes on.
+    says_nothing = data.stream or data.asks_now
+    other, starts_s = None if says_nothing else other_share(unseen), mean_time_to_start(seen, len(texts))
     start_error_s = time_to_start_error(unseen, starts_s)
     temperature, score_kind = 1.0, "uncalibrated"
     thresholds: list[tuple[float, float, float]] = []
-    stream = None
+    stream, now = None, None
+    if data.now or data.asks_now:
+        now = calibrate_now(model, data.now or data, calibration, settings, device)
     if data.stream:
         training = data.rows_of(range(len(trained_on)))
         training = training[[data.windows[row].of_stream for row in training]]
@@ -68,7 +72,8 @@ def export_checkpoint(
         scores, truth = rank_windows(model, data, calibration, device), data.answer_index[calibration]
         temperature, score_kind = metrics.fit_temperature(scores, truth), "calibrated"
         published = metrics.probabilities(scores, temperature) * (1 - (other or 0.0))
-        confidences, hits = published.max(axis=1), metrics.top_k_hits(scores, truth, 1)
+        of_actions = published[:, : len(texts)]  # that nothing goes on is no answer to act on
+        confidences, hits = of_actions.max(axis=1), of_actions.argmax(axis=1) == truth
         for precision in PRECISIONS:
             threshold, share = metrics.selective_threshold(confidences, hits, precision)
             # Round down, so that an answer exactly at the threshold passes.
@@ -79,12 +84,12 @@ def export_checkpoint(
     # What the teacher has learned from, the student has learned from.
     taught_on = read_checkpoint_metadata(settings.teacher).trained_on if settings.teacher else ()
     metadata = CheckpointMetadata(
-        question=question(settings),
+        question=questions(settings)[0],
         labels=texts,
         verbs=data.labels.verbs,
         object_classes=data.labels.object_classes,
         label_set_id=label_set_id(texts),
-        task=settings.task,
+        task=task,
         frames=settings.frames,
         observation_s=settings.observation_s,
         horizon_s=settings.horizon_s,
@@ -108,6 +113,7 @@ def export_checkpoint(
         else "none",
         time_to_start_error_s=None if start_error_s is None else round(start_error_s, 3),
         stream=stream,
+        now=now,
     )
     write_checkpoint_metadata(out, metadata)
     return metadata

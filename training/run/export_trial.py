@@ -33,7 +33,7 @@ def try_export(model: Any, processor: Any, job: Job) -> None:
     try:
         with tempfile.TemporaryDirectory(prefix="gaze_vlm_trial_") as folder:
             steps: dict[str, Callable[[], object]] = {
-                "rank the labels": lambda: rank_windows(model, job.data, rows, job.device),
+                "rank the labels": lambda: [rank_windows(model, data, rows, job.device) for data in job.questions],
                 "generate an answer": lambda: generate_windows(model, processor, job.data, rows, job.device, 1),
                 "be saved and loaded again": lambda: _save_and_load(model, processor, Path(folder), job),
             }

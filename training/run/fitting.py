@@ -24,7 +24,7 @@ from gaze_vlm_ros.vlm.token_boxes import tokens_have_places
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.action_split import part_of_split
 from training.data.dataset import Dataset
-from training.data.gaze_prompt import question
+from training.data.gaze_prompt import questions
 from training.data.gaze_targets import prior_target, shuffled_rows
 from training.data.preparation import needs_gaze, prepare
 from training.data.recordings import Mapper, Recording, data_hash, find_bags, load_recordings
@@ -229,12 +229,12 @@ def _read_sources(settings: Settings, request: FitRequest, mapper: Mapper) -> _S
 
 
 def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any, Any]:
-    words = settings.answer_words
+    words, now = settings.answer_words, [settings.now_nothing_words] if settings.asks_now else []
     model, processor = load_vlm(
         settings.model,
         device=device,
         dtype=weights_dtype(settings),
-        texts=[question(settings), *(words.texts(labels.texts) if words else labels.texts)],
+        texts=[*questions(settings), *(words.texts(labels.texts) if words else labels.texts), *now],
         seed=settings.seed,
         **settings.model_options,
     )
@@ -268,10 +268,13 @@ def _make_job(
     of_stream = np.array([window.of_stream for window in data.windows])
     training, validation = data.rows_of(range(sessions)), data.rows_of(range(sessions, choosing))
     calibration = data.rows_of(range(choosing, len(data.sessions))) if sources.split.calibration else validation
-    used, adjustment = training, None
+    used, adjustment, now_weights = training, None, None
     if data.stream:
-        used = thinned_rows(training, (data.stream.actions == NOTHING) & ~data.stream.censored, settings)
+        thin = (data.stream.actions == NOTHING) & ~data.stream.censored
+        used = thinned_rows(training, thin, settings)
         adjustment = data.stream.adjustment(used, training[of_stream[training]])
+        now_weights = np.where(thin, 1 / settings.nothing_share, 1.0)
+        now_weights /= now_weights[used[of_stream[used]]].mean()
     parts = Parts(chosen_rows(used, settings), validation[of_stream[validation]], calibration[of_stream[calibration]])
     if not len(parts.training):
         raise NoWindows("the training sessions give no window; see moments_every_s and split in the settings")
@@ -283,7 +286,9 @@ def _make_job(
         prior = prior_target(settings.gaze, data.frame_of_token, data.boxes, data.frame_size)
     objective = group_weights(data, parts.training, settings) if settings.objective == "group_dro" else None
     digest = data_hash(sources.used)
-    return Job(data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, taught, objective)
+    return Job(
+        data, parts, gaze_of, prior, settings, device, accelerator, digest, adjustment, taught, objective, now_weights
+    )
 
 
 def _make_trainable(model: Any, settings: Settings, accelerator: Accelerator, data: Dataset) -> Any:

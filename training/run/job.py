@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
+import torch
 from accelerate import Accelerator
 from numpy.typing import NDArray
 
@@ -41,6 +42,21 @@ class Job:
     adjustment: NDArray[np.float32] | None = None
     taught: NDArray[np.float32] | None = None  # (N, L) what a teacher says of each answer, see teacher.teacher_shares
     objective: WindowWeights | None = None  # None = all windows count alike
+    # (N,) factor of each window where the question is what goes on now: thinned ones stand for those left out
+    now_weights: NDArray[np.float64] | None = None
+
+    @property
+    def questions(self) -> list[Dataset]:
+        """The data set of each question that the model is trained for."""
+        return [self.data, self.data.now] if self.data.now else [self.data]
+
+    def weights_of(self, rows: NDArray[np.int64], data: Dataset) -> torch.Tensor | None:
+        """Return the (B,) factors of the language losses of the windows `rows`; None = all alike."""
+        weights = self.objective.of(rows) if self.objective is not None else None
+        if data is not self.data and self.now_weights is not None:
+            own = torch.from_numpy(self.now_weights[rows].astype(np.float32))
+            return own if weights is None else weights * own
+        return weights
 
     def with_teacher(self, batch: Batch, rows: NDArray[np.int64]) -> Batch:
         """Return the batch of the windows `rows` with what the teacher says of them, if there is one."""

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.errors import GazeVlmError
 from training.data.batch import IGNORED, Batch
-from training.data.dataset import evenly_spread
+from training.data.dataset import Dataset, evenly_spread
 from training.model.distributed import gather_to_cpu
 from training.model.forward import losses
 from training.run.batches import training_batches
@@ -111,8 +111,9 @@ def _backward(
     windows with gaze. So it makes no difference how a step is divided into batches and processes.
     """
     settings, accelerator = job.settings, job.accelerator
-    parts = [next(batches) for _ in range(settings.accumulate)]
-    rows = [job.batch_rows(number) for number in job.batch_numbers(step)]
+    asked = [(job.batch_rows(number), data) for number in job.batch_numbers(step) for data in job.questions]
+    rows = [own for own, _ in asked]
+    parts = [next(batches) for _ in asked]
     parts = [job.with_teacher(part, own) for part, own in zip(parts, rows, strict=True)]
     tokens, with_gaze = zip(*map(_counts, parts), strict=True)
     counts = torch.tensor([sum(tokens), sum(with_gaze)], dtype=torch.float64, device=job.device)
@@ -122,7 +123,7 @@ def _backward(
     for number, part in enumerate(parts):
         last = number + 1 == len(parts)
         with contextlib.nullcontext() if last else accelerator.no_sync(model):
-            weights = job.objective.of(rows[number]) if job.objective is not None else None
+            weights = job.weights_of(*asked[number])
             found = losses(model, part.to(job.device), settings, kl_weight > 0, weights)
             of_windows.append(found.of_windows)
             lm, kl = found.lm * (tokens[number] / all_tokens), found.kl * (with_gaze[number] / all_with_gaze)
@@ -142,10 +143,27 @@ def check(model: Any, job: Job) -> dict[str, float]:
     All processes take part, and get the same figures. validation_lm is the mean over answer tokens, and for the stream
     over windows of -log p of whole answers; validation_exact the share of windows whose answer greedy generation gives;
     validation_kl the mean over windows with gaze, absent if none has: as in training, and whatever the batch size.
+    Where the model is also asked what goes on now, validation_lm is the sum over both questions, whose parts are
+    validation_lm_next and validation_lm_now.
     """
     model.eval()
+    figures = _check(model, job, job.data)
+    if job.data.now:
+        now = _check(model, job, job.data.now)
+        own = {"validation_lm_next": figures["validation_lm"]}
+        own |= {f"{name}_now": value for name, value in now.items()}
+        figures |= own | {"validation_lm": figures["validation_lm"] + now["validation_lm"]}
+    return figures
+
+
+def _check(model: Any, job: Job, data: Dataset) -> dict[str, float]:
+    """Return the figures of `check` for one question."""
     settings, accelerator = job.settings, job.accelerator
     validation = job.parts.validation
+    if data.asks_now:
+        validation = validation[data.answer_index[validation] >= 0]
+        if not len(validation):
+            return {"validation_lm": 0.0, "validation_exact": 0.0}
     rows = evenly_spread(validation, CHECKED_WINDOWS)
     starts = list(range(0, len(rows), settings.batch_size))
     rounds = -(-len(starts) // accelerator.num_processes)
@@ -154,7 +172,7 @@ def check(model: Any, job: Job) -> dict[str, float]:
         number = index * accelerator.num_processes + accelerator.process_index
         # A sharded model needs every process in every pass; a process without a batch repeats the first one.
         start = starts[number] if number < len(starts) else starts[0]
-        batch = job.data.batch(rows[start : start + settings.batch_size], job.device)
+        batch = data.batch(rows[start : start + settings.batch_size], job.device)
         with torch.no_grad():
             found = losses(model, batch, settings, with_attention=True)
         if number < len(starts):
@@ -164,7 +182,7 @@ def check(model: Any, job: Job) -> dict[str, float]:
                 dtype=torch.float64,
             )
     lm_sum, tokens, kl_sum, with_gaze, right = accelerator.reduce(sums.to(job.device), reduction="sum").tolist()
-    figures = {"validation_lm": lm_sum / (len(rows) if job.data.stream else tokens)}
+    figures = {"validation_lm": lm_sum / (len(rows) if data.stream or data.asks_now else tokens)}
     figures["validation_exact"] = right / len(rows)
     return figures | {"validation_kl": kl_sum / with_gaze} if with_gaze else figures
 

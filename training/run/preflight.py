@@ -122,7 +122,8 @@ def _measure(model: Any, weights: Mapping[str, torch.nn.Parameter], job: Job, fi
         raise OutOfMemory(out_of_memory_text(settings, job.device, reason))
     steps = settings.steps - first_step
     checks = steps / settings.check_every * min(CHECKED_WINDOWS, len(job.parts.validation)) / settings.batch_size
-    seconds = pass_s * (steps * settings.accumulate + checks / 3 / job.accelerator.num_processes)
+    passes = steps * settings.accumulate + checks / 3 / job.accelerator.num_processes
+    seconds = pass_s * passes * len(job.questions)
     return Preflight(*losses, settings.kl_weight * kl_norm / max(lm_norm, 1e-12), untouched, need, total, seconds)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.prediction.backends.open_answer import open_answer
+from gaze_vlm_ros.prediction.backends.open_answer import open_answer, open_now_answer
 from gaze_vlm_ros.prediction.checkpoint import (
     CheckpointMetadata,
     NotACheckpoint,
     read_checkpoint_metadata,
     with_open_answers,
 )
-from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NoAnswer, Observation
+from gaze_vlm_ros.prediction.stream_metadata import NowMetadata
+from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NoAnswer, NowAnswer, Observation
 
 
 class NoSuchDevice(GazeVlmError):
@@ -89,10 +91,9 @@ class ModelBackend:
         enable_tap(self._model)
         self._layers = middle_layers(self._model)
         self._stream: Any = Stream(self._model, self._processor, self._metadata.question, self._layers)
-        stream = self._metadata.stream
-        texts = stream.words.texts(self._metadata.labels) if stream else self._metadata.labels
-        labels = label_tokens(self._processor, texts)
+        labels = label_tokens(self._processor, self._metadata.answers)
         self._ranker: Any = Ranker(self._model, labels, self._layers)
+        self._now_rankers: dict[tuple[int, ...], Any] = {}  # of the second question, by the tokens before its answers
         self._token_boxes: Any = TokenBoxes(self._model, self._processor)
         self._ends: set[int] = set()  # end tokens of open answers; empty = closed answers
         if answers == "open":
@@ -116,17 +117,40 @@ class ModelBackend:
         The probability of an open answer is that of all its tokens, including the end token. Raises NotANumber and
         Unfinished.
         """
-        from scipy.special import softmax
-
         prompt = self._stream.read(observation.frames, observation.names or observation.stamps_ns)
+        answer = self._generate(prompt, observation) if self._ends else self._rank(prompt, observation)
+        second = self._metadata.second_question
+        if second is None:
+            return answer
         began = time.perf_counter()
+        now = self._answer_now(second)
+        return replace(answer, now=now, stages={**answer.stages, "now": time.perf_counter() - began})
+
+    def _answer_now(self, second: NowMetadata) -> NowAnswer:
+        """Answer what goes on now, about the frames of the window that was read last."""
+        shared = None if self._ends else self._stream.shared(second.question)
+        prompt, before = shared or (self._stream.ask(second.question), [])
         if self._ends:
-            return self._generate(prompt, observation, began)
+            text, probability, _ = self._generated(prompt, None)
+            return open_now_answer(second, text, probability)
+        probabilities = _probabilities(self._now_ranker(second, tuple(before)).rank_after(prompt), second.temperature)
+        return NowAnswer(self._metadata.labels, probabilities[:-1], float(probabilities[-1]))
+
+    def _now_ranker(self, second: NowMetadata, before: tuple[int, ...]) -> Any:
+        """Return what ranks the answers to the second question. before: tokens between what is read and an answer."""
+        from gaze_vlm_ros.vlm.observation import label_tokens
+        from gaze_vlm_ros.vlm.ranking import Ranker
+
+        if before not in self._now_rankers:
+            answers = label_tokens(self._processor, second.texts(self._metadata.labels))
+            self._now_rankers[before] = Ranker(self._model, [[*before, *answer] for answer in answers])
+        return self._now_rankers[before]
+
+    def _rank(self, prompt: Any, observation: Observation) -> Answer:
+        began = time.perf_counter()
         ranking = self._ranker.rank_after(prompt)
         ranked_s = time.perf_counter() - began
-        if not np.isfinite(ranking.log_likelihoods).all():
-            raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
-        probabilities = softmax(ranking.log_likelihoods / self._metadata.temperature)
+        probabilities = _probabilities(ranking, self._metadata.temperature)
         assert ranking.attention is not None
         attention = self._attention(ranking.attention[probabilities.argmax()], observation)
         if stream := self._metadata.stream:
@@ -141,6 +165,16 @@ class ModelBackend:
                 nothing_probability=float(nothing),
                 stages=self._stream.stages | {"ranking": ranked_s},
             )
+        if self._metadata.now:
+            return Answer(
+                self._metadata.labels,
+                probabilities[:-1],
+                self._metadata.score_kind,
+                focus=attention.focus,
+                attention=attention,
+                nothing_probability=float(probabilities[-1]),
+                stages=self._stream.stages | {"ranking": ranked_s},
+            )
         other, starts_s = self._metadata.other_share, self._metadata.time_to_start_s
         return Answer(
             self._metadata.labels,
@@ -153,12 +187,21 @@ class ModelBackend:
             stages=self._stream.stages | {"ranking": ranked_s},
         )
 
-    def _generate(self, prompt: Any, observation: Observation, began: float) -> Answer:
+    def _generate(self, prompt: Any, observation: Observation) -> Answer:
+        began = time.perf_counter()
+        text, probability, attention_of_tokens = self._generated(prompt, self._layers)
+        generated_s = time.perf_counter() - began
+        attention = self._attention(attention_of_tokens, observation)
+        return open_answer(
+            self._metadata, text, probability, attention, self._stream.stages | {"generation": generated_s}
+        )
+
+    def _generated(self, prompt: Any, layers: tuple[int, ...] | None) -> tuple[str, float, Any]:
+        """Return a generated answer, its probability and its attention to the visual tokens; None without layers."""
         from gaze_vlm_ros.vlm.generating import generate_after
         from gaze_vlm_ros.vlm.observation import decode_answer
 
-        generated = generate_after(self._model, prompt, self._ends, MAX_TOKENS, self._layers)
-        generated_s = time.perf_counter() - began
+        generated = generate_after(self._model, prompt, self._ends, MAX_TOKENS, layers)
         if not math.isfinite(generated.log_likelihood):
             raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
         text = " ".join(decode_answer(self._processor, generated.tokens).split())
@@ -166,12 +209,7 @@ class ModelBackend:
             raise Unfinished(
                 f"no complete answer within {MAX_TOKENS} tokens, only {text!r}; was the model trained on this question?"
             )
-        probability = math.exp(generated.log_likelihood)
-        assert generated.attention is not None
-        attention = self._attention(generated.attention, observation)
-        return open_answer(
-            self._metadata, text, probability, attention, self._stream.stages | {"generation": generated_s}
-        )
+        return text, math.exp(generated.log_likelihood), generated.attention
 
     def encode(self, observation: Observation) -> Any:
         """Encode an observation as the model sees it: the same as in training (vlm.observation.encode)."""
@@ -184,6 +222,7 @@ class ModelBackend:
         from gaze_vlm_ros.vlm.memory import free_model_memory
 
         self._model = self._processor = self._stream = self._ranker = self._token_boxes = None
+        self._now_rankers = {}
         free_model_memory()
 
     def _attention(self, attention: NDArray[np.float64], observation: Observation) -> FrameAttention:
@@ -193,3 +232,12 @@ class ModelBackend:
         of_last = np.flatnonzero(frame_of_token == len(frames) - 1)
         shares = attention[of_last]
         return FrameAttention(boxes[of_last], shares / max(shares.sum(), 1e-300))
+
+
+def _probabilities(ranking: Any, temperature: float) -> NDArray[np.float64]:
+    """Return the probabilities of a ranking's answers. Raises NotANumber."""
+    from scipy.special import softmax
+
+    if not np.isfinite(ranking.log_likelihoods).all():
+        raise NotANumber("the model's answer is not finite; with dtype float16, use float32 or bfloat16")
+    return np.asarray(softmax(ranking.log_likelihoods / temperature))

@@ -8,7 +8,8 @@ import numpy as np
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata
-from gaze_vlm_ros.prediction.types import Answer, FrameAttention
+from gaze_vlm_ros.prediction.stream_metadata import NowMetadata
+from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NowAnswer
 
 
 def open_answer(
@@ -40,3 +41,10 @@ def open_answer(
         nothing_probability=nothing,
         stages=stages or {},
     )
+
+
+def open_now_answer(second: NowMetadata, text: str, probability: float) -> NowAnswer:
+    """Return one generated text as the answer to what goes on now; all other texts share the rest."""
+    if text == second.nothing_words:
+        return NowAnswer((), np.empty(0), probability, 1.0 - probability)
+    return NowAnswer((text,), np.array([probability]), 0.0, 1.0 - probability)

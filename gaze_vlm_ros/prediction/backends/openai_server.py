@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gaze_vlm_ros.prediction.backends.open_answer import open_answer
+from gaze_vlm_ros.prediction.backends.open_answer import open_answer, open_now_answer
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata, with_open_answers
-from gaze_vlm_ros.prediction.types import Answer, NoAnswer, Observation
+from gaze_vlm_ros.prediction.types import Answer, NoAnswer, NowAnswer, Observation
 from gaze_vlm_ros.video.images import encode_jpeg
 from gaze_vlm_ros.vlm.chat_client import ChatServer, ServerFails, ServerRefuses
 
@@ -68,17 +68,10 @@ class ServerBackend:
             )
         else:
             self._metadata = with_open_answers(metadata)
-        stream = self._metadata.stream
-        self._answers = stream.words.texts(self._labels) if stream and self._labels else self._labels
-        extra: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
-        if self._labels:
-            # Many chat templates end in "Assistant:", and the model was trained to begin with a space then.
-            extra["structured_outputs"] = {"choice": [space + text for text in self._answers for space in ("", " ")]}
-            texts = " | ".join(json.dumps(text, ensure_ascii=False) for text in self._answers)
-            extra["grammar"] = f'root ::= " "? ({texts})'
-        settings = _RequestSettings(metadata.question, timeout_s)
-        key = os.environ.get("OPENAI_API_KEY", "")
-        self._server = ChatServer(url, model, key, settings, extra=extra, images_first=True, advice="")
+        answers_of = {metadata.question: self._metadata.answers if self._labels else ()}
+        if second := self._metadata.second_question:
+            answers_of[second.question] = second.texts(self._labels) if self._labels else ()
+        self._questions = [_Question(url, model, timeout_s, *entry) for entry in answers_of.items()]
 
     @property
     def metadata(self) -> CheckpointMetadata:
@@ -88,18 +81,64 @@ class ServerBackend:
     def warm_up(self) -> None:
         """Query once with blank frames. Raises ServerFails or ServerRefuses where no server answers."""
         frame = np.zeros((self._metadata.frame_size[1], self._metadata.frame_size[0], 3), np.uint8)
-        self._server.ask([encode_jpeg(frame)] * self._metadata.frames)
+        self._questions[0].server.ask([encode_jpeg(frame)] * self._metadata.frames)
 
     def predict(self, observation: Observation) -> Answer:
-        """Query the server for one answer. Raises NoServerAnswer; the next query may succeed."""
+        """Query the server once for each question. Raises NoServerAnswer; the next query may succeed."""
         began = time.perf_counter()
         jpegs = [encode_jpeg(frame) for frame in observation.frames]
         encoded_by = time.perf_counter()
+        replies = [question.ask(jpegs) for question in self._questions]
+        stages = {"encoding": encoded_by - began, "server": time.perf_counter() - encoded_by}
+        answer = self._answer(*replies[0], stages)
+        return replace(answer, now=self._now(*replies[1])) if len(replies) > 1 else answer
+
+    def _answer(self, text: str, probabilities: NDArray[np.float64], stages: dict[str, float]) -> Answer:
+        if not self._labels:
+            return open_answer(self._metadata, text, float(probabilities[0]), stages=stages)
+        if stream := self._metadata.stream:
+            table, nothing = stream.words.table(probabilities)
+            return Answer(
+                self._labels, table.sum(axis=1), "rank_only", table=table, nothing_probability=float(nothing),
+                stages=stages,
+            )  # fmt: skip
+        nothing_probability = float(probabilities[-1]) if self._metadata.now else None
+        own = probabilities[: len(self._labels)]
+        return Answer(self._labels, own, "rank_only", nothing_probability=nothing_probability, stages=stages)
+
+    def _now(self, text: str, probabilities: NDArray[np.float64]) -> NowAnswer:
+        second = self._metadata.second_question
+        assert second is not None
+        if self._labels:
+            return NowAnswer(self._labels, probabilities[:-1], float(probabilities[-1]))
+        return open_now_answer(second, text, float(probabilities[0]))
+
+    def close(self) -> None:
+        """Close the connections."""
+        for question in self._questions:
+            question.server.close()
+
+
+class _Question:
+    """One of the questions to the server, and its answers; none = answers are open."""
+
+    def __init__(self, url: str, model: str, timeout_s: float, text: str, answers: tuple[str, ...]) -> None:
+        self._answers = answers
+        extra: dict[str, Any] = {"logprobs": True, "top_logprobs": TOP_LOGPROBS}
+        if answers:
+            # Many chat templates end in "Assistant:", and the model was trained to begin with a space then.
+            extra["structured_outputs"] = {"choice": [space + answer for answer in answers for space in ("", " ")]}
+            texts = " | ".join(json.dumps(answer, ensure_ascii=False) for answer in answers)
+            extra["grammar"] = f'root ::= " "? ({texts})'
+        settings, key = _RequestSettings(text, timeout_s), os.environ.get("OPENAI_API_KEY", "")
+        self.server = ChatServer(url, model, key, settings, extra=extra, images_first=True, advice="")
+
+    def ask(self, jpegs: Sequence[bytes]) -> tuple[str, NDArray[np.float64]]:
+        """Return the answer, and the probability of each of the answers, or of an open one. Raises NoServerAnswer."""
         try:
-            said = self._server.ask(jpegs)
+            said = self.server.ask(jpegs)
         except (ServerFails, ServerRefuses) as error:
             raise NoServerAnswer(str(error)) from None
-        stages = {"encoding": encoded_by - began, "server": time.perf_counter() - encoded_by}
         if "problem" in said:
             raise NoServerAnswer(f"the server gives {said['problem']}")
         text = " ".join(said["reply"].split())
@@ -110,25 +149,13 @@ class ServerBackend:
             raise NoServerAnswer(f"the server's log-probabilities cannot be read ({why})") from None
         if not steps:
             raise NoServerAnswer("the server gives no logprobs, so the probability of its answer is unknown")
-        if not self._labels:
+        if not self._answers:
             if not text:
                 raise NoServerAnswer("the server's answer is empty")
-            probability = min(1.0, math.exp(sum(logprob for _, logprob, _ in steps)))
-            return open_answer(self._metadata, text, probability, stages=stages)
+            return text, np.array([min(1.0, math.exp(sum(logprob for _, logprob, _ in steps)))])
         if text not in self._answers:
             raise NoServerAnswer(f"the server answers {text[:80]!r}, which is none of the labels")
-        probabilities = choice_probabilities(self._answers, text, steps)
-        if stream := self._metadata.stream:
-            table, nothing = stream.words.table(probabilities)
-            return Answer(
-                self._labels, table.sum(axis=1), "rank_only", table=table, nothing_probability=float(nothing),
-                stages=stages,
-            )  # fmt: skip
-        return Answer(self._labels, probabilities, "rank_only", stages=stages)
-
-    def close(self) -> None:
-        """Close the connection."""
-        self._server.close()
+        return text, choice_probabilities(self._answers, text, steps)
 
 
 def choice_probabilities(

@@ -22,7 +22,8 @@ from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.label_set import label_set_id
 from gaze_vlm_ros.prediction.checkpoint import SCORE_KINDS, TASKS, CheckpointMetadata
-from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, NoAnswer, Observation
+from gaze_vlm_ros.prediction.published import is_only_current
+from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, Answer, NoAnswer, NowAnswer, Observation
 
 PREDICTION, MODEL_INFO = "gaze_vlm_msgs/msg/ActionPrediction", "gaze_vlm_msgs/msg/ModelInfo"
 # Keys of the first line of a file, each with its default.
@@ -50,6 +51,8 @@ class RecordedAnswer:
     inference_s: float = 0.0
     focus: tuple[float, float] | None = None  # px
     nothing_probability: float | None = None  # that nothing begins within the horizon; None = not estimated
+    now: tuple[dict[str, Any], ...] | None = None  # what goes on now: text, probability; None = not estimated
+    now_nothing_probability: float = 0.0  # that no action goes on
 
 
 def read_answers(path: Path | str) -> tuple[dict[str, Any], list[RecordedAnswer]]:
@@ -74,6 +77,9 @@ def write_answers(path: Path, head: dict[str, Any], answers: list[RecordedAnswer
         line |= {"focus": list(answer.focus)} if answer.focus else {}
         if answer.nothing_probability is not None:
             line["nothing_probability"] = round(answer.nothing_probability, 6)
+        if answer.now is not None:
+            nothing = round(answer.now_nothing_probability, 6)
+            line["now"] = {"candidates": list(answer.now), "nothing_probability": nothing}
         lines.append(line)
     try:
         with path.open("x", encoding="utf-8") as file:
@@ -98,7 +104,7 @@ class RecordedBackend:
         self._loop, self._delay = loop, delay
         self._origin_ns: int | None = None  # the first frame
         self._newest_ns = 0
-        every = [candidate for answer in self._answers for candidate in answer.candidates]
+        every = [candidate for answer in self._answers for candidate in (*answer.candidates, *(answer.now or ()))]
         labels = tuple(head["labels"] or sorted({candidate["text"] for candidate in every}))
         if unknown := sorted({candidate["text"] for candidate in every} - set(labels)):
             raise NoAnswers(f"{path}: candidates that are not among its labels: {', '.join(unknown[:3])}")
@@ -152,6 +158,13 @@ class RecordedBackend:
             label = self._metadata.labels.index(candidate["text"])
             probabilities[label] = candidate["probability"]
             starts_s[label] = candidate.get("time_to_start_s", math.nan)
+        now = None
+        if recorded.now is not None:
+            shares = np.zeros(len(self._metadata.labels))
+            for candidate in recorded.now:
+                shares[self._metadata.labels.index(candidate["text"])] = candidate["probability"]
+            nothing = recorded.now_nothing_probability
+            now = NowAnswer(self._metadata.labels, shares, nothing, max(0.0, 1.0 - float(shares.sum()) - nothing))
         if self._delay:
             time.sleep(max(0.0, recorded.inference_s - (time.perf_counter() - began)))
         return Answer(
@@ -162,6 +175,7 @@ class RecordedBackend:
             nothing_probability=recorded.nothing_probability,
             time_to_start_s=starts_s,
             focus=recorded.focus or (math.nan, math.nan),
+            now=now,
             stages={"replay": time.perf_counter() - began},
         )
 
@@ -186,7 +200,7 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[RecordedAnswer]]:
             "model_id": first.model_id,
             "horizon_s": duration_s(first.horizon),
             "score_kind": SCORE_KINDS[first.score_kind],
-            "task": "current" if any(message.current_action for message in answers.values()) else "future",
+            "task": "current" if any(map(is_only_current, answers.values())) else "future",
         }
         for models in bag.streams_of(MODEL_INFO):
             info = models.message(0)
@@ -203,6 +217,7 @@ def _from_bag(path: Path) -> tuple[dict[str, Any], list[RecordedAnswer]]:
             duration_s(message.inference_time),
             (float(message.focus_x), float(message.focus_y)) if math.isfinite(message.focus_x) else None,
             _nothing(message),
+            *_now(message),
         )
         for stamp_ns, message in answers.items()
     ]
@@ -212,6 +227,12 @@ def _nothing(message: Any) -> float | None:
     """Return nothing_probability, which messages of earlier releases lack."""
     found = float(getattr(message, "nothing_probability", math.nan))
     return round(found, 6) if math.isfinite(found) else None
+
+
+def _now(message: Any) -> tuple[tuple[dict[str, Any], ...] | None, float]:
+    """Return candidates of what goes on now, and P(nothing), which only messages with a second question have."""
+    candidates = tuple(map(_candidate, getattr(message, "current_candidates", ())))
+    return (candidates, round(float(message.current_nothing_probability), 6)) if candidates else (None, 0.0)
 
 
 def _candidate(message: Any) -> dict[str, Any]:
@@ -275,13 +296,19 @@ def _answer(values: dict[str, Any], where: str) -> RecordedAnswer:
             {**candidate, "text": str(candidate["text"]), "probability": float(candidate["probability"])}
             for candidate in values["candidates"]
         )
-        focus = values.get("focus")
+        focus, now = values.get("focus"), values.get("now")
+        of_now = now and tuple(
+            {**candidate, "text": str(candidate["text"]), "probability": float(candidate["probability"])}
+            for candidate in now["candidates"]
+        )
         answer = RecordedAnswer(
             float(values["t_s"]),
             candidates,
             float(values.get("inference_s", 0.0)),
             (float(focus[0]), float(focus[1])) if focus else None,
             None if values.get("nothing_probability") is None else float(values["nothing_probability"]),
+            of_now,
+            float(now.get("nothing_probability", 0.0)) if now else 0.0,
         )
         later_s = [float(candidate.get("time_to_start_s", 0.0)) for candidate in candidates]
     except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -289,10 +316,11 @@ def _answer(values: dict[str, Any], where: str) -> RecordedAnswer:
             f'{where} is no answer ({type(error).__name__}: {error}); expected {{"t_s": 1.5, "candidates": '
             '[{"text": "take the red mug", "probability": 0.8}]}'
         ) from None
-    shares = [candidate["probability"] for candidate in candidates]
-    nothing = answer.nothing_probability or 0.0
-    numbers = itertools.chain([answer.t_s, answer.inference_s, nothing], shares, later_s)
-    if not candidates or not all(math.isfinite(n) and n >= 0 for n in numbers) or sum(shares) + nothing > 1.0001:
+    shares = [candidate["probability"] for candidate in candidates] + [answer.nothing_probability or 0.0]
+    now_shares = [candidate["probability"] for candidate in answer.now or ()] + [answer.now_nothing_probability]
+    numbers = itertools.chain([answer.t_s, answer.inference_s], shares, now_shares, later_s)
+    are_numbers = all(math.isfinite(n) and n >= 0 for n in numbers)
+    if not candidates or not are_numbers or max(sum(shares), sum(now_shares)) > 1.0001:
         raise NoAnswers(
             f"{where}: expected candidates, times of 0 s or more, and probabilities with a sum of at most 1"
         )

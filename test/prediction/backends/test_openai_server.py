@@ -145,3 +145,50 @@ def test_a_server_that_is_slow_or_down(small_checkpoint: Path) -> None:
         down.warm_up()
     with pytest.raises(ServerRefuses, match="server '': expected http://HOST:PORT/v1"):
         open_backend(small_checkpoint, backend="openai")
+
+
+def test_both_questions_go_to_the_server_with_the_same_pictures(small_both_checkpoint: Path) -> None:
+    """Next "soon take the red disc", nothing 0.3; now "nothing" with 0.7, and the blue disc with 0.2."""
+    metadata = read_checkpoint_metadata(small_both_checkpoint)
+    assert metadata.now is not None
+    later = [
+        step("soon", 0.5, later=0.2, nothing_yet=0.3), step(" take the", 1.0), step(" red", 0.8, _blue=0.2),
+        step(" disc", 1.0), step("<end>", 1.0),
+    ]  # fmt: skip
+    said = {
+        metadata.question: completion(f"soon {RED}", logprobs={"content": later}),
+        metadata.now.question: completion(
+            "nothing", logprobs={"content": [step("nothing", 0.7, take_the_blue=0.2, take_the_red=0.1)]}
+        ),
+    }
+    with ChatEndpoint(lambda body, _: said[body["messages"][0]["content"][-1]["text"]]) as server:
+        backend = ask(small_both_checkpoint, server)
+        answer = backend.predict(OBSERVATION)
+        backend.close()
+    assert answer.nothing_probability == pytest.approx(0.3)
+    assert answer.now is not None
+    assert answer.now.texts == (BLUE, RED)
+    assert answer.now.probabilities == pytest.approx([0.2, 0.1])
+    assert answer.now.nothing_probability == pytest.approx(0.7)
+    first, second = server.requests
+    pictures = [body["messages"][0]["content"][:-1] for body in server.requests]
+    assert pictures[0] == pictures[1]
+    assert {part["type"] for part in pictures[0]} == {"image_url"}
+    assert second["structured_outputs"]["choice"][::2] == [BLUE, RED, "nothing"]
+    assert second["grammar"] == f'root ::= " "? ("{BLUE}" | "{RED}" | "nothing")'
+    assert "nothing yet" in first["grammar"]
+
+
+@pytest.mark.parametrize(("said", "texts", "nothing"), [(RED, (RED,), 0.0), ("nothing", (), 0.9)])
+def test_an_open_answer_to_what_goes_on_now(
+    small_both_checkpoint: Path, said: str, texts: tuple[str, ...], nothing: float
+) -> None:
+    with ChatEndpoint(lambda *_: completion(said, logprobs={"content": [step(said, 0.9)]})) as server:
+        backend = ask(small_both_checkpoint, server, answers="open")
+        now = backend.predict(OBSERVATION).now
+        backend.close()
+    assert now is not None
+    assert now.texts == texts
+    assert now.probabilities.sum() + now.nothing_probability == pytest.approx(0.9)
+    assert now.nothing_probability == pytest.approx(nothing)
+    assert now.other_probability == pytest.approx(0.1)

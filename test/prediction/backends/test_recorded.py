@@ -80,8 +80,11 @@ def test_an_answer_takes_as_long_as_it_took(tmp_path: Path, monkeypatch: pytest.
         slept_s.clear()
 
 
-def write_predictions(folder: Path) -> Path:
-    """A bag of predictions: no input, an answer, the same again, stale, and another answer."""
+def write_predictions(folder: Path, now: bool = False) -> Path:
+    """A bag of predictions: no input, an answer, the same again, stale, and another answer.
+
+    now: the person does what comes next already, with a probability of 0.6, or nothing with 0.3.
+    """
     stamp, duration = (message_class(f"builtin_interfaces/msg/{name}") for name in ("Time", "Duration"))
     candidate, prediction = (message_class(f"gaze_vlm_msgs/msg/Action{n}") for n in ("Candidate", "Prediction"))
     header, uuid = message_class("std_msgs/msg/Header"), message_class("unique_identifier_msgs/msg/UUID")
@@ -94,12 +97,15 @@ def write_predictions(folder: Path) -> Path:
         at, start = (stamp(ns // 10**9, ns % 10**9) for ns in (at_ns, at_ns - 10**9))
         unknown, parts = duration(-1, 0), np.empty(0, np.float32)
         candidates = [candidate("a", "take", text.split()[-1], "", text, 0.75, *[unknown] * 3, parts)] if text else []
+
+        shared = [candidate("a", "take", text.split()[-1], "", text, 0.6, *[unknown] * 3, parts)] if text else []
+        of_now = (0.6, 0.3, shared) if now and text else (np.nan, np.nan, [])
         writer.write_message(
             "/next_action",
             prediction(
                 header(at, ""), start, at, duration(3, 0), duration(0, 50_000_000), uuid(np.zeros(16, np.uint8)),
-                number, status, "", 2, "", candidates, 0.2, 0.05, *((12.0, 8.0) if text else (np.nan,) * 2),
-                "runs@1", "x",
+                number, status, "", 2, text if now else "", candidates, 0.2, 0.05,
+                *((12.0, 8.0) if text else (np.nan,) * 2), "runs@1", "x", *of_now,
             ),
             T0_NS + number * 10**8,
         )  # fmt: skip
@@ -131,6 +137,20 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
     assert "exists already" in capsys.readouterr().err
 
 
+def test_what_goes_on_now_is_served_too(tmp_path: Path) -> None:
+    bag, file = write_predictions(tmp_path / "bag", now=True), tmp_path / "answers.jsonl"
+    assert main(["answers", str(bag), "--out", str(file)]) == 0
+    assert read_answers(bag) == read_answers(file)
+    for path in (bag, file):
+        backend = RecordedBackend(path)
+        assert backend.metadata.task == "future"  # candidates are of what is next
+        now = ask(backend, 1.0, start_s=0.0).now
+        assert now is not None
+        assert dict(zip(now.texts, now.probabilities.tolist(), strict=True)) == pytest.approx({JAR: 0.0, MUG: 0.6})
+        assert (now.nothing_probability, now.other_probability) == pytest.approx((0.3, 0.1))
+    assert ask(RecordedBackend(write_predictions(tmp_path / "next")), 1.0, start_s=0.0).now is None
+
+
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
@@ -144,6 +164,7 @@ def test_a_bag_serves_and_the_file_made_of_it_the_same(tmp_path: Path, capsys: p
         ([said(0, "a"), {"labels": ["a"]}], "line 2 lacks t_s"),
         ([said(0, "a", 1.5)], "line 1: expected candidates"),
         ([said(float("nan"), "a")], "line 1: expected candidates"),
+        ([said(0, "a", now={"candidates": [{"text": "a", "probability": 2}]})], "line 1: expected candidates"),
         ([{"t_s": 0, "candidates": [{"text": "a"}]}], r"line 1 is no answer \(KeyError: 'probability'\)"),
     ],
 )

@@ -182,7 +182,7 @@ def test_priors_stand_for_gaze_where_there_is_some(small_bags: Path) -> None:
     far, near = (np.hypot(*(centres - [48, 32]).T) * sign for sign in (1, -1))
     assert centred[far.argmax()] < centred[near.argmax()]
     job = Job(data, Parts(ROWS, ROWS[:0], ROWS[:0]), np.arange(len(data.windows)), centred, of(), "cpu", None, "")
-    batch = NumberedBatches(job)[0]
+    batch = NumberedBatches(job)[0, 0]
     for row, target in zip(job.batch_rows(0), batch.gaze, strict=True):
         np.testing.assert_allclose(target, centred * data.has_gaze[row])
 

@@ -187,10 +187,10 @@ def test_balanced_classes_are_drawn_equally_often_by_a_fit(
     drawn: list[np.ndarray] = []
     real = batches.NumberedBatches.__getitem__
 
-    def watched(self: Any, number: int) -> Any:
-        rows = self.batch_rows(number)
-        drawn.append(self.data.answer_index[rows])
-        return real(self, number)
+    def watched(self: Any, index: tuple[int, int]) -> Any:
+        number, question = index
+        drawn.append(self.questions[question].answer_index[self.batch_rows(number)])
+        return real(self, index)
 
     monkeypatch.setattr(batches.NumberedBatches, "__getitem__", watched)
     shares = {}

@@ -22,7 +22,8 @@ GAZE = KL > 0
 class Windows:
     """Windows whose losses are known; the gaze of each is its number."""
 
-    stream = None
+    stream = now = None
+    asks_now = False
 
     def __init__(self, gaze: Any) -> None:
         self.gaze = gaze
