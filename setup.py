@@ -28,6 +28,7 @@ setup(
         (f"share/{NAME}/examples", glob("examples/*.py")),  # the demo's planner is one of them
         # Not a package on purpose: a top-level module called `training` belongs to no one.
         *((f"share/{NAME}/{folder}", glob(f"{folder}/*.py")) for folder in ("training", *glob("training/[a-z]*/"))),
+        *((f"share/{NAME}/{folder}", glob(f"{folder}*")) for folder in glob("training/pretraining/shipped/*/")),
     ],
     entry_points={
         "console_scripts": [

@@ -4,7 +4,8 @@
     python training/fit.py --config config/fit_demo.yaml --set model=FOLDER --set model_options={} --out RUN BAG...
 
 It learns to name and locate things and the hand: no action, no gaze, no recording. Prints the folder of the model,
-which is made once for each set of settings. Needs no ROS.
+which is made once for each set of settings; that of config/pretrain_workbench.yaml comes with the repository. Needs no
+ROS.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 RECORDED = ["camera/image_raw/compressed", "gaze", "label"]
+WIDTH, HEIGHT = 400, 300  # px of a frame; the demo's model sees 96, so larger frames would only take longer
 TRAINING = "train"  # kind of the sessions to train on
 
 
@@ -63,7 +64,10 @@ def plan_sessions(
 
 def bench_settings(plan: SessionPlan, session_s: float) -> BenchSettings:
     """Return what the simulated bench makes of a plan."""
-    return BenchSettings(seed=plan.seed, person=plan.person, task=plan.task, scene=plan.scene, duration_s=session_s)
+    return BenchSettings(
+        seed=plan.seed, person=plan.person, task=plan.task, scene=plan.scene, duration_s=session_s,
+        width=WIDTH, height=HEIGHT,
+    )  # fmt: skip
 
 
 def record(
@@ -81,7 +85,8 @@ def record(
         }  # fmt: skip
         simulator = {
             "seed": plan.seed, "person": plan.person, "task": plan.task, "scene": plan.scene, "speed": speed,
-            "duration_s": session_s, "wait_for_subscribers": RECORDED, "wait_s": 60.0,
+            "duration_s": session_s, "wait_for_subscribers": RECORDED, "wait_s": 60.0, "width": WIDTH,
+            "height": HEIGHT,
         }  # fmt: skip
         return [
             Child(f"{module} of {plan.name}", node_command(module, parameters, logs / f"{plan.name}_{module}.yaml"),

@@ -20,7 +20,7 @@ from gaze_vlm_ros.demo.first_picture import save_first_picture
 from gaze_vlm_ros.demo.jobs import AT_ONCE, run_side_by_side
 from gaze_vlm_ros.demo.output_folder import fresh_folder
 from gaze_vlm_ros.demo.planner_record import planner_record, starts_in
-from gaze_vlm_ros.demo.sessions import TRAINING, SessionPlan, bench_settings, draw, plan_sessions, record
+from gaze_vlm_ros.demo.sessions import HEIGHT, TRAINING, WIDTH, SessionPlan, bench_settings, draw, plan_sessions, record
 from gaze_vlm_ros.demo.workbench_summary import held_out_figures, planner_text, print_summary, stream_figures
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.child_processes import (
@@ -66,6 +66,8 @@ class DemoSettings:
     tasks: list[str]
     speed: float
     fit_config: str
+    base: str  # recipe of the base model that every arm starts from (pretrain.py)
+    steps: int  # of each fit
     arms: list[str]
     live_s: float
     live_rate_hz: float
@@ -102,8 +104,9 @@ def run_workbench(out: Path, seed: int, config: Path | None = None) -> int:
     recorded = make_sessions(sessions, settings, out)
     training = [out / "bags" / s.name for s in sessions if s.is_training]
     held_out = [out / "bags" / s.name for s in sessions if not s.is_training]
-    prepare([*training, *held_out], settings, out)
-    fit(training, settings, out)
+    base = base_model(settings, out)
+    prepare([*training, *held_out], settings, base, out)
+    fit(training, settings, base, out)
     evaluations = evaluate(held_out, settings, out)
     reference = json.loads((out / REFERENCE).read_text())
     live = predict_live(settings, out)
@@ -150,22 +153,33 @@ def make_sessions(sessions: Sequence[SessionPlan], settings: DemoSettings, out: 
     return recorded
 
 
-def prepare(bags: Sequence[Path], settings: DemoSettings, out: Path) -> None:
-    """Convert all bags to windows once, for all fits and evaluations."""
+def base_model(settings: DemoSettings, out: Path) -> list[str]:
+    """Return the settings with which a fit starts from the base model, which comes with the package."""
+    command = training_command("pretrain.py", "--config", shared_file(settings.base), "--cache", out / "base")
+    child = Child("base model", command, out / "logs" / "base.log", private_ros_environment())
+    status = StatusLine("2/5  Prepare: the base model that every fit starts from")
+    run_side_by_side([("base model", lambda: [child])], 3600, status, lambda each: _short_progress(each.last_line()))
+    folder = child.last_line()
+    status.done("it names and locates things, and knows no action and no gaze")
+    return ["--set", f"model={folder}", "--set", "model_options={}"]
+
+
+def prepare(bags: Sequence[Path], settings: DemoSettings, base: Sequence[str], out: Path) -> None:
+    """Convert all bags to windows once, for all fits and evaluations. base: see base_model."""
     status = StatusLine(
-        f"2/5  Prepare: windows of {len(bags)} sessions: pictures for the model, gaze on each visual token"
+        f"     Prepare: windows of {len(bags)} sessions: pictures for the model, gaze on each visual token"
     )
     command = training_command(
         "fit.py", "--config", shared_file(settings.fit_config), "--set", "validation=0.0", "--set", "keep=last",
-        "--prepare-only", "--workers", AT_ONCE, "--cache", out / "windows", "--out", out / "prepared", *bags,
+        *base, "--prepare-only", "--workers", AT_ONCE, "--cache", out / "windows", "--out", out / "prepared", *bags,
     )  # fmt: skip
     child = Child("preparation", command, out / "logs" / "prepare.log", private_ros_environment())
     run_side_by_side([("windows", lambda: [child])], 1800, status, lambda each: _short_progress(each.last_line()))
     status.done(child.last_line())
 
 
-def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
-    """Fit each arm on the same windows, with the same seeds and steps."""
+def fit(training: Sequence[Path], settings: DemoSettings, base: Sequence[str], out: Path) -> None:
+    """Fit each arm on the same windows, with the same seeds and steps. base: see base_model."""
     titles = ", ".join(ARMS[arm][0] for arm in settings.arms)
     status = StatusLine(f"3/5  Fit: the same model {len(settings.arms)} times: {titles}")
     environment = private_ros_environment()
@@ -173,7 +187,8 @@ def fit(training: Sequence[Path], settings: DemoSettings, out: Path) -> None:
     def start(arm: str) -> list[Child]:
         command = training_command(
             "fit.py", "--config", shared_file(settings.fit_config), "--set", f"seed={settings.seed}",
-            "--gaze", ARMS[arm][1], "--cache", out / "windows", "--out", out / _folder(arm), *training,
+            "--set", f"steps={settings.steps}", *base, "--gaze", ARMS[arm][1], "--cache", out / "windows",
+            "--out", out / _folder(arm), *training,
         )  # fmt: skip
         return [Child(f"fit with {ARMS[arm][0]}", command, out / "logs" / f"{_folder(arm)}.log", environment)]
 
@@ -219,7 +234,7 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
         "target_precision": settings.live_precision,
     }  # fmt: skip
     simulator = {
-        "seed": seed, "person": "iris", "duration_s": settings.live_s, "wait_s": 60.0,
+        "seed": seed, "person": "iris", "duration_s": settings.live_s, "wait_s": 60.0, "width": WIDTH, "height": HEIGHT,
         "wait_for_subscribers": ["camera/image_raw", "label"],
     }  # fmt: skip
     checkpoint = read_checkpoint_metadata(out / _folder("gaze"))

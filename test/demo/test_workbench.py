@@ -24,16 +24,20 @@ from gaze_vlm_ros.terminal.status_line import StatusLine
 
 ROOT = Path(__file__).resolve().parents[2]
 
-FIT = {
+BASE = {
     "model": "tiny:smolvlm",
-    "model_options": {"image_size": 32, "hidden": 32, "text_layers": 3, "vision_layers": 1},
+    "model_options": {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3,
+                      "vision_layers": 1},
+    "stages": [{"frames": 1, "steps": 2, "batch_size": 2}], "check_pictures": 2,
+}  # fmt: skip
+FIT = {
     "horizon_s": 2.0, "observation_s": 1.0, "frames": 2, "moments_every_s": 0.4, "leads_s": [], "gaze_window_s": 0.1,
-    "gaze_flow": False, "steps": 20, "batch_size": 4, "check_every": 10, "validation": ["train_00"],
+    "gaze_flow": False, "batch_size": 4, "check_every": 10, "validation": ["train_00"],
 }  # fmt: skip
 DEMO = {
     "training_sessions": 3, "held_out_sessions": 1, "misleading_sessions": 2, "recorded_sessions": 2,
     "session_s": 12.0, "tasks": ["tidy", "sort"], "speed": 4.0, "arms": ["gaze", "none"], "live_s": 8.0,
-    "live_rate_hz": 5.0, "live_precision": 0.5, "minutes": 1.0,
+    "live_rate_hz": 5.0, "live_precision": 0.5, "minutes": 1.0, "steps": 20, "base": "config/pretrain_workbench.yaml",
 }  # fmt: skip
 ARMS = ["gaze", "no gaze (λ = 0)"]
 
@@ -79,7 +83,9 @@ def require_equal(recorded: Session, drawn: Session) -> None:
 @pytest.mark.timeout(600)
 def test_the_demo_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "fit.yaml").write_text(yaml.safe_dump(FIT))
-    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(DEMO | {"fit_config": str(tmp_path / "fit.yaml")}))
+    (tmp_path / "base.yaml").write_text(yaml.safe_dump(BASE))
+    recipes = {"fit_config": str(tmp_path / "fit.yaml"), "base": str(tmp_path / "base.yaml")}
+    (tmp_path / "demo.yaml").write_text(yaml.safe_dump(DEMO | recipes))
     out = tmp_path / "demo"
     assert run_workbench(out, 3, tmp_path / "demo.yaml") == 0
     printed = capsys.readouterr().out
@@ -160,6 +166,7 @@ def test_an_arm_that_there_is_not_is_named(tmp_path: Path, arms: list[str], mess
 def test_configurations_can_be_used(name: str) -> None:
     settings = load_settings_file(DemoSettings, [ROOT / "config" / f"{name}.yaml"], example="config/demo.yaml")
     assert (ROOT / settings.fit_config).is_file()
+    assert (ROOT / settings.base).is_file()
     total = settings.training_sessions + settings.held_out_sessions + settings.misleading_sessions
     assert 1 <= settings.recorded_sessions <= total
 

@@ -75,5 +75,7 @@ def attention_loss(log_attention: Tensor, coverage: Tensor, about: Tensor) -> Te
     place = coverage.transpose(1, 2).gather(1, about.clamp(min=0)[..., None].expand(-1, -1, tokens))
     share = place / place.sum(dim=-1, keepdim=True).clamp(min=1e-9)
     counts = ((about >= 0) & (place.sum(dim=-1) > 0)).to(share)
-    kl = (torch.xlogy(share, share) - share * log_attention[..., -tokens:]).sum(dim=-1)
+    # A row before the pictures sees no visual token; it is only padding here.
+    log_attention = log_attention[..., -tokens:].masked_fill(counts[..., None] == 0, 0.0)
+    kl = (torch.xlogy(share, share) - share * log_attention).sum(dim=-1)
     return (kl * counts).sum() / counts.sum().clamp(min=1)

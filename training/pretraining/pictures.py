@@ -19,7 +19,7 @@ from gaze_vlm_ros.sim.bench_renderer import BENCH_1_VIEW, BenchRenderer, Carried
 from gaze_vlm_ros.sim.bench_scene import GRASP, HAND_HOME, OBJECTS, VIEW_WIDTH, Slot, View, habits, look, slots
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
 from gaze_vlm_ros.sim.bench_sprites import CLUTTER
-from training.pretraining.settings import PretrainSettings
+from training.pretraining.settings import PretrainSettings, Stage
 
 Floats = NDArray[np.float64]
 _PER_BENCH = 8  # observations of one bench, because drawing wood and wall takes longer than the rest
@@ -38,14 +38,14 @@ class Observation:
     carried: int | None  # index into OBJECTS of what the hand holds
 
 
-def observations(settings: PretrainSettings, frames: int, stream: int) -> Iterator[Observation]:
-    """Yield observations of `frames` pictures without end, always the same for the same settings and `stream`."""
-    rng = np.random.default_rng([settings.seed, 7, stream, frames])
+def observations(settings: PretrainSettings, stage: Stage, stream: int) -> Iterator[Observation]:
+    """Yield observations of a stage without end, always the same for the same settings, frames and `stream`."""
+    rng = np.random.default_rng([settings.seed, 7, stream, stage.frames])
     size = (settings.width, settings.width * 3 // 4)
-    for bench in itertools.cycle(settings.benches):
+    for bench in itertools.cycle(stage.benches):
         drawn = _bench_2(rng, size) if bench == 2 else _bench_1(rng, size)
         for _ in range(_PER_BENCH):
-            yield _observe(rng, drawn, frames, settings)
+            yield _observe(rng, drawn, stage.frames, settings)
 
 
 @dataclass(frozen=True)

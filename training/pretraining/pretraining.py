@@ -25,23 +25,27 @@ from training.pretraining.conversation import NOT_ASKED, Asked, Conversations
 from training.pretraining.locating import LocatingHead, attention_loss
 from training.pretraining.pictures import observations
 from training.pretraining.questions import nearest, turns, words
-from training.pretraining.settings import PretrainSettings
+from training.pretraining.settings import PretrainSettings, Stage
 from training.run.optimizer import decay_groups
 
+SHIPPED = Path(__file__).parent / "shipped"  # a cache in the repository: the base of config/pretrain_workbench.yaml
 RECORD = "pretraining.json"  # settings, losses and accuracies, beside the weights; written last
 _HELD_OUT, _TRAINING = 1, 0  # streams of observations
 
 
 def base_folder(settings: PretrainSettings, cache: Path) -> Path:
-    """Return the folder in `cache` for the base model of these settings, there or not."""
-    return cache / settings.key
+    """Return the folder of the base model of these settings: in SHIPPED, or else in `cache`, there or not."""
+    shipped = SHIPPED / settings.key
+    return shipped if (shipped / RECORD).is_file() else cache / settings.key
 
 
 def base_model(settings: PretrainSettings, cache: Path) -> Path:
-    """Return the folder of the base model of these settings in `cache`; pretrain it there if it is missing.
+    """Return the folder of the base model of these settings: in SHIPPED, or else in `cache`, made there if missing.
 
     It is a plain Hugging Face folder with RECORD beside the weights: give it to a fit as `model`.
     """
+    if (base_folder(settings, SHIPPED) / RECORD).is_file():
+        return base_folder(settings, SHIPPED)
     folder = base_folder(settings, cache)
     if not (folder / RECORD).is_file():
         shutil.rmtree(folder, ignore_errors=True)  # of a pretraining that was killed while it wrote
@@ -65,7 +69,7 @@ def pretrain(settings: PretrainSettings, out: Path) -> None:
     began, step = time.monotonic(), 0
     with head.watching(model), tqdm(total=settings.steps, desc="pretraining", unit="step", mininterval=0.5) as bar:
         for number, stage in enumerate(settings.stages):
-            drawn, visual = observations(settings, stage.frames, 2 * number + _TRAINING), talk.visual(stage.frames)
+            drawn, visual = observations(settings, stage, 2 * number + _TRAINING), talk.visual(stage.frames)
             losses: list[list[float]] = []
             for of_stage in range(stage.steps):
                 model.train()
@@ -84,9 +88,10 @@ def pretrain(settings: PretrainSettings, out: Path) -> None:
                 step += 1
                 if step % settings.check_every == 0 or of_stage + 1 == stage.steps:
                     named = zip(("loss", "locating_loss", "attention_loss"), np.mean(losses, axis=0), strict=True)
-                    accuracy = nearest_accuracy(model, talk, settings, stage.frames)
+                    accuracy = nearest_accuracy(model, talk, settings, stage)
                     log.append(
-                        {"step": step, "frames": stage.frames, **{name: round(float(mean), 4) for name, mean in named},
+                        {"step": step, "frames": stage.frames, "benches": stage.benches,
+                         **{name: round(float(mean), 4) for name, mean in named},
                          "nearest_accuracy": accuracy, "seconds": round(time.monotonic() - began, 1)}
                     )  # fmt: skip
                     losses = []
@@ -113,14 +118,14 @@ def _attention_weight(step: int, settings: PretrainSettings) -> float:
 
 
 @torch.no_grad()
-def nearest_accuracy(model: Any, talk: Conversations, settings: PretrainSettings, frames: int) -> float:
+def nearest_accuracy(model: Any, talk: Conversations, settings: PretrainSettings, stage: Stage) -> float:
     """Return the share of held-out observations whose nearest thing the model names, by its own most likely tokens.
 
     Only observations in which one thing is clearly the nearest are asked about. Each token is predicted after the
     right ones before it, and all of them must be right, so the answer is the one that greedy generation gives.
     """
     model.eval()
-    drawn = observations(settings, frames, 1000 + _HELD_OUT)
+    drawn = observations(settings, stage, 1000 + _HELD_OUT)
     clear = ((one, turn) for one in drawn if (turn := nearest(one)) is not None)
     chosen = list(itertools.islice(clear, settings.check_pictures))
     right = 0

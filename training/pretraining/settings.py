@@ -12,7 +12,7 @@ from pathlib import Path
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.settings_file import load_settings_file
 
-_LAYOUT = 2  # version of pictures, questions and training; raise it where the same settings give other weights
+_LAYOUT = 3  # version of pictures, questions and training; raise it where the same settings give other weights
 
 
 class BadPretraining(GazeVlmError):
@@ -26,6 +26,8 @@ class Stage:
     frames: int  # per observation
     steps: int
     batch_size: int  # observations per step
+    # Simulated benches to draw, in turn. Begin with the first, whose things stand farther apart
+    benches: tuple[int, ...] = (1, 2)
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,6 @@ class PretrainSettings:
     model: str = "tiny:smolvlm"  # tiny:<architecture>; its weights are drawn with the seed
     model_options: dict[str, int] = field(default_factory=dict)  # sizes of the tiny model, see vlm.tiny_sizes
     stages: tuple[Stage, ...] = (Stage(1, 3000, 32), Stage(3, 1000, 16))
-    benches: tuple[int, ...] = (1, 2)  # simulated benches to draw, in turn
     frame_step_s: float = 0.4  # between the frames of an observation, as in config/fit_demo.yaml
     questions: int = 4  # per observation, about its last frame
     width: int = 192  # px of a drawn picture; its height is three quarters of it
@@ -58,10 +59,10 @@ class PretrainSettings:
             )
         if not self.stages:
             raise BadPretraining("setting stages is empty, expected one stage or more: frames, steps, batch_size")
-        if not self.benches or not set(self.benches) <= {1, 2}:
-            raise BadPretraining(f"setting benches is {list(self.benches)}, expected 1, 2 or both")
         for stage in self.stages:
-            if min(dataclasses.astuple(stage)) <= 0:
+            if not stage.benches or not set(stage.benches) <= {1, 2}:
+                raise BadPretraining(f"setting stages holds {stage}, expected benches 1, 2 or both")
+            if min(stage.frames, stage.steps, stage.batch_size) <= 0:
                 raise BadPretraining(f"setting stages holds {stage}, expected numbers above 0")
         for name in ("frame_step_s", "questions", "width", "learning_rate", "check_every", "check_pictures"):
             if getattr(self, name) <= 0:

@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from training.pretraining.pictures import Observation, observations
 from training.pretraining.questions import GRID, HAND, HOLDING, NEAREST, TIPS, nearest, turns, words
 from training.pretraining.settings import BadPretraining, PretrainSettings, Stage, load_pretrain_settings
 
+ROOT = Path(__file__).resolve().parents[3]
 TINY = {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3, "vision_layers": 1}
 SETTINGS = PretrainSettings(
     model_options=TINY, stages=(Stage(1, 2, 2), Stage(2, 1, 2)), check_every=2, check_pictures=4, width=96
@@ -26,7 +27,7 @@ SETTINGS = PretrainSettings(
 
 
 def some(count: int, frames: int = 1, stream: int = 0) -> list[Observation]:
-    return list(itertools.islice(observations(SETTINGS, frames, stream), count))
+    return list(itertools.islice(observations(SETTINGS, Stage(frames, 1, 1), stream), count))
 
 
 def test_pictures_are_the_same_for_the_same_seed_and_others_in_another_stream() -> None:
@@ -43,7 +44,7 @@ def test_pictures_are_the_same_for_the_same_seed_and_others_in_another_stream() 
 def test_a_thing_is_drawn_where_its_place_is(bench: int) -> None:
     """Its colour covers the most of a small square around its place, where the hand is far away."""
     checked = 0
-    for one in itertools.islice(observations(replace(SETTINGS, benches=(bench,), width=192), 1, 0), 12):
+    for one in itertools.islice(observations(replace(SETTINGS, width=192), Stage(1, 1, 1, (bench,)), 0), 12):
         height, width, _ = one.frames[-1].shape
         for index, (x, y) in enumerate(one.places * (width, height)):
             if np.linalg.norm((one.places[index] - one.hand) * 6) < 2 or not (6 < x < width - 6 and 6 < y < height - 6):
@@ -57,7 +58,7 @@ def test_a_thing_is_drawn_where_its_place_is(bench: int) -> None:
 
 
 def test_benches_take_turns_and_a_hand_that_nobody_sees_is_in_no_question() -> None:
-    drawn = list(itertools.islice(observations(replace(SETTINGS, width=192), 1, 0), 160))
+    drawn = list(itertools.islice(observations(replace(SETTINGS, width=192), Stage(1, 1, 1), 0), 160))
     for first, second in ((drawn[:8], drawn[8:16]), (drawn[16:24], drawn[24:32])):
         places = [{tuple(np.round(place, 2)) for one in part for place in one.places} for part in (first, second)]
         assert len(places[0]) < len(places[1])  # bench 1 has twelve places, bench 2 any
@@ -134,6 +135,18 @@ def test_attention_is_drawn_to_the_thing_asked_about_and_padding_does_not_count(
     assert attention_loss(log_attention, coverage, torch.tensor([[0, -1]])).item() == 0  # the thing is on no token
 
 
+def test_a_row_that_sees_no_picture_costs_nothing_where_it_is_padding() -> None:
+    log_attention = torch.full((1, 2, 2), float("nan"), requires_grad=True)
+    with torch.no_grad():
+        log_attention[0, 0] = torch.tensor([0.25, 0.75]).log()
+    coverage = torch.tensor([[[1.0], [0.0]]])
+    loss = attention_loss(log_attention, coverage, torch.tensor([[0, -1]]))
+    assert loss.item() == pytest.approx(np.log(4))
+    loss.backward()
+    assert log_attention.grad is not None
+    assert torch.equal(log_attention.grad, torch.tensor([[[-1.0, 0.0], [0.0, 0.0]]]))
+
+
 def test_coverage_is_the_share_of_a_token_that_a_thing_covers() -> None:
     model, _ = build_tiny("tiny:smolvlm", words(), **TINY)
     boxes = np.array([[0, 0, 48, 36], [48, 0, 96, 36], [0, 36, 48, 72], [48, 36, 96, 72]], float)
@@ -159,6 +172,22 @@ def test_a_base_model_is_made_once_for_its_settings_and_is_a_plain_model(
     assert pretraining.base_model(SETTINGS, tmp_path) == folder
     other = PretrainSettings(model_options=TINY, seed=1)
     assert pretraining.base_folder(other, tmp_path) != folder
+
+
+def test_the_shipped_base_is_that_of_the_shipped_recipe(tmp_path: Path) -> None:
+    settings = load_pretrain_settings(ROOT / "config" / "pretrain_workbench.yaml")
+    folder = pretraining.base_model(settings, tmp_path)
+    assert folder.parent == pretraining.SHIPPED
+    assert not list(tmp_path.iterdir())
+    assert [path.name for path in pretraining.SHIPPED.iterdir()] == [settings.key]  # and no older one beside it
+    record = json.loads((folder / pretraining.RECORD).read_text())
+    assert record["settings"] == json.loads(json.dumps(asdict(settings)))
+    model, processor = load_vlm(folder)
+    for text in words():  # the tokenizer is that of today's questions and answers
+        assert processor.tokenizer.unk_token_id not in processor.tokenizer(text)["input_ids"]
+    talk = Conversations(processor, (settings.width, settings.width * 3 // 4))
+    again = pretraining.nearest_accuracy(model, talk, settings, settings.stages[-1])
+    assert again == record["checks"][-1]["nearest_accuracy"] > 2 / len(OBJECTS)
 
 
 @pytest.mark.parametrize(
