@@ -65,7 +65,7 @@ def pretrain(settings: PretrainSettings, out: Path) -> None:
         decay_groups(weights, settings.weight_decay), settings.learning_rate, betas=(0.9, 0.95)
     )
     rng = np.random.default_rng([settings.seed, 8])
-    log: list[dict[str, float]] = []
+    log: list[dict[str, Any]] = []
     began, step = time.monotonic(), 0
     with head.watching(model), tqdm(total=settings.steps, desc="pretraining", unit="step", mininterval=0.5) as bar:
         for number, stage in enumerate(settings.stages):
