@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +30,7 @@ GAZES = (
     "hand",
     "random_box",
 )  # values of setting gaze
+_HEAD = re.compile(r"L(\d+)H(\d+)")  # name of a head in kl_heads
 SETTINGS_FILE = "settings.yaml"  # written beside the weights, and in each run of an ablation
 
 
@@ -102,9 +104,16 @@ class Settings(WindowSettings):
     kl_warmup: float = 0.0  # share of all steps in which λ rises to its schedule; 0 = no warm-up
     kl_layers: tuple[int, ...] = ()  # decoder layers whose attention is supervised; none = the middle third
     kl_direction: str = "forward"  # forward: KL(gaze ‖ attention), attention must cover gaze; reverse: the opposite
-    # Heads to supervise: mean (the mean of all heads), each (every head by itself), or a list of heads, counted from 0,
-    # whose mean is supervised in each layer
-    kl_heads: str | tuple[int, ...] = "mean"
+    # Heads to supervise: mean (the mean of all heads), each (every head by itself), or the mean of some: a list of
+    # heads, counted from 0, of each layer, or of names such as L14H3; or located, those kl_located heads of all layers
+    # (or kl_layers) that attend most to where gaze is, as measured before the first step (Kang et al. 2025,
+    # arXiv 2503.06287: few heads of a pretrained model ground what it says)
+    kl_heads: str | tuple[int | str, ...] = "mean"
+    kl_located: int = 4
+    # Above 0: visual tokens to which attention is this many times an even share or more, whatever the picture shows,
+    # are attention sinks (Kang et al. 2025, arXiv 2503.03321), and the KL leaves them out, as measured before the first
+    # step
+    kl_sinks: float = 0.0
     kl_rows: str = "answer"  # rows to supervise: answer (all rows that predict the answer) or first (only its first)
     kl_windows: str = "all"  # windows to supervise: all, or action (those within whose horizon an action begins)
     kl_per_frame: bool = False  # average one KL per frame, instead of one KL over all frames of the window
@@ -156,15 +165,22 @@ class Settings(WindowSettings):
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise BadSettings(f"setting {name} is {getattr(self, name)!r}, expected one of {', '.join(allowed)}")
-        if isinstance(self.kl_heads, str) and self.kl_heads not in ("mean", "each"):
-            raise BadSettings(f"setting kl_heads is {self.kl_heads!r}, expected mean, each, or a list of heads")
-        if not isinstance(self.kl_heads, str) and (not self.kl_heads or min(self.kl_heads) < 0):
-            raise BadSettings(f"setting kl_heads is {list(self.kl_heads)}, expected one head or more, counted from 0")
+        self._check_heads()
         above_zero = "gaze_sigma steps batch_size accumulate learning_rate gradient_clip check_every lora_rank kl_until"
-        require_above_zero(self, [*above_zero.split(), "group_rate", "jtt_share", "jtt_weight"])
+        require_above_zero(self, [*above_zero.split(), "group_rate", "jtt_share", "jtt_weight", "kl_located"])
         require_not_negative(
             self,
-            ["kl_weight", "kl_ratio", "weight_decay", "gaze_error", "windows", "loader_workers", "seed", "lora_alpha"],
+            [
+                "kl_weight",
+                "kl_ratio",
+                "kl_sinks",
+                "weight_decay",
+                "gaze_error",
+                "windows",
+                "loader_workers",
+                "seed",
+                "lora_alpha",
+            ],
         )
         require_share(self, ["kl_until", "kl_warmup", "warmup", "minimum_rate", "lora_dropout"])
         if self.model.startswith("tiny:"):
@@ -211,6 +227,42 @@ class Settings(WindowSettings):
             share = getattr(self, name)
             if isinstance(share, float) and not 0 <= share < 1:
                 raise BadSettings(f"setting {name} is {share}, expected a share from 0 to below 1, or a list of names")
+
+    def _check_heads(self) -> None:
+        """Raise BadSettings for heads that cannot be, and for what needs the decoder's attention and has none."""
+        heads = self.kl_heads
+        if isinstance(heads, str):
+            if heads not in ("mean", "each", "located"):
+                raise BadSettings(f"setting kl_heads is {heads!r}, expected mean, each, located, or a list of heads")
+        else:
+            counted = [head for head in heads if isinstance(head, int)]
+            if not heads or min(counted, default=0) < 0 or len(counted) not in (0, len(heads)):
+                raise BadSettings(
+                    f"setting kl_heads is {list(heads)}, expected one head or more, all counted from 0 or all named "
+                    "as in L14H3"
+                )
+            if unclear := [head for head in heads if isinstance(head, str) and not _HEAD.fullmatch(head)]:
+                raise BadSettings(f"setting kl_heads is {list(heads)}, expected names such as L14H3, not {unclear[0]}")
+            if self.named_heads and self.kl_layers:
+                raise BadSettings(
+                    f"setting kl_layers is {list(self.kl_layers)}, expected none where kl_heads names heads of layers"
+                )
+        for name, asked in (("kl_heads", heads == "located"), ("kl_sinks", self.kl_sinks > 0)):
+            if asked and self.gaze_as != "attention":
+                raise BadSettings(
+                    f"setting {name} is {getattr(self, name)!r}, which measures the decoder's attention, and "
+                    f"gaze_as is {self.gaze_as!r}; use gaze_as: attention"
+                )
+
+    @property
+    def named_heads(self) -> dict[int, tuple[int, ...]]:
+        """Heads that kl_heads names, by layer; none where it names no layers."""
+        found: dict[int, tuple[int, ...]] = {}
+        for name in () if isinstance(self.kl_heads, str) else self.kl_heads:
+            if isinstance(name, str) and (parts := _HEAD.fullmatch(name)):
+                layer, head = map(int, parts.groups())
+                found[layer] = (*found.get(layer, ()), head)
+        return found
 
     @property
     def answer_words(self) -> AnswerWords | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -132,10 +132,10 @@ class AttentionTap:
             self._masks.clear()
         return self._attention
 
-    def per_head(self, heads: tuple[int, ...] | None = None) -> Tensor:
+    def per_head(self, heads: Mapping[int, tuple[int, ...]] | None = None) -> Tensor:
         """Return (B, L * H, R, V) log attention of each head of each layer, in the order of `layers`.
 
-        heads: use only these heads of each layer; None = all. Raises CannotTap where a layer was not read.
+        heads: use only these heads, by layer; None = all. Raises CannotTap where a layer was not read.
         """
         by_layer = self.by_layer
         if missing := [layer for layer in self.layers if layer not in by_layer]:
@@ -143,10 +143,10 @@ class AttentionTap:
                 f"decoder layers {missing} gave no attention: the model has no such layers, is not prepared "
                 "(enable_tap), or does not pass keyword arguments on to its attention, so gaze cannot supervise it"
             )
-        chosen = slice(None) if heads is None else list(heads)
-        return torch.cat([by_layer[layer][:, chosen].to(self.rows.device) for layer in self.layers], dim=1)
+        chosen = {layer: slice(None) if heads is None else list(heads.get(layer, ())) for layer in self.layers}
+        return torch.cat([by_layer[layer][:, chosen[layer]].to(self.rows.device) for layer in self.layers], dim=1)
 
-    def log_attention(self, heads: tuple[int, ...] | None = None) -> Tensor:
+    def log_attention(self, heads: Mapping[int, tuple[int, ...]] | None = None) -> Tensor:
         """Return (B, R, V) log of the attention averaged over heads (see per_head) and layers; rows sum to one.
 
         Layers in which a row sees no visual token are not part of its mean; where that is all of them, it has HIDDEN.

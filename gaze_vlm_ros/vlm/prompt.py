@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from transformers.cache_utils import DynamicLayer, DynamicSlidingWindowLayer
 
+from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from gaze_vlm_ros.vlm.observation import Encoded
@@ -49,6 +50,10 @@ class Prompt:
     reach: Tensor | None  # (length,) last token seen by a token or one before it; None = causal
 
 
+class KeepsNothing(GazeVlmError):
+    """The model does not keep what it has read, so nothing can be read after it."""
+
+
 class NotReusable(Exception):
     """The cache of this model cannot be cut at a token; the text says why."""
 
@@ -61,7 +66,7 @@ def read_prompt(
     features: Any = None,
     prefix: Prefix | None = None,
 ) -> Prompt:
-    """Run one forward pass over the prompt. Raises CannotTap.
+    """Run one forward pass over the prompt. Raises CannotTap, KeepsNothing.
 
     layers: decoder layers whose attention is read; None = no attention.
     features: result of the model's get_image_features, used in place of running the vision tower.
@@ -93,6 +98,11 @@ def read_prompt(
 
     with replaced(model.get_decoder(), "forward", decode), image_features(model, features):
         output = model(**inputs, use_cache=True, logits_to_keep=1, **options)
+    if getattr(output, "past_key_values", None) is None:
+        raise KeepsNothing(
+            f"{type(model).__name__} keeps no keys and values of what it has read, so the answers to a question cannot "
+            "be ranked; use another model"
+        )
     return Prompt(
         cache=output.past_key_values,
         length=length,

@@ -45,6 +45,7 @@ class Batch:
     gaze: torch.Tensor  # (B, V) float32; each row sums to 1, or is all zero where no gaze is usable
     when: WhenTokens | None = None  # of windows of the stream
     taught: NextTokens | None = None  # of windows with a teacher
+    left_out: torch.Tensor | None = None  # (V,) bool: visual tokens that the regularizer leaves out; None = none
 
     @property
     def size(self) -> int:
@@ -67,4 +68,5 @@ class Batch:
                 adjustment=self.when.adjustment.to(device),
             ),
             self.taught and NextTokens(self.taught.tokens.to(device), self.taught.shares.to(device)),
+            None if self.left_out is None else self.left_out.to(device),
         )

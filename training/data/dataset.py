@@ -51,6 +51,7 @@ class Dataset:
     now: Dataset | None = None
     asks_now: bool = False  # this is such a data set: windows without a known answer count nothing in a batch
     gaze_prompts: GazePrompts | None = None  # prompts for training if gaze is shown in words
+    left_out: torch.Tensor | None = None  # (V,) bool: visual tokens that the regularizer leaves out; None = none
     holds: object = None  # keeps a temporary folder alive as long as the data set
 
     def batch(
@@ -88,7 +89,8 @@ class Dataset:
         # attention_mask hides the padding, so any token does there.
         inputs = with_answers(inputs, tokens.clamp(min=0), tokens != IGNORED, self.kinds)
         targets = torch.from_numpy(self.gaze[rows if gaze_of is None else gaze_of[rows]] * is_known[:, None])
-        return Batch(inputs, tokens, self.visual, torch.from_numpy(self.frame_of_token), targets, when).to(device)
+        frames = torch.from_numpy(self.frame_of_token)
+        return Batch(inputs, tokens, self.visual, frames, targets, when, left_out=self.left_out).to(device)
 
     def _when_tokens(self, stream: StreamAnswers, rows: NDArray[np.int64]) -> WhenTokens:
         tokens, remaining = torch.from_numpy(stream.when_tokens), torch.from_numpy(stream.remaining(rows))

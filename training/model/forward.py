@@ -15,7 +15,7 @@ from training.model.answer_loss import token_losses
 from training.model.distillation import teacher_divergence
 from training.model.gaze_block import gaze_block_of
 from training.model.gaze_head import gaze_head_of
-from training.model.loss import gaze_regularizer
+from training.model.loss import gaze_regularizer, without_tokens
 from training.model.supervision import supervised_heads, supervised_layers
 from training.model.trainable import autocast
 from training.settings import Settings
@@ -49,7 +49,7 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
     """
     # A head takes part in every pass, if only with weight 0: processes that share a model expect all its gradients.
     with_attention = (with_attention or gaze_head_of(model) is not None) and batch.taught is None
-    logits, log_attention, row_mask = _forward(model, batch, settings, with_attention)
+    logits, log_attention, row_mask = run_pass(model, batch, settings, with_attention)
     present = batch.answer_tokens != IGNORED
     of_windows = token_losses(logits, batch.answer_tokens, batch.when).sum(dim=1)
     weighted = of_windows if weights is None else of_windows * weights.to(of_windows)
@@ -60,13 +60,15 @@ def losses(model: Any, batch: Batch, settings: Settings, with_attention: bool, w
         return Losses(lm, teacher_divergence(logits, batch.taught), means, right)
     if log_attention is None:
         return Losses(lm, lm.new_zeros(()), means, right)
+    if batch.left_out is not None:
+        log_attention = without_tokens(log_attention, batch.left_out)
     frames = batch.frame_of_token if settings.kl_per_frame else None
     reverse = settings.kl_direction == "reverse"
     kl = gaze_regularizer(log_attention, batch.gaze, row_mask, frame_of_token=frames, reverse=reverse)
     return Losses(lm, kl, means, right)
 
 
-def _forward(
+def run_pass(
     model: Any, batch: Batch, settings: Settings, with_attention: bool
 ) -> tuple[Tensor, Tensor | None, Tensor | None]:
     """Return logits, log attention and row mask of one pass.

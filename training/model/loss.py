@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gaze_vlm_ros.vlm.attention_tap import LEAST_VISIBLE
+from gaze_vlm_ros.vlm.attention_tap import HIDDEN, LEAST_VISIBLE
 
 
 def gaze_regularizer(
@@ -50,6 +50,15 @@ def gaze_regularizer(
     rows = counts.sum(dim=-1)
     per_window = (kl * counts).sum(dim=-1) / rows.clamp(min=1)
     return per_window.sum() / (rows > 0).sum().clamp(min=1)
+
+
+def without_tokens(log_attention: Tensor, left_out: Tensor) -> Tensor:
+    """Return (B, R, V) log attention given that it does not fall on the tokens `left_out`, (V,) bool; these are hidden.
+
+    gaze_regularizer then compares it with gaze given the same.
+    """
+    hidden = left_out | (log_attention <= LEAST_VISIBLE)
+    return torch.log_softmax(log_attention.masked_fill(hidden, HIDDEN), dim=-1).masked_fill(hidden, HIDDEN)
 
 
 def _conditioned(log_attention: Tensor, target: Tensor, seen: Tensor, reverse: bool) -> tuple[Tensor, Tensor]:

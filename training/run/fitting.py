@@ -19,7 +19,8 @@ from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.image_processors import set_picture_options
 from gaze_vlm_ros.vlm.loading import load_vlm
-from gaze_vlm_ros.vlm.observation import note_visual_tokens, open_thinking
+from gaze_vlm_ros.vlm.observation import encode, note_visual_tokens, open_thinking
+from gaze_vlm_ros.vlm.prompt import read_prompt
 from gaze_vlm_ros.vlm.token_boxes import tokens_have_places
 from gaze_vlm_ros.windows.cutting import NoWindows
 from training.data.action_split import part_of_split
@@ -36,6 +37,7 @@ from training.model.gaze_head import add_gaze_head, remove_gaze_head, require_st
 from training.model.out_of_memory import report_out_of_memory
 from training.model.supervision import supervised_heads, supervised_layers
 from training.model.trainable import adapted_names, make_trainable, plain_model, weights_dtype
+from training.run.attention_survey import keep_survey, kept_survey, survey_attention, survey_text, surveyed
 from training.run.batch_sampler import chosen_rows, thinned_rows
 from training.run.data_notes import notes_on_data
 from training.run.export import export_checkpoint
@@ -139,7 +141,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         adapted, absent = adapted_names(model, settings)
         if absent:
             notes.append(
-                f"adapters are on {', '.join(adapted)} alone: no layer of {settings.model}'s language model is called "
+                f"adapters are only on {', '.join(adapted)}: no layer of {settings.model}'s language model is called "
                 f"{', '.join(absent)}; see lora_targets"
             )
     weights = _trained_weights(model)
@@ -166,6 +168,14 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         model, optimizer = accelerator.prepare(model, optimizer)
         weights = _trained_weights(model)
     first_step = state["step"] if state else 0
+    found = kept_survey(request.out) if state else None
+    if found is None:
+        surveys = [survey_attention(model, job)]
+        broadcast_object_list(surveys)
+        found = surveys[0]
+    job = surveyed(job, found)
+    if text := survey_text(found, data.gaze.shape[1]):
+        say(text, flush=True)
     preflight = run_preflight(model, weights, job, first_step)
     say(preflight.text(settings.steps - first_step), flush=True)
     if not is_sharded(accelerator):
@@ -177,6 +187,8 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     if accelerator.is_main_process:
         request.out.mkdir(parents=True, exist_ok=True)
         save_settings(settings, request.out / SETTINGS_FILE)
+    if found and accelerator.is_main_process:
+        keep_survey(request.out, found)
     if state is None and accelerator.is_main_process:
         write_data(request.out, data, sources.split, sources.recordings, notes)
     if settings.kl_ratio:
@@ -185,7 +197,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
         weight = [kept_weight(request.out, measured) if accelerator.is_main_process else 0.0]
         broadcast_object_list(weight)
         say(f"λ is {weight[0]:.3g}: kl_ratio {settings.kl_ratio:g} on the first batches", flush=True)
-        job = replace(job, settings=replace(settings, kl_weight=weight[0]))
+        job = replace(job, settings=replace(job.settings, kl_weight=weight[0]))
     accelerator.wait_for_everyone()
 
     if settings.objective == "jtt":
@@ -246,7 +258,11 @@ def _load_model(settings: Settings, labels: LabelSet, device: str) -> tuple[Any,
 
 
 def _require_supervision(model: Any, processor: Any, settings: Settings) -> None:
-    """Raise unless the regularizer can read the model's attention: CannotTap, NoSuchLayer, NoSuchHead, ..."""
+    """Raise unless answers can be ranked and the regularizer can read the model's attention.
+
+    Raises KeepsNothing, CannotTap, NoSuchLayer, NoSuchHead, NoPlaceForHead.
+    """
+    read_prompt(model, encode(processor, [np.full((224, 224, 3), 128, np.uint8)], "?"))
     if settings.gaze_as == "block" and not tokens_have_places(model, processor):
         return  # only the block's attention, on the vision tower's patches, is read
     require_tap(model, processor, supervised_layers(model, settings))

@@ -18,7 +18,7 @@ from training.data.preparation import prepare
 from training.data.recordings import find_bags, load_recordings
 from training.model.forward import answer_losses
 from training.model.gaze_block import add_gaze_block, gaze_block_of
-from training.model.supervision import NoSuchHead
+from training.model.supervision import NoSuchHead, NoSuchLayer
 from training.run.batch_sampler import chosen_rows
 from training.run.batches import NumberedBatches
 from training.run.job import Job, Parts
@@ -86,6 +86,13 @@ def test_gaze_is_drawn_into_the_pictures_of_training_alone(small_bags: Path) -> 
         ({"kl_heads": "some"}, "kl_heads"),
         ({"kl_heads": []}, "kl_heads"),
         ({"kl_heads": [0, -1]}, "kl_heads"),
+        ({"kl_heads": [0, "L1H0"]}, "kl_heads"),
+        ({"kl_heads": ["1.0"]}, "kl_heads"),
+        ({"kl_heads": ["L1H0"], "kl_layers": [1]}, "kl_layers"),
+        ({"kl_heads": "located", "gaze_as": "block"}, "kl_heads"),
+        ({"kl_sinks": 5.0, "gaze_as": "head"}, "kl_sinks"),
+        ({"kl_sinks": -1.0}, "kl_sinks"),
+        ({"kl_located": 0}, "kl_located"),
     ],
 )
 def test_what_does_not_go_together_is_refused(changed: dict[str, object], name: str) -> None:
@@ -122,6 +129,7 @@ def test_forms_of_the_regularizer_by_hand(small_bags: Path) -> None:
         ({"kl_heads": "each"}, heads, False, False),
         ({"kl_heads": [1]}, heads[:, 1:2], False, False),
         ({"kl_heads": [0, 1]}, heads[:, :2].mean(1, True), False, False),
+        ({"kl_heads": ["L1H2", "L1H0"]}, heads[:, [0, 2]].mean(1, True), False, False),
         ({"kl_direction": "reverse"}, heads.mean(1, True), True, False),
         ({"kl_rows": "first"}, heads.mean(1, True), False, True),
     ]:
@@ -131,8 +139,11 @@ def test_forms_of_the_regularizer_by_hand(small_bags: Path) -> None:
 
 def test_a_head_that_the_model_does_not_have_is_refused(small_bags: Path, tmp_path: Path) -> None:
     options = ["--set", f"model_options={TINY}", "--set", "kl_heads=[1, 9]", "--set", "gaze_flow=false"]
+    bags = [str(small_bags / "s0"), str(small_bags / "s1")]
     with pytest.raises(NoSuchHead, match=r"kl_heads holds 9, and tiny:smolvlm has heads 0 to 3"):
-        fit.main([*options, "--out", str(tmp_path / "out"), str(small_bags / "s0"), str(small_bags / "s1")])
+        fit.main([*options, "--out", str(tmp_path / "out"), *bags])
+    with pytest.raises(NoSuchLayer, match=r"kl_heads names a head of layer 7, and tiny:smolvlm looks at pictures in "):
+        fit.main([*options, "--set", "kl_heads=[L7H0]", "--out", str(tmp_path / "out"), *bags])
 
 
 def test_gaze_can_be_of_another_moment(small_bags: Path) -> None:
