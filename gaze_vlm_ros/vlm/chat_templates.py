@@ -12,7 +12,13 @@ PALIGEMMA = (
     "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}"
     "{% endfor %}"
 )
-_BY_PROCESSOR = {"PaliGemmaProcessor": PALIGEMMA}
+# BLIP-2's form of a question, also one of InstructBLIP's; their processors put the picture before the text.
+BLIP = (
+    "{% for message in messages %}{% for part in message['content'] %}{% if part['type'] == 'text' %}"
+    "{% if message['role'] == 'user' %}Question: {{ part['text'] }} Answer:"
+    "{% else %}{{ ' ' + part['text'] + eos_token }}{% endif %}{% endif %}{% endfor %}{% endfor %}"
+)
+_BY_PROCESSOR = {"PaliGemmaProcessor": PALIGEMMA, "Blip2Processor": BLIP, "InstructBlipProcessor": BLIP}
 
 
 def give_template(processor: Any) -> None:

@@ -45,7 +45,14 @@ def images_only(processor_class: Any) -> Any:
         @classmethod
         def from_args_and_dict(cls, args: Any, processor_dict: dict[str, Any], **options: Any) -> Any:
             given = dict(zip(kept, args, strict=True))
-            return super().from_args_and_dict([given.get(name) for name in whole], processor_dict, **options)
+            try:
+                return super().from_args_and_dict([given.get(name) for name in whole], processor_dict, **options)
+            except AttributeError as error:
+                if _VIDEO in whole and "'NoneType'" in str(error):  # MiniCPM-V asks it for settings
+                    raise ImportError(
+                        f"{processor_class.__name__} needs its video part, which needs torchvision ({error})"
+                    ) from None
+                raise
 
         def check_argument_for_proper_class(self, argument_name: str, argument: Any) -> Any:
             if argument_name == _VIDEO and argument is None:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.overrides import TorchFunctionMode
 
 from gaze_vlm_ros.vlm.cross_attention import crossing_layers, states_among
 from gaze_vlm_ros.vlm.memory import out_of_memory_reason
@@ -187,8 +188,18 @@ def _zero_attention(
     return value.new_zeros(batch, length, heads, value.shape[-1]), None
 
 
+class _ZeroedSdpa(TorchFunctionMode):
+    """Lets PyTorch's own attention give zeros, for towers that call it themselves (timm's, in Perception LM)."""
+
+    def __torch_function__(
+        self, function: Any, _types: Any, arguments: tuple[Any, ...] = (), options: dict[str, Any] | None = None
+    ) -> Any:
+        result = function(*arguments, **(options or {}))
+        return torch.zeros_like(result) if function is torch.nn.functional.scaled_dot_product_attention else result
+
+
 @contextmanager
-def _without_vision_attention(model: Any) -> Iterator[None]:
+def no_vision_attention(model: Any) -> Iterator[None]:
     """Let the vision tower's attention give zeros. Raises CannotLocate for a model without such a tower."""
     from transformers import AttentionInterface
     from transformers.masking_utils import AttentionMaskInterface
@@ -205,7 +216,8 @@ def _without_vision_attention(model: Any) -> Iterator[None]:
         raise CannotLocate(f"{type(model).__name__} has no vision tower whose attention can be replaced")
     model.set_attn_implementation(dict.fromkeys(parts, _NO_ATTENTION))
     try:
-        yield
+        with _ZeroedSdpa():
+            yield
     finally:
         model.set_attn_implementation(parts)
 
@@ -249,7 +261,7 @@ def _token_of_entry(
         else model.get_decoder().register_forward_pre_hook(stop, with_kwargs=True)
     )
     try:
-        with _without_vision_attention(model), torch.enable_grad():
+        with no_vision_attention(model), torch.enable_grad():
             try:
                 with suppress(_Reached):
                     model(**placed)

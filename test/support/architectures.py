@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from gaze_vlm_ros.vlm.chat_templates import give_template
 from gaze_vlm_ros.vlm.image_processors import images_only
 from gaze_vlm_ros.vlm.observation import note_visual_tokens
 from gaze_vlm_ros.vlm.tiny_tokenizer import CHAT_TEMPLATE, train_tokenizer
@@ -337,7 +338,7 @@ def _blip2() -> tuple[Any, Any]:
     )  # fmt: skip
     images = BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
     processor = Blip2Processor(images, tokenizer, num_query_tokens=8)
-    processor.chat_template = _template("")  # it puts the picture before the text itself
+    give_template(processor)
     return Blip2ForConditionalGeneration(config), processor
 
 
@@ -359,19 +360,116 @@ def _vit_gpt2() -> tuple[Any, Any]:
     return Narrator(config), NarratorProcessor(images, tokenizer)
 
 
+def _instructblip() -> tuple[Any, Any]:
+    """A resampler of learned queries that also reads the question."""
+    from transformers import InstructBlipConfig, InstructBlipForConditionalGeneration, InstructBlipProcessor
+    from transformers.models.blip.image_processing_pil_blip import BlipImageProcessorPil
+
+    tokenizer, reader = _tokenizer("<image>"), _tokenizer("<image>")
+    config = InstructBlipConfig(
+        vision_config=_vision(initializer_range=0.02),
+        qformer_config={
+            "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 128,
+            "encoder_hidden_size": 64, "vocab_size": len(reader),
+        },
+        text_config=_text(tokenizer, model_type="llama"),
+        num_query_tokens=8,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+    )  # fmt: skip
+    images = BlipImageProcessorPil(size={"height": SIDE, "width": SIDE})
+    processor = InstructBlipProcessor(images, tokenizer, reader, num_query_tokens=8)
+    give_template(processor)
+    return InstructBlipForConditionalGeneration(config), processor
+
+
+def _qwen3_vl_moe() -> tuple[Any, Any]:
+    """A mixture of experts."""
+    from transformers import Qwen3VLMoeConfig, Qwen3VLMoeForConditionalGeneration, Qwen3VLProcessor
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    tokenizer = _tokenizer("<|image_pad|>", ("<|vision_start|>", "<|vision_end|>", "<|video_pad|>"))
+    ids = tokenizer.convert_tokens_to_ids
+    config = Qwen3VLMoeConfig(
+        vision_config={
+            "depth": 2, "hidden_size": 64, "num_heads": 4, "intermediate_size": 128, "patch_size": 8,
+            "out_hidden_size": 64, "num_position_embeddings": 64, "deepstack_visual_indexes": [0],
+        },
+        text_config=_text(
+            tokenizer, head_dim=16, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64,
+            rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3], "mrope_interleaved": True},
+        ),
+        image_token_id=ids("<|image_pad|>"), video_token_id=ids("<|video_pad|>"),
+        vision_start_token_id=ids("<|vision_start|>"), vision_end_token_id=ids("<|vision_end|>"),
+    )  # fmt: skip
+    images = Qwen2VLImageProcessorPil(size={"shortest_edge": SIDE**2, "longest_edge": SIDE**2}, patch_size=8)
+    template = _template("<|vision_start|><|image_pad|><|vision_end|>")
+    processor = images_only(Qwen3VLProcessor)(images, tokenizer, chat_template=template)
+    return Qwen3VLMoeForConditionalGeneration(config), processor
+
+
+def _glm46v() -> tuple[Any, Any]:
+    from transformers import Glm46VConfig, Glm46VForConditionalGeneration, Glm46VProcessor
+    from transformers.models.glm46v.image_processing_pil_glm46v import Glm46VImageProcessorPil
+
+    marks = ("<|begin_of_image|>", "<|end_of_image|>", "<|video|>", "<|begin_of_video|>", "<|end_of_video|>")
+    tokenizer = _tokenizer("<|image|>", marks)
+    ids = tokenizer.convert_tokens_to_ids
+    config = Glm46VConfig(
+        vision_config={
+            "model_type": "glm4v_vision", "depth": 2, "hidden_size": 64, "num_heads": 4, "image_size": SIDE,
+            "patch_size": 8, "out_hidden_size": 64, "intermediate_size": 128,
+        },
+        text_config=_text(
+            tokenizer, model_type="glm4v_text", rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3]}
+        ),
+        image_token_id=ids("<|image|>"), video_token_id=ids("<|video|>"),
+        image_start_token_id=ids("<|begin_of_image|>"), image_end_token_id=ids("<|end_of_image|>"),
+        video_start_token_id=ids("<|begin_of_video|>"), video_end_token_id=ids("<|end_of_video|>"),
+    )  # fmt: skip
+    images = Glm46VImageProcessorPil(size={"shortest_edge": SIDE**2, "longest_edge": 2 * SIDE**2}, patch_size=8)
+    template = _template("<|begin_of_image|><|image|><|end_of_image|>")
+    processor = images_only(Glm46VProcessor)(images, tokenizer, chat_template=template)
+    return Glm46VForConditionalGeneration(config), processor
+
+
+def _video_llama_3() -> tuple[Any, Any]:
+    from transformers import VideoLlama3Config, VideoLlama3ForConditionalGeneration, VideoLlama3Processor
+    from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import VideoLlama3ImageProcessorPil
+
+    tokenizer = _tokenizer("<|image_pad|>", ("<|video_pad|>",))
+    ids = tokenizer.convert_tokens_to_ids
+    vision = _vision(patch_size=8)
+    del vision["image_size"]
+    config = VideoLlama3Config(
+        vision_config=vision,
+        text_config=_text(tokenizer, model_type="qwen2"),
+        image_token_id=ids("<|image_pad|>"),
+        video_token_id=ids("<|video_pad|>"),
+    )
+    images = VideoLlama3ImageProcessorPil(size={"shortest_edge": SIDE**2 // 4, "longest_edge": SIDE**2}, patch_size=8)
+    processor = images_only(VideoLlama3Processor)(images, tokenizer, chat_template=_template("<|image_pad|>"))
+    return VideoLlama3ForConditionalGeneration(config), processor
+
+
+ONE_PICTURE = ("blip2", "instructblip", "vit-gpt2")  # read one picture in a prompt
+
 BUILDERS: dict[str, Callable[[], tuple[Any, Any]]] = {
     "aya-vision": _aya_vision,
     "blip2": _blip2,
     "deepseek-vl": _deepseek_vl,
     "gemma4": _gemma4,
+    "glm46v": _glm46v,
     "glm4v": _glm4v,
     "got-ocr2": _got_ocr2,
     "idefics2": _idefics2,
+    "instructblip": _instructblip,
     "llava-next": _llava_next,
     "ovis2": _ovis2,
     "paddleocr-vl": _paddleocr_vl,
     "qwen2-vl": _qwen2_vl,
+    "qwen3-vl-moe": _qwen3_vl_moe,
     "qwen3.5": _qwen3_5,
+    "video-llama-3": _video_llama_3,
     "vipllava": _vipllava,
     "vit-gpt2": _vit_gpt2,
 }

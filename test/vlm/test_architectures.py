@@ -1,6 +1,12 @@
-"""Architectures that once were taken for something else; `make models` tries all of them, with more checks."""
+"""Architectures that once were taken for something else, and some through all checks of `make models`.
+
+One with tokens in its prompt, one with cross-attention, one with a resampler, and a narrator.
+"""
 
 from __future__ import annotations
+
+import runpy
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,3 +54,23 @@ def test_models_that_cannot_be_used_are_refused_by_the_reason(name: str, reason:
         visual_tokens(*located(name), (64, 48), 2)
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["tiny:smolvlm", "tiny:mllama", "idefics2", "vit-gpt2"])
+def test_a_row_of_make_models(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    tool = runpy.run_path(str(Path(__file__).parents[2] / "tools" / "check_models.py"))
+    assert tool["main"]([name]) == 0
+    line = capsys.readouterr().out.splitlines()[-1]
+    cells = dict(zip(tool["COLUMNS"], [cell.strip() for cell in line.strip("|").split("|")], strict=True))
+    inside, away = map(float, cells["bright square"].split(","))
+    assert inside > 10 * away
+    # Rounding of float32.
+    assert float(cells["attention"]) < 1e-6
+    assert float(cells["logits"]) < 1e-6
+    assert float(cells["gradient"]) < 1e-5
+    assert float(cells["ranking"]) < 1e-5
+    assert float(cells["loaded"]) == float(cells["plain transformers"].split(",")[0]) == 0
+    assert cells["fit"].startswith("saved, ")
+    losses = [float(part.split()[-3 + 2 * after]) for part in cells["three steps"].split(",") for after in (0, 1)]
+    assert losses[0] > losses[1]
+    assert losses[2] > losses[3]

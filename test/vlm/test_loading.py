@@ -357,6 +357,19 @@ def test_a_processor_without_its_video_part_gets_all_its_other_parts(name):
     assert type(processor).get_attributes() == processor.get_attributes() == kept
 
 
+def test_a_processor_that_needs_its_video_part_says_so():
+    import transformers
+
+    from gaze_vlm_ros.vlm.image_processors import images_only
+
+    class Unchecked(images_only(transformers.MiniCPMV4_6Processor)):
+        def check_argument_for_proper_class(self, *_):
+            return None
+
+    with pytest.raises(ImportError, match="MiniCPMV4_6Processor needs its video part, which needs torchvision"):
+        Unchecked.from_args_and_dict([MagicMock(), MagicMock()], {})
+
+
 def test_settings_of_the_image_processor_change_the_number_of_tokens_and_are_saved(tmp_path, pictures):
     _, processor = build_tiny("tiny:smolvlm", [QUESTION], hidden=32, image_size=32, tiles=4)
     before = len(encode(processor, pictures(2), QUESTION).visual)

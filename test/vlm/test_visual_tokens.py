@@ -90,6 +90,27 @@ def changes(model: Any, processor: Any, size: tuple[int, int], frames: int, patc
     return (features(model, processor, shown) - before).norm(dim=-1).numpy()
 
 
+def test_a_tower_that_calls_pytorchs_attention_itself_is_located_too(monkeypatch):
+    """As timm's in Perception LM, which does not go through transformers' interface."""
+    from transformers.models.clip.modeling_clip import CLIPAttention
+
+    model, processor = build_tiny("tiny:llava", [QUESTION], hidden=64, image_size=64)
+    expected = visual_tokens(model, processor, (97, 211), 2)
+
+    def forward(self, hidden_states, *_, **__):
+        query, key, value = (
+            layer(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for layer in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        mixed = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        return self.out_proj(mixed.transpose(1, 2).flatten(2)), None
+
+    monkeypatch.setattr(CLIPAttention, "forward", forward)
+    found = visual_tokens(model, processor, (97, 211), 2)
+    assert found[0].tolist() == expected[0].tolist()
+    np.testing.assert_allclose(found[1], expected[1], atol=0.5)
+
+
 def check_against_patches(model: Any, processor: Any, size: tuple[int, int], frames: int, patches: np.ndarray) -> None:
     frame_index, boxes = visual_tokens(model, processor, size, frames)
     local = without_vision_attention(model)

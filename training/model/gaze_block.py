@@ -2,7 +2,7 @@
 
 arXiv 2510.21356, section 3: one query, the mean of all image patches, attends to the patches; KL(gaze ‖ attention)
 supervises that attention, and its result is added to the patches. The patches are the visual tokens of the decoder's
-prompt; where a resampler has mixed these (Idefics 2, BLIP-2), or the decoder attends to pictures in layers of its own
+prompt; where a resampler has mixed these (Idefics 2), or the decoder attends to pictures in layers of its own
 (Flamingo, narrators), they are what the vision tower puts out. A checkpoint with the block is not a plain Hugging Face
 folder.
 """

@@ -16,6 +16,7 @@ from gaze_vlm_ros.prediction.backends import ModelBackend
 from gaze_vlm_ros.prediction.checkpoint import NotACheckpoint, read_checkpoint_metadata
 from gaze_vlm_ros.vlm.observation import encode
 from gaze_vlm_ros.vlm.patches import Patches, patch_states, tower_width, vision_tower
+from gaze_vlm_ros.vlm.prompt import KeepsNothing
 from gaze_vlm_ros.vlm.tiny import TINY_MODELS, build_tiny
 from gaze_vlm_ros.vlm.token_boxes import CannotLocate, vision_patches
 from training import evaluate, fit
@@ -130,6 +131,16 @@ def test_a_model_of_one_picture_says_so(name: str, frames: int) -> None:
     with pytest.raises(GazeVlmError) as caught:
         tower_width(*located(name), (64, 48), frames)
     assert "set frames: 1" in str(caught.value)
+
+
+def test_a_model_without_a_cache_is_refused_before_bags_are_converted(
+    small_bags: Path, small_settings: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = arguments(small_settings, saved("blip2", tmp_path / "model"), 1)
+    bags = [str(small_bags / f"s{seed}") for seed in range(3)]
+    with pytest.raises(KeepsNothing, match=r"Blip2.* keeps no keys and values of what it has read"):
+        fit.main([*given, "--out", str(tmp_path / "out"), *bags])
+    assert "windows:" not in capsys.readouterr().err
 
 
 def test_patches_of_another_number_are_refused() -> None:
