@@ -7,6 +7,8 @@ import logging
 import sys
 from collections.abc import Callable
 
+_LONGEST_TEXT = 4000  # characters of an error; a value of a damaged file may be as long as the file
+
 
 class GazeVlmError(Exception):
     """An error that the user can act on: one line that names the value, what was expected and what to do.
@@ -18,7 +20,7 @@ class GazeVlmError(Exception):
 def exit_code(program: str, main: Callable[[], int | None]) -> int:
     """Run `main` and return its exit code, 1 after a GazeVlmError, or 130 after Ctrl-C.
 
-    A GazeVlmError is printed to stderr as `program: error: text`.
+    A GazeVlmError is printed to stderr as `program: error: text`, in one line: values of files may hold anything.
     """
     # Python's last collections visit every object of torch and transformers: 1.2 s of computing to free what the system
     # frees at once, and more than launch's patience on a busy robot.
@@ -33,7 +35,9 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
     try:
         return main() or 0
     except GazeVlmError as error:
-        print(f"{program}: error: {error}", file=sys.stderr)
+        text = str(error) if len(str(error)) <= _LONGEST_TEXT else f"{str(error)[:_LONGEST_TEXT]}..."
+        text = "".join(shown if shown.isprintable() else repr(shown)[1:-1] for shown in text)
+        print(f"{program}: error: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)

@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from gaze_vlm_ros.errors import GazeVlmError, exit_code
+
 
 def test_nothing_is_collected_as_a_program_ends() -> None:
     # Python's last collections would print "collected"; hooks at exit run in the reverse order of their registration.
@@ -37,3 +41,19 @@ def test_lines_of_libav_are_not_printed(tmp_path: Path) -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code, tmp_path / "video.mp4"], capture_output=True, text=True)
     assert (ended.returncode, ended.stdout, ended.stderr) == (3, "", "")
+
+
+def test_an_error_is_one_printable_line_whatever_a_file_holds(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise GazeVlmError("column 'a\x1b[31m\r\nb\u2028\ud800' of \u8336")
+
+    assert exit_code("program", main) == 1
+    assert capsys.readouterr().err == "program: error: column 'a\\x1b[31m\\r\\nb\\u2028\\ud800' of \u8336\n"
+
+
+def test_an_error_with_a_value_as_long_as_a_file_is_cut(capsys: pytest.CaptureFixture[str]) -> None:
+    def main() -> int:
+        raise GazeVlmError(f"bad value {'9' * 10**6}")
+
+    assert exit_code("program", main) == 1
+    assert capsys.readouterr().err == f"program: error: bad value {'9' * 3990}...\n"
