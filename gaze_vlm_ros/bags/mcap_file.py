@@ -93,6 +93,14 @@ class McapFile:
             found[channel.topic] = schema.name if schema else ""
         return found
 
+    def topic_schemas(self) -> dict[str, tuple[bytes, str, str] | None]:
+        """Return definition, name and encoding of each topic's schema; None where its channel has none."""
+        found = {}
+        for channel in self.channels.values():
+            schema = self.schemas.get(channel.schema_id)
+            found[channel.topic] = (schema.data, schema.name, schema.encoding) if schema else None
+        return found
+
     def index(self) -> Iterator[IndexedMessages]:
         """Yield where messages are, by chunk and topic. Raises BagDamaged where the index is not complete."""
         indexed = 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +14,7 @@ from rosbags.typesys.store import Typestore
 from gaze_vlm_ros.bags.errors import RECOVER_HINT, BagDamaged, NoSuchTopic
 from gaze_vlm_ros.bags.files import bag_files, require_files_of_metadata
 from gaze_vlm_ros.bags.mcap_file import IndexedMessages, McapFile
-from gaze_vlm_ros.bags.message_types import known_types
+from gaze_vlm_ros.bags.message_types import UnknownMessageType, describe_type, known_types
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_of
 from gaze_vlm_ros.bags.topic_stream import TopicStream, merged, places_of
 
@@ -48,17 +48,20 @@ class Bag:
         self.topics = self._open_streams()  # by name
 
     def _open_streams(self) -> dict[str, TopicStream]:
-        types = _types_of(self._files)
         type_names: dict[str, str] = {}
+        schemas: dict[str, tuple[bytes, str, str] | None] = {}
         parts: dict[str, list[tuple[int, IndexedMessages]]] = {}
         for number, file in enumerate(self._files):
             type_names |= file.topics()
+            schemas |= file.topic_schemas()
             for topic in file.topics():
                 parts.setdefault(topic, [])
             for part in file.index():
                 parts[part.topic].append((number, part))
         return {
-            topic: TopicStream(self.path, topic, type_names[topic], self._files, places_of(found), types)
+            topic: TopicStream(
+                self.path, topic, type_names[topic], self._files, places_of(found), _types_of(schemas[topic])
+            )
             for topic, found in parts.items()
         }
 
@@ -107,24 +110,25 @@ def open_bag(path: Path | str) -> Bag:
     return Bag(path, files)
 
 
-def _types_of(files: Sequence[McapFile]) -> Typestore:
-    """Return the message types as the bag itself defines them, and the standard ones where they do not disagree."""
-    found: dict[str, Any] = {}
-    for file in files:
-        for schema in file.schemas.values():
-            with suppress(TypesysError, ValueError):  # costs only its own topic, which cannot be decoded
-                found.update(_types_in(schema.data, schema.name, schema.encoding))
-    types = known_types()
-    try:
-        types.register(found)
-    except TypesysError:  # made with another version of a type: the bag's own definitions hold
-        types = get_typestore(Stores.EMPTY)
-        types.register(found)
-    return types
-
-
 @lru_cache(maxsize=256)  # parsing takes longer than the rest of opening a bag, and bags share their types
-def _types_in(definition: bytes, name: str, encoding: str) -> Mapping[str, Any]:
+def _types_of(schema: tuple[bytes, str, str] | None) -> Typestore:
+    """Return the types with which the messages of a schema (definition, name, encoding) are decoded: its own.
+
+    Where it cannot be parsed, the standard ones. A schema never changes how messages of another one are decoded.
+    """
+    known = known_types()
+    if schema is None or not schema[0].strip():
+        return known
+    with suppress(UnknownMessageType, OSError, ValueError):
+        describe_type(schema[1])  # the installed definition, so that a bag's does not stand for it
+    for types in (known, get_typestore(Stores.EMPTY)):  # EMPTY: the bag has another version of a type
+        with suppress(TypesysError, ValueError, SyntaxError, RecursionError):
+            types.register(_types_in(*schema))
+            return types
+    return known
+
+
+def _types_in(definition: bytes, name: str, encoding: str) -> dict[str, Any]:
     """Return what a schema defines: the type `name` and those it uses."""
     text = definition.decode()
     if encoding == "ros2msg":

@@ -277,3 +277,17 @@ class TestQos:
         (profile,) = qos_profiles(text)
         assert len(yaml.safe_dump(profile)) < 1000
         assert profile["depth"] == 3
+
+
+def test_the_definitions_of_one_topic_never_change_how_another_is_decoded(tmp_path: Path) -> None:
+    """A schema carries the types it uses, and its writer may have had another version of them."""
+    header = "string frame_id\nbuiltin_interfaces/Time stamp\n"
+    definition = "std_msgs/Header header\n" + SEPARATOR + "MSG: std_msgs/Header\n" + header
+    definition += SEPARATOR + "MSG: builtin_interfaces/Time\nint32 sec\nuint32 nanosec\n"
+    for number, name in enumerate(("acme_msgs/msg/Odd", LABEL)):
+        data = b"\0\1\0\0" + struct.pack("<I4siI", 4, b"cam\0", 7, 8)
+        cut = write_beside_label(tmp_path / str(number), "/other", name, "ros2msg", definition.encode(), data)
+        folder = recover(cut).folder
+        assert texts(folder) == [f"action {number}" for number in range(4)]
+        with open_bag(folder) as bag:
+            assert bag.read("/other").message(0).header.stamp.sec == 7
