@@ -198,7 +198,8 @@ def small_grey(picture: NDArray[np.uint8], width_px: int) -> NDArray[np.uint8]:
     """Return an (H, W, 3) RGB or (H, W) grey picture as (h, w) uint8 grey, at most `width_px` wide."""
     scale = width_px / picture.shape[1]
     if scale < 1:  # before the colour conversion, which is then of the small image only
-        picture = np.asarray(cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+        size = (width_px, max(1, round(picture.shape[0] * scale)))
+        picture = np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
     return picture if picture.ndim == 2 else np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
 
 

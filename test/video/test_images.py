@@ -220,3 +220,8 @@ def test_a_picture_that_states_too_many_pixels_is_not_decoded(extension: str, mo
 def test_the_size_of_a_picture_that_is_cut_off_is_not_known(extension: str) -> None:
     _, data = cv2.imencode(extension, PICTURE)
     assert {still_size(data.tobytes()[:length]) for length in range(200)} <= {None, (W, H)}
+
+
+@pytest.mark.parametrize(("size", "small"), [((4000, 1), (1, 240)), ((1, 4000), (4000, 1)), ((241, 3000), (2988, 240))])
+def test_pictures_of_odd_shapes_become_small(size: tuple[int, int], small: tuple[int, int]) -> None:
+    assert small_grey(np.zeros((size[1], size[0], 3), np.uint8), 240).shape == small
