@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from gaze_vlm_ros.annotation.formats.text_file import read_text
-from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes, unit_of_values
+from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes, in_range, unit_of_values
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.storage.tables import BadRow, WrongColumns
@@ -126,6 +126,8 @@ def _paired(
     begun: dict[str, int] = {}
     kept, ends = [], {}
     for line, row in lines:
+        if len(row) <= max(column, text):
+            raise BadRow(f"{path}, line {line}: {len(row)} fields, expected {len(header)}; the file is cut short")
         if row[column].strip().upper().endswith("STOP"):
             if row[text] not in begun:
                 raise BadRow(f"{path}, line {line}: {row[text]!r} stops without having started")
@@ -162,7 +164,7 @@ def _role_columns(path: Path, header: list[str], named: Mapping[str, str]) -> tu
                     continue
                 role_columns[role] = candidates[0]
         if role in frames and (
-            role not in role_columns or (role == "end" and role_columns["start"] == frames["start"])
+            role not in role_columns or (role == "end" and role_columns.get("start") == frames.get("start", -1))
         ):
             role_columns[role] = frames[role]
         if role in role_columns and plain[role_columns[role]][1]:
@@ -228,5 +230,8 @@ def _action(
         if units["duration"] == "frame":
             raise BadRow(f"{path}: durations in frames need a frame rate; give the end instead")
         zero = VideoTimes(times.frames_ns[:1])
-        end_ns = start_ns + time("duration", zero) - zero.of_media(0)
+        try:
+            end_ns = in_range(start_ns + time("duration", zero) - zero.of_media(0))
+        except BadTime as error:
+            raise BadRow(f"{path}, line {line}: start and {header[role_columns['duration']]!r} give {error}") from None
     return Action(start_ns, end_ns, text, verb, noun)

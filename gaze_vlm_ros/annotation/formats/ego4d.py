@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-from gaze_vlm_ros.annotation.formats.times import VideoTimes
-from gaze_vlm_ros.importers.ego4d import read_actions
+from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes
+from gaze_vlm_ros.importers.ego4d import BadAnnotations, read_actions
 from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS
 from gaze_vlm_ros.labels.actions import Action
 
@@ -21,7 +21,10 @@ def read_ego4d_labels(
     """
 
     def ros_time(at_ns: int) -> int:
-        return times.of_media(at_ns - UNDATED_START_NS)
+        try:
+            return times.of_media(at_ns - UNDATED_START_NS)
+        except BadTime as error:
+            raise BadAnnotations(f"{path}: an action of video {video} is at {error}") from None
 
     actions = [
         replace(x, start_ns=ros_time(x.start_ns), end_ns=None if x.end_ns is None else ros_time(x.end_ns))

@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from gaze_vlm_ros.annotation.formats.times import VideoTimes
+from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.storage.tables import require_file
@@ -84,10 +84,14 @@ def read_elan(
         if start_ms is None or end_ms is None:
             left_out["annotations whose time is not set in ELAN"] += 1
             continue
+        try:
+            start_ns, end_ns = (times.of_media((at_ms + origin_ms) * 1_000_000) for at_ms in (start_ms, end_ms))
+        except BadTime as error:
+            raise BadElan(f"{path}: annotation {key} is at {error}") from None
         actions.append(
             Action(
-                times.of_media((start_ms + origin_ms) * 1_000_000),
-                times.of_media((end_ms + origin_ms) * 1_000_000),
+                start_ns,
+                end_ns,
                 annotation.text,
                 texts_about["verb"].get(key, ""),
                 texts_about["object"].get(key, ""),

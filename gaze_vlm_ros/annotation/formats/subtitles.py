@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.annotation.formats.text_file import read_text
-from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes
+from gaze_vlm_ros.annotation.formats.times import BadTime, VideoTimes, shortened
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.actions import Action
 
@@ -64,7 +64,7 @@ def _captions(text: str, path: Path, form: str) -> list[Any]:
         plain = io.StringIO(text.replace("\r\n", "\n"))
         found = webvtt.from_buffer(plain, format="vtt" if form == "webvtt" else "srt", strict=form == "webvtt")
     except (MalformedFileError, MalformedCaptionError, ValueError, IndexError) as error:
-        raise BadSubtitles(f"{path} is not a {name} file: {str(error) or type(error).__name__}") from None
+        raise BadSubtitles(f"{path} is not a {name} file: {shortened(str(error)) or type(error).__name__}") from None
     captions = list(found.captions)
     if not captions:
         raise BadSubtitles(f"{path} has no cue: expected lines such as 00:00:01.000 --> 00:00:02.500 with text below")

@@ -18,7 +18,9 @@ UNITS = ("s", "ms", "us", "ns", "frame", "clock", "datetime")
 _NS = {"s": Decimal(10**9), "ms": Decimal(10**6), "us": Decimal(1000), "ns": Decimal(1)}
 # Larger numbers of seconds count from 1970, not from the video's first frame: no video lasts three years.
 SINCE_EPOCH_S = 10**8
-_CLOCK = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_CLOCK = re.compile(r"(?:(\d{1,9}):)?(\d{1,2}):(\d{1,2}(?:[.,]\d+)?)")
+_LONGEST_DIGITS = 25  # before or after the decimal point; ns of three centuries have 19
+_SHOWN = 120  # characters of a value in a message
 _DATE = re.compile(r"\d{4}-\d\d-\d\d[T ]\d")
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
@@ -36,9 +38,9 @@ class VideoTimes:
     first_frame_number: int = 0  # some programs count from 1
     offset_ns: int = 0  # added to every time
 
-    def of_media(self, ns: int) -> int:
-        """Return the ROS time `ns` after the start of the video."""
-        return int(self.frames_ns[0]) + ns + self.offset_ns
+    def of_media(self, ns: int, text: str = "") -> int:
+        """Return the ROS time `ns` after the start of the video. text: for the error. Raises BadTime."""
+        return in_range(int(self.frames_ns[0]) + ns + self.offset_ns, text)
 
     def of_text(self, text: str, unit: str, decimal_comma: bool = False) -> int:
         """Return the ROS time of a text. unit: one of UNITS. decimal_comma: "1,5" is 1.5. Raises BadTime."""
@@ -47,29 +49,29 @@ class VideoTimes:
         if unit == "clock":
             match = _CLOCK.fullmatch(text)
             if match is None:
-                raise BadTime(f"{text!r}, expected [H:]MM:SS[.fff]")
+                raise BadTime(f"{shortened(text)!r}, expected [H:]MM:SS[.fff]")
             seconds = Decimal(match[3].replace(",", "."))
-            return self.of_media(round((int(match[1] or 0) * 3600 + int(match[2]) * 60 + seconds) * 10**9))
+            return self.of_media(round((int(match[1] or 0) * 3600 + int(match[2]) * 60 + seconds) * 10**9), text)
         try:
             number = Decimal(text.replace(",", ".") if decimal_comma else text)
-            if not number.is_finite():
-                raise InvalidOperation
         except InvalidOperation:
-            raise BadTime(f"{text!r}, expected a number ({unit})") from None
+            number = Decimal("nan")
+        if not number.is_finite() or abs(number.adjusted()) > _LONGEST_DIGITS:
+            raise BadTime(f"{shortened(text)!r}, expected a number ({unit}), before the year 2262")
         if unit == "frame":
             return self._of_frame(number)
         ns = round(number * _NS[unit])
-        if ns >= 2**63:
-            raise BadTime(f"{text!r} {unit}, which is after the year 2262")
-        return ns + self.offset_ns if ns > SINCE_EPOCH_S * 10**9 else self.of_media(ns)
+        return in_range(ns + self.offset_ns, text) if ns > SINCE_EPOCH_S * 10**9 else self.of_media(ns, text)
 
     def _of_date(self, text: str) -> int:
         try:
             moment = datetime.fromisoformat(text.replace("Z", "+00:00"))
         except ValueError:
-            raise BadTime(f"{text!r}, expected a date and time such as 2026-09-21T14:13:20.5+00:00") from None
+            raise BadTime(
+                f"{shortened(text)!r}, expected a date and time such as 2026-09-21T14:13:20.5+00:00"
+            ) from None
         since = (moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)) - _EPOCH
-        return (since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000 + self.offset_ns
+        return in_range((since.days * 86400 + since.seconds) * 10**9 + since.microseconds * 1000 + self.offset_ns)
 
     def _of_frame(self, number: Decimal) -> int:
         if number != int(number):
@@ -81,7 +83,20 @@ class VideoTimes:
         last = len(self.frames_ns) - 1
         inside = min(max(index, 0), last)
         usual_ns = int(np.median(np.diff(self.frames_ns))) if last else 0
-        return int(self.frames_ns[inside]) + (index - inside) * usual_ns + self.offset_ns
+        return in_range(int(self.frames_ns[inside]) + (index - inside) * usual_ns + self.offset_ns)
+
+
+def in_range(time_ns: int, text: str = "") -> int:
+    """Return the time. text: what it was made of. Raises BadTime where 64 bits of ns cannot hold it."""
+    if abs(time_ns) >= 2**63 - 10**9:
+        given = shortened(repr(text) if text else f"{time_ns} ns")
+        raise BadTime(f"{given}, which is before the year 1678 or after the year 2262")
+    return time_ns
+
+
+def shortened(text: str) -> str:
+    """Return a value for a message: not longer than a line."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
 
 
 def unit_of_values(values: Iterable[str]) -> str:
