@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         top_k_overlap,
     )
     from training.evaluation.checkpoint_evaluation import TrainedOn, evaluate_checkpoint
+    from training.evaluation.choices import CannotAsk, Choice, answer_choices
     from training.evaluation.label_statistics import (
         Moments,
         mean_time_to_start,
@@ -52,6 +53,7 @@ else:
                 "top_k_overlap",
             ],
             "training.evaluation.checkpoint_evaluation": ["TrainedOn", "evaluate_checkpoint"],
+            "training.evaluation.choices": ["CannotAsk", "Choice", "answer_choices"],
             "training.evaluation.label_statistics": [
                 "Moments",
                 "mean_time_to_start",
@@ -76,8 +78,11 @@ else:
 
 __all__ = [
     "Answers",
+    "CannotAsk",
+    "Choice",
     "Moments",
     "TrainedOn",
+    "answer_choices",
     "answer_windows",
     "attention_auc",
     "attention_scores",

@@ -85,7 +85,7 @@ def evaluate_checkpoint(
             raise TrainedOn(f"{session.path} was trained on (or chose the checkpoint); evaluate on other sessions")
 
     device = resolve_device(device)
-    model, processor, data = _load(
+    model, processor, data = load_with_windows(
         checkpoint, metadata, settings, sessions, device, cache, keep_unknown=unknown == "wrong"
     )
     if metadata.stream and data.stream:
@@ -116,7 +116,7 @@ def training_top1(
     recordings, _ = part_of_split(recordings, settings.split_file, "train")
     trained = [recordings[index] for index in split_sessions(recordings, settings).training]
     device = resolve_device(device)
-    model, _, data = _load(checkpoint, metadata, settings, trained, device, cache)
+    model, _, data = load_with_windows(checkpoint, metadata, settings, trained, device, cache)
     truth = data.stream.actions if data.stream else data.answer_index
     rows = evenly_spread(np.flatnonzero(truth >= 0), ANSWERED)
     ranked = rank_stream(model, data, rows, device, settings.batch_size)
@@ -125,7 +125,7 @@ def training_top1(
     return float((ranked.argmax(axis=1) == truth[rows]).mean())
 
 
-def _load(
+def load_with_windows(
     checkpoint: Path, metadata: CheckpointMetadata, settings: Settings, sessions: Sequence[Recording], device: str,
     cache: Path | None, keep_unknown: bool = False,
 ) -> tuple[Any, Any, Dataset]:  # fmt: skip

@@ -9,7 +9,10 @@ from typing import Any
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.package_files import shared_file
 from gaze_vlm_ros.storage.settings_file import load_settings_file
+from training.recipes.measures import CHOICE_MEASURES, MEASURES
+from training.recipes.questions import LAYOUTS
 
+ASKED = ("fit", "file")
 _NAME = "recipe_"  # of the files in config/
 
 
@@ -35,6 +38,17 @@ class Reference:
     value: float
     measure: str
     source: str
+    checked: bool = True  # somebody read it in its source; otherwise the report says that nobody did
+
+
+@dataclass(frozen=True)
+class QuestionFiles:
+    """A benchmark's multiple-choice questions about the recordings, asked in the protocols with folds."""
+
+    layout: str  # of the files, a name in questions.LAYOUTS
+    files: list[str]  # globs in the data set
+    # fit: what the model was trained to answer; file: the text of each question, which may say where the person looked
+    asked: str = "fit"
 
 
 @dataclass(frozen=True)
@@ -42,7 +56,7 @@ class Primary:
     """The one comparison that the study was made for, fixed before it: all others are adjusted for their number."""
 
     arm: str
-    measure: str  # a name in report.MEASURES
+    measure: str  # a name in measures.MEASURES, or in CHOICE_MEASURES of a recipe with questions
     protocol: str
 
 
@@ -74,6 +88,7 @@ class Recipe:
     set: dict[str, Any] = field(default_factory=dict)  # settings for all arms
     tuning: Tuning | None = None
     references: list[Reference] = field(default_factory=list)
+    questions: QuestionFiles | None = None
 
 
 def known_recipes() -> list[str]:
@@ -98,9 +113,16 @@ def load_recipe(name: str) -> Recipe:
     if recipe.primary.protocol not in recipe.protocols:
         known = ", ".join(recipe.protocols)
         raise BadRecipe(f"{path}: primary names protocol {recipe.primary.protocol!r}, and there are only {known}")
+    measures = MEASURES | (CHOICE_MEASURES if recipe.questions else {})
+    if recipe.primary.measure not in measures:
+        raise BadRecipe(f"{path}: primary has measure {recipe.primary.measure!r}, expected {', '.join(measures)}")
     for protocol_name, protocol in recipe.protocols.items():
         if bool(protocol.folds) == bool(protocol.train_list) or bool(protocol.train_list) != bool(protocol.test_list):
             raise BadRecipe(f"{path}: protocol {protocol_name!r} needs either folds, or a train_list and a test_list")
         if protocol.folds == 1:
             raise BadRecipe(f"{path}: protocol {protocol_name!r} has 1 fold, expected 2 or more")
+    if recipe.questions and recipe.questions.asked not in ASKED:
+        raise BadRecipe(f"{path}: questions has asked {recipe.questions.asked!r}, expected one of {', '.join(ASKED)}")
+    if recipe.questions and recipe.questions.layout not in LAYOUTS:
+        raise BadRecipe(f"{path}: questions has layout {recipe.questions.layout!r}, expected {', '.join(LAYOUTS)}")
     return recipe

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,21 +12,18 @@ from typing import Any
 
 import numpy as np
 
+from gaze_vlm_ros.windows.cutting import reasons_text
 from training.ablation.plan import Run
 from training.ablation.runner import SCORES
 from training.data.recordings import Recording, data_hash
 from training.evaluation.person_bootstrap import Estimate, hierarchical_bootstrap, holm, person_counts
 from training.model.versions import library_versions
+from training.recipes.measures import CHOICE_MEASURES, MEASURES
+from training.recipes.questions import QUESTIONS
 from training.recipes.recipe import Protocol, Recipe
 
 REPORT, FIGURES = "report.md", "report.json"
 PRIOR_ARM = "label prior"
-# Measure -> (title, statistic, place of its hits in the scores by person)
-MEASURES = {
-    "class_mean_recall_at_5": ("class-mean top-5 recall", "class_mean", 2),
-    "class_mean_recall": ("class-mean recall", "class_mean", 1),
-    "top1": ("top-1", "accuracy", 1),
-}
 
 
 def write_report(
@@ -34,9 +32,13 @@ def write_report(
     recordings: Sequence[Recording],
     checks: Sequence[Mapping[str, Any]],
     leave_out: Sequence[str],
+    asked: Mapping[str, Any],
     out: Path,
 ) -> Path:
-    """Write report.json and report.md from the scores in `out`; return the path of the latter."""
+    """Write report.json and report.md from the scores in `out`; return the path of the latter.
+
+    asked: files of questions with their SHA-256, number of questions, and those left out by reason; empty = none.
+    """
     figures = {
         "recipe": asdict(recipe),
         "protocols": {name: protocol_figures(recipe, name, out / name) for name in protocols},
@@ -52,6 +54,7 @@ def write_report(
             ],
             "left_out": list(leave_out),
         },
+        "questions": dict(asked),
         "libraries": library_versions(),
     }  # fmt: skip
     (out / FIGURES).write_text(json.dumps(figures, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -66,29 +69,19 @@ def protocol_figures(recipe: Recipe, name: str, folder: Path) -> dict[str, Any]:
     arms = {PRIOR_ARM: [_pooled([_prior(part) for part in parts])] * len(recipe.seeds)}
     for arm in recipe.arms:
         arms[arm] = [_pooled([_persons(part, arm, seed) for part in parts]) for seed in recipe.seeds]
-    estimates: dict[str, dict[str, Any]] = {
-        arm: {
-            measure: {
-                "value": _plain(_estimate(runs, measure)),
-                "difference": None
-                if arm == recipe.baseline
-                else _plain(_estimate(runs, measure, arms[recipe.baseline])),
-            }
-            for measure in MEASURES
-        }
-        for arm, runs in arms.items()
-    }
+    estimates = _estimates(arms, recipe.baseline, MEASURES)
+    questions = _question_figures(recipe, parts) if recipe.questions and protocol.folds else {}
     primary = recipe.primary
     others = [
-        (arm, measure)
-        for arm in estimates
-        for measure in MEASURES
+        own[measure]["difference"]
+        for table in (estimates, questions.get("arms", {}))
+        for arm, own in table.items()
+        for measure in own
         if arm != recipe.baseline and (arm, measure, name) != (primary.arm, primary.measure, primary.protocol)
     ]
-    p_values = [estimates[arm][measure]["difference"]["p"] for arm, measure in others]
-    adjusted = holm([float("nan") if p is None else p for p in p_values])
-    for (arm, measure), p in zip(others, adjusted, strict=True):
-        estimates[arm][measure]["difference"]["holm_p"] = None if np.isnan(p) else p
+    adjusted = holm([float("nan") if own["p"] is None else own["p"] for own in others])
+    for own, p in zip(others, adjusted, strict=True):
+        own["holm_p"] = None if np.isnan(p) else p
     split = folder / "split.json"
     scores = [
         json.loads((part / "runs" / _run(recipe.baseline, recipe.seeds[0]) / SCORES).read_text()) for part in parts
@@ -103,6 +96,7 @@ def protocol_figures(recipe: Recipe, name: str, folder: Path) -> dict[str, Any]:
         if recipe.tuning
         else {},
         "unknown_answers": sum(own["unknown_answers"]["windows"] for own in scores),
+        "questions": questions,
         "looked_at": f"{len(recipe.arms) * len(recipe.seeds) * len(parts)} runs were scored on test sessions, once",
     }
 
@@ -112,6 +106,7 @@ def report_text(figures: Mapping[str, Any]) -> str:
     recipe = figures["recipe"]
     sessions = figures["data"]["sessions"]
     primary = recipe["primary"]
+    measured = (MEASURES | CHOICE_MEASURES)[primary["measure"]][0]
     lines = [
         f"# {recipe['importer']}: what gaze in training changes",
         "",
@@ -119,7 +114,7 @@ def report_text(figures: Mapping[str, Any]) -> str:
         f"{sum(own['span_s'] for own in sessions) / 3600:.2f} h, {sum(own['windows'] for own in sessions)} windows. "
         f"Data hash {figures['data']['hash']}.",
         "",
-        f"Primary endpoint, fixed in the recipe: {MEASURES[primary['measure']][0]} of {primary['arm']} against "
+        f"Primary endpoint, fixed in the recipe: {measured} of {primary['arm']} against "
         f"{recipe['baseline']}, protocol {primary['protocol']}. All other p-values are adjusted for their number "
         "(Holm). Intervals are 95 %, by a bootstrap over seeds and persons; n is the number of persons where there are "
         "too few.",
@@ -128,17 +123,7 @@ def report_text(figures: Mapping[str, Any]) -> str:
         lines += ["", f"## Protocol {name}", "", protocol["why"], ""]
         if protocol["leak"]:
             lines += [f"**Warning: {protocol['leak']}.**", ""]
-        titles = [title for title, _, _ in MEASURES.values()]
-        lines += ["| arm | " + " | ".join(f"{title} | difference | p" for title in titles) + " |"]
-        lines += ["|---|" + "---|---|---|" * len(titles)]
-        for arm, measures in protocol["arms"].items():
-            cells = [arm]
-            for measure in MEASURES:
-                found = measures[measure]
-                cells += [_span(found["value"])]
-                difference = found["difference"]
-                cells += ["", ""] if difference is None else [_span(difference), _p(difference)]
-            lines.append("| " + " | ".join(cells) + " |")
+        lines += _table(protocol["arms"], MEASURES)
         lines += ["", f"Split: {protocol['split_file']}, SHA-256 {protocol['split_sha256']}. {protocol['looked_at']}."]
         if protocol["unknown_answers"]:
             lines += [
@@ -146,10 +131,14 @@ def report_text(figures: Mapping[str, Any]) -> str:
             ]
         if protocol["tuned"]:
             lines += [f"Chosen by validation: {json.dumps(protocol['tuned'], ensure_ascii=False)}."]
+        if recipe["questions"]:
+            lines += ["", *_question_text(recipe, figures["questions"], protocol["questions"])]
     if recipe["references"]:
         lines += ["", "## Published figures", "", "| work | measure | value | source |", "|---|---|---|---|"]
         lines += [
-            f"| {own['name']} | {own['measure']} | {own['value']:g} | {own['source']} |" for own in recipe["references"]
+            f"| {own['name']} | {own['measure']} | {own['value']:g} | {own['source']}"
+            f"{'' if own['checked'] else ' (**not checked at its source**)'} |"
+            for own in recipe["references"]
         ]
     lines += [
         "",
@@ -196,8 +185,83 @@ def _pooled(parts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return {person: classes for part in parts for person, classes in part.items()}
 
 
-def _estimate(runs: Sequence[Mapping[str, Any]], measure: str, baseline: Sequence[Mapping[str, Any]] = ()) -> Estimate:
-    _, statistic, place = MEASURES[measure]
+def _question_figures(recipe: Recipe, parts: Sequence[Path]) -> dict[str, Any]:
+    """Return the figures of all arms on the questions of one protocol, and what was not asked, by reason."""
+    runs: dict[tuple[str, int], list[dict[str, Any]]] = {
+        (arm, seed): [
+            json.loads(path.read_text(encoding="utf-8"))
+            for part in parts
+            if (path := part / "runs" / _run(arm, seed) / QUESTIONS).is_file()
+        ]
+        for arm in recipe.arms
+        for seed in recipe.seeds
+    }
+    first = runs[recipe.baseline, recipe.seeds[0]]
+    arms = {
+        arm: [_pooled([part["persons"] for part in runs[arm, seed]]) for seed in recipe.seeds] for arm in recipe.arms
+    }
+    asked = [own for part in first for own in part["asked"]]
+    excluded: Counter[str] = sum((Counter(part["excluded"]) for part in first), Counter())
+    return {
+        "asked": len(asked),
+        "tasks": dict(Counter(own["task"] for own in asked)),
+        "chance": float(np.mean([1 / len(own["options"]) for own in asked])),
+        "excluded": dict(excluded),
+        "arms": _estimates(arms, recipe.baseline, CHOICE_MEASURES),
+    }
+
+
+def _question_text(recipe: Mapping[str, Any], files: Mapping[str, Any], found: Mapping[str, Any]) -> list[str]:
+    if not found:
+        return ["**Warning: questions are not asked in this protocol: its test sessions are in training too.**"]
+    excluded = reasons_text(Counter(files["excluded"]) + Counter(found["excluded"])) or "none"
+    tasks = ", ".join(f"{count} {task}" for task, count in found["tasks"].items())
+    lines = [
+        f"Questions: {found['asked']} of {files['questions']} were asked ({tasks}); left out: {excluded}. "
+        f"Chance is {found['chance']:.3f}.",
+        "",
+    ]
+    if recipe["questions"]["asked"] == "file":
+        lines += ["**Warning: the text of the questions is shown, and it may name what the person looked at.**", ""]
+    lines += [*_table(found["arms"], CHOICE_MEASURES), ""]
+    lines += [f"- {name}, SHA-256 {digest}" for name, digest in files["files"].items()]
+    return lines
+
+
+def _estimates(
+    arms: Mapping[str, Sequence[Mapping[str, Any]]], baseline: str, measures: Mapping[str, tuple[str, str, int]]
+) -> dict[str, dict[str, Any]]:
+    """Return the value of each measure of each arm, and its difference from the baseline."""
+    return {
+        arm: {
+            name: {
+                "value": _plain(_estimate(runs, measure)),
+                "difference": None if arm == baseline else _plain(_estimate(runs, measure, arms[baseline])),
+            }
+            for name, measure in measures.items()
+        }
+        for arm, runs in arms.items()
+    }
+
+
+def _table(arms: Mapping[str, Any], measures: Mapping[str, tuple[str, str, int]]) -> list[str]:
+    titles = [title for title, _, _ in measures.values()]
+    lines = ["| arm | " + " | ".join(f"{title} | difference | p" for title in titles) + " |"]
+    lines += ["|---|" + "---|---|---|" * len(titles)]
+    for arm, found in arms.items():
+        cells = [arm]
+        for measure in measures:
+            cells += [_span(found[measure]["value"])]
+            difference = found[measure]["difference"]
+            cells += ["", ""] if difference is None else [_span(difference), _p(difference)]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
+def _estimate(
+    runs: Sequence[Mapping[str, Any]], measure: tuple[str, str, int], baseline: Sequence[Mapping[str, Any]] = ()
+) -> Estimate:
+    _, statistic, place = measure
     own, other = ([person_counts(run, place) for run in each] for each in (runs, baseline))
     return hierarchical_bootstrap(own, statistic, other)
 

@@ -4,15 +4,12 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import av
-import numpy as np
 import pytest
 import yaml
-from recordings import write_begaze
+from egtea_files import SESSIONS, SMALL, TAKES, in_this_process, write_small_egtea
 from small_bags import COLOURS
 
 from gaze_vlm_ros.storage.package_files import shared_file
@@ -25,54 +22,11 @@ from training.recipes.division import CannotDivide, person_folds, published_spli
 from training.recipes.recipe import BadRecipe, known_recipes, load_recipe
 from training.settings import BadSettings, Settings
 
-RATE, WIDTH, HEIGHT, TAKE_FRAMES, TAKES = 24, 96, 64, 48, 6
-SESSIONS = ("P01-R01-Pizza", "P02-R01-Pizza", "P03-R03-Salad", "P04-R03-Salad")
-SMALL = {
-    "model_options": {"image_size": 32, "patch_size": 8, "merge": 2, "hidden": 32, "text_layers": 3},
-    "frames": 2, "observation_s": 1.0, "gaze_flow": False, "steps": 3, "batch_size": 4, "check_every": 3,
-    "gaze_window_s": 0.1, "validation": 0.4, "split_by": "session", "protocol": "epic-kitchens",
-}  # fmt: skip
-
 
 @pytest.fixture(scope="module")
 def egtea(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Videos of a disc that is looked at and then taken, every 2 s, in the files of EGTEA Gaze+."""
     root = tmp_path_factory.mktemp("egtea")
-    for folder in ("videos", "gaze_data", "raw_annotations", "action_annotation"):
-        (root / folder).mkdir()
-    rows, columns = np.mgrid[:HEIGHT, :WIDTH]
-    actions, clips = [], []
-    for seed, name in enumerate(SESSIONS):
-        generator = np.random.default_rng(seed)
-        samples = []
-        with av.open(str(root / "videos" / f"{name}.mp4"), "w") as video:
-            stream = video.add_stream("libx264", rate=RATE)
-            stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, "yuv420p"
-            for take in range(TAKES):
-                colour = list(COLOURS)[int(generator.integers(2))]
-                place = generator.uniform((15, 15), (WIDTH - 15, HEIGHT - 15))
-                picture = np.full((HEIGHT, WIDTH, 3), 128, np.uint8)
-                picture[np.hypot(columns - place[0], rows - place[1]) < 9] = COLOURS[colour]
-                for frame in range(take * TAKE_FRAMES, (take + 1) * TAKE_FRAMES):
-                    video.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-                    x, y = place * (1280 / WIDTH, 960 / HEIGHT)
-                    samples.append((frame * 1_000_000 // RATE, frame, float(x), float(y), "Fixation"))
-                start_ms, end_ms = (take + 1) * 2000 - 300, (take + 1) * 2000
-                noun = colour.split()[2] + "_disc"
-                clip = f"{name}-{start_ms}-{end_ms}"
-                actions.append(f"{len(actions)}; {clip}; {name}; {start_ms}; {end_ms}; Take {noun}; Take; {noun}")
-                clips.append(
-                    f"{name}-{start_ms}-{end_ms}-F{start_ms * 24 // 1000:06d}-F{end_ms * 24 // 1000:06d} 1 2 3"
-                )
-            video.mux(stream.encode(None))
-        write_begaze(root / "gaze_data" / f"{name}.txt", 7, samples)
-    header = (
-        "# Clip ID (Unique, used only internally); Clip Prefix (Unique); Video Session; Starting Time (ms); "
-        "Ending Time (ms); Action Label; Verb Label; Noun Label(s)"
-    )
-    (root / "raw_annotations" / "action_labels.csv").write_text("\n".join([header, *actions, ""]))
-    (root / "action_annotation" / "train_split1.txt").write_text("\n".join(clips[::2]) + "\n")
-    (root / "action_annotation" / "test_split1.txt").write_text("\n".join(clips[1::2]) + "\n")
+    write_small_egtea(root)
     return root
 
 
@@ -86,10 +40,6 @@ def small_recipe(folder: Path, **changed: Any) -> Path:
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump(values | changed, allow_unicode=True))
     return path
-
-
-def in_this_process(work: Any, tasks: Mapping[str, Any], *_: object) -> Iterator[tuple[str, str]]:
-    yield from (work(*task) for task in tasks.items())
 
 
 def test_a_data_set_becomes_a_report(
@@ -198,6 +148,9 @@ def test_recipes_of_the_package_can_be_used(name: str) -> None:
     recipe = load_recipe(name)
     ablation = Ablation(recipe.fit, recipe.arms, recipe.seeds, recipe.baseline, set=recipe.set)
     assert all(run_settings(ablation, run, "cpu").seed == run.seed for run in runs_of(ablation))
+    # The label prior is added by the report.
+    assert list(recipe.arms) == ["gaze", "tuned none", "gaze 10 s away", "centre", "predicted gaze"]
+    assert not any(reference.checked for reference in recipe.references)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +165,7 @@ def test_recipes_of_the_package_can_be_used(name: str) -> None:
 def test_a_recipe_that_cannot_be_used_is_refused(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRecipe, match=message):
         load_recipe(str(small_recipe(tmp_path, **changed)))
-    with pytest.raises(BadRecipe, match="no recipe 'ego', expected egtea, or the path"):
+    with pytest.raises(BadRecipe, match="no recipe 'ego', expected egtea, streamgaze, or the path"):
         load_recipe("ego")
 
 
