@@ -19,7 +19,7 @@ from gaze_vlm_ros.bags.message_types import TypeDescription, describe_type, seri
 from gaze_vlm_ros.bags.qos import DEFAULT_QOS
 from gaze_vlm_ros.bags.session_records import METADATA_RECORD, TOTALS_RECORD, TopicTotals, totals_record
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.storage.atomic import write_text
+from gaze_vlm_ros.storage.atomic import sync_folder, write_text
 
 ROSBAG2_VERSION = 9  # of metadata.yaml; since Jazzy
 CHUNK_BYTES = 1 << 20  # readers load whole chunks, and a kill loses at most one: small, but with few index entries
@@ -99,6 +99,7 @@ class BagWriter:
         except OSError as error:
             raise BagNotWritable(f"cannot write a bag to {folder}: {error.strerror}; give another place") from None
         try:
+            sync_folder(folder.parent)
             self._open_file()
         except OSError as error:
             shutil.rmtree(folder, ignore_errors=True)  # an empty one would keep the name
@@ -107,6 +108,7 @@ class BagWriter:
     def _open_file(self) -> None:
         name = f"{self.folder.name}_{len(self._files)}.mcap"
         self._stream = (self.folder / name).open("xb")
+        sync_folder(self.folder)  # a sync of the file alone does not save its name
         self._files.append((name, _Span()))
         # Inline compression delayed gaze callbacks by half a second, and shrinks JPEG and gaze little.
         self._writer = Writer(self._stream, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)

@@ -222,7 +222,7 @@ def write_label_file(path: Path, labels: LabelFile) -> LabelFile:
                     f"{labels.revision}; load it again"
                 )
             labels = replace(labels, revision=labels.revision + 1)
-            write_text(path, json_text(labels), durable=True)
+            write_text(path, json_text(labels))
     except OSError as error:
         raise LabelsNotWritable(
             f"cannot write {path}: {error.strerror}; make room, or copy the bag elsewhere"

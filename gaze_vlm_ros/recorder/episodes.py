@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gaze_vlm_ros.bags.files import is_companion
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.atomic import sync_folder
 
 DISCARDED = "_discarded"  # suffix of a folder's name; training skips such bags
 LONGEST_ID = 128  # bytes of UTF-8: files and the suffix above add to it, and file systems take 255
@@ -40,7 +41,9 @@ def episode_folder(root: Path, episode_id: str = "") -> Path:
 
 def set_aside(folder: Path) -> Path:
     """Rename a closed episode as discarded and return its new folder. Nothing is deleted, so a slip can be undone."""
-    return folder.rename(_aside(folder))
+    renamed = folder.rename(_aside(folder))
+    sync_folder(renamed.parent)
+    return renamed
 
 
 def is_bag(folder: Path) -> bool:

@@ -5,7 +5,15 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
-    from gaze_vlm_ros.storage.atomic import new_folder, replacing, write_bytes, write_text
+    from gaze_vlm_ros.storage.atomic import (
+        new_folder,
+        remove_unfinished,
+        replacing,
+        sync_folder,
+        write_bytes,
+        write_text,
+    )
+    from gaze_vlm_ros.storage.lock import FolderTaken, only_one
     from gaze_vlm_ros.storage.package_files import SharedFileMissing, shared_file
     from gaze_vlm_ros.storage.settings_file import (
         BadSettingsFile,
@@ -27,7 +35,15 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
-            "gaze_vlm_ros.storage.atomic": ["new_folder", "replacing", "write_bytes", "write_text"],
+            "gaze_vlm_ros.storage.atomic": [
+                "new_folder",
+                "remove_unfinished",
+                "replacing",
+                "sync_folder",
+                "write_bytes",
+                "write_text",
+            ],
+            "gaze_vlm_ros.storage.lock": ["FolderTaken", "only_one"],
             "gaze_vlm_ros.storage.package_files": ["SharedFileMissing", "shared_file"],
             "gaze_vlm_ros.storage.settings_file": [
                 "BadSettingsFile",
@@ -52,18 +68,22 @@ __all__ = [
     "BadRow",
     "BadSettingsFile",
     "FileMissing",
+    "FolderTaken",
     "OutOfOrder",
     "SharedFileMissing",
     "Table",
     "WrongColumns",
     "load_settings_file",
     "new_folder",
+    "only_one",
     "read_table",
+    "remove_unfinished",
     "replacing",
     "require_file",
     "save_settings_file",
     "settings_from_values",
     "shared_file",
+    "sync_folder",
     "time_order",
     "write_bytes",
     "write_text",

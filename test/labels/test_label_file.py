@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from power_cuts import PowerCuts
 
 from gaze_vlm_ros.inspection.check import check_bag
 from gaze_vlm_ros.inspection.info import describe, summarize
@@ -201,3 +202,13 @@ def test_the_file_is_plain_to_read(bare: Path) -> None:
     assert json.loads(text)["bag"] == {
         "session": "s0", "frames": 240, "first_frame_ns": 1790001000000000000, "last_frame_ns": 1790001023900000000,
     }  # fmt: skip
+
+
+def test_a_power_cut_while_saving_leaves_the_old_labels_or_the_new_ones(bare: Path) -> None:
+    path = put(bare, (1.0, 2.0, "stir"))
+    before = path.read_bytes()
+    with PowerCuts(bare) as cuts:
+        put(bare, (1.0, 2.0, "pour"), revision=1)
+    for found in cuts.possible():
+        assert found["labels.json"] in (before, path.read_bytes())
+    assert {found["labels.json"] for found in cuts.at_the_end()} == {path.read_bytes()}

@@ -27,7 +27,7 @@ from training.data.frame_images import window_images
 from training.data.gaze_prediction import read_predictions
 from training.data.gaze_prompt import with_ring
 from training.data.gaze_targets import FrameGaze, frame_gaze, session_of, window_target
-from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, store_complete
+from training.data.prepared_arrays import PreparedArrays, PreparedArraysWriter, is_whole, store_complete
 from training.data.recordings import Mapper, Recording
 from training.data.region_targets import REGION_GAZE, named_region, region_target
 from training.settings import Settings
@@ -117,7 +117,7 @@ def convert_recording(
         *(["drawn", gaze_settings] if drawn else []),
     )
     images, problems_file = (cache / "images" / f"{images_key}.{ending}" for ending in ("arrow", "json"))
-    if not problems_file.is_file():  # written after the images
+    if not (is_whole(problems_file) and is_whole(images)):  # the problems are written after the images
         with store_complete(images) as unfinished:
             problems = _write_images(unfinished, session(), shown, settings, processor, drawn, progress)
         with store_complete(problems_file) as unfinished:
@@ -129,7 +129,7 @@ def convert_recording(
     source = [hashlib.sha256(predicted.read_bytes()).hexdigest()] if predicted else []
     gaze_key = _key(recording.digest, usable, gaze_settings, *source)
     gaze = cache / "gaze" / f"{gaze_key}.arrow"
-    if not gaze.is_file():
+    if not is_whole(gaze):
         with store_complete(gaze) as unfinished:
             _write_gaze(unfinished, session(), usable, settings, predicted)
 
@@ -137,7 +137,7 @@ def convert_recording(
         key = _key(recording.digest, usable, settings.gaze, tokens.frame_of_token.tolist(), tokens.boxes.tolist(),
                    *([settings.seed] if settings.gaze == "random_box" else []))  # fmt: skip
         targets = cache / "targets" / f"{key}.npy"
-        if not targets.is_file():
+        if not is_whole(targets):
             with store_complete(targets) as unfinished:
                 _write_region_targets(unfinished, recording, problems, session(), tokens, settings)
         return Converted(tuple(problems), images, gaze, targets)
@@ -145,7 +145,7 @@ def convert_recording(
     error = (settings.gaze_error * recording.frame_size[0], settings.seed) if settings.gaze_error else ()
     targets_key = _key("seen", gaze_key, tokens.frame_of_token.tolist(), tokens.boxes.tolist(), tokens.sigma_px, *error)
     targets = cache / "targets" / f"{targets_key}.npy"
-    if not targets.is_file():
+    if not is_whole(targets):
         with store_complete(targets) as unfinished:
             _write_targets(unfinished, PreparedArrays(gaze), tokens, *error)
     return Converted(tuple(problems), images, gaze, targets)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -92,10 +94,31 @@ def store_complete(path: Path) -> Iterator[Path]:
     """Yield a name to write to, which becomes `path` if the block succeeds. Raises CannotStore for disk errors."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, unique=True) as unfinished:
+        with replacing(path) as unfinished:
             yield unfinished
     except OSError as error:
         raise CannotStore(
             f"cannot write prepared windows to {path.parent}: {error.strerror or error}; free space, or give --cache "
             "a folder on another disk"
         ) from None
+
+
+def is_whole(path: Path) -> bool:
+    """Return whether a file of the cache is there and can be opened; say so, and remove it, where it is damaged.
+
+    It is then made again. Each ending has its own format: .arrow, .json, .npy.
+    """
+    if not path.is_file():
+        return False
+    try:
+        if path.suffix == ".arrow":
+            PreparedArrays(path)
+        elif path.suffix == ".npy":
+            np.load(path, mmap_mode="r")
+        else:
+            json.loads(path.read_text(encoding="utf-8"))
+    except Exception as error:  # pyarrow and NumPy raise many kinds on files that were cut off
+        print(f"{path} is damaged ({type(error).__name__}) and is made again", file=sys.stderr, flush=True)
+        path.unlink(missing_ok=True)
+        return False
+    return True

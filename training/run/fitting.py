@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
+from gaze_vlm_ros.storage.lock import only_one
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.image_processors import set_picture_options
 from gaze_vlm_ros.vlm.loading import load_vlm
@@ -100,6 +103,14 @@ def fit(settings: Settings, request: FitRequest) -> int:
     if request.prepare_only and request.cache is None:
         raise CannotShare("--prepare-only keeps the prepared windows: give --cache, the folder for them")
     check_output(request.out, settings, request.resume)
+    with contextlib.ExitStack() as stack:
+        if not (request.prepare_only or int(os.environ.get("RANK", 0))):  # the main process has the folder for all
+            stack.enter_context(only_one(request.out, "a fit"))
+            check_output(request.out, settings, request.resume)  # again: another fit may have ended in between
+        return _checked_fit(settings, request)
+
+
+def _checked_fit(settings: Settings, request: FitRequest) -> int:
     if request.tensorboard:
         require_tensorboard()
     accelerator, device = join_processes(settings)

@@ -13,7 +13,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from gaze_vlm_ros.storage.atomic import replacing, write_text
+from gaze_vlm_ros.storage.atomic import remove_unfinished, replacing, write_text
 from training.data.recordings import Recording
 from training.model.distributed import gather_to_cpu, shard_like
 from training.run.run_folder import DATA, METRICS, STATE, CannotResume
@@ -31,9 +31,9 @@ class Best:
 def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accelerator: Accelerator) -> dict[str, Any]:
     """Return what save_state wrote; cut metrics.jsonl back to that step.
 
-    Raises CannotResume for other bags or another number of processes.
+    Raises CannotResume for other bags, another number of processes, or a damaged file.
     """
-    state: dict[str, Any] = torch.load(out / STATE, weights_only=True)
+    state = _load_state(out / STATE)
     if state["data_hash"] != data_hash:
         raise CannotResume(f"{out} was being fitted to other bags{_difference(out, recordings)}; give those")
     if len(state["rng"]) != accelerator.num_processes:
@@ -47,6 +47,24 @@ def read_state(out: Path, recordings: Sequence[Recording], data_hash: str, accel
         kept = "".join(row for row in rows if row.endswith("\n") and json.loads(row)["step"] < state["step"])
         write_text(out / METRICS, kept)
     return state
+
+
+def _load_state(path: Path) -> dict[str, Any]:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise CannotResume(f"{path} cannot be read ({error.strerror})") from None
+    try:
+        state = torch.load(path, weights_only=True)
+        missing = sorted({"step", "weights", "best", "optimizer", "rng", "data_hash"} - set(state))
+    except Exception as error:  # torch and pickle raise anything on a file that was cut off
+        raise CannotResume(
+            f"{path} is damaged ({type(error).__name__}): the fit cannot go on from it; remove {path.parent} and start "
+            "again"
+        ) from None
+    if missing:
+        raise CannotResume(f"{path} lacks {', '.join(missing)}: it is no state of a fit; start again")
+    return dict(state)
 
 
 def _difference(out: Path, recordings: Sequence[Recording]) -> str:
@@ -89,6 +107,7 @@ def save_state(
         "objective": dict(objective or {}),
     }
     if accelerator.is_main_process:
+        remove_unfinished(out / STATE)  # of a fit that was killed; this one has the folder for itself
         with replacing(out / STATE) as unfinished:
             torch.save(state, unfinished)
 
