@@ -6,6 +6,10 @@ import io
 import logging
 import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any, TextIO
+
+from gaze_vlm_ros.terminal.text import escaped_write
 
 _LONGEST_TEXT = 4000  # characters of an error; a value of a damaged file may be as long as the file
 
@@ -21,6 +25,8 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
     """Run `main` and return its exit code, 1 after a GazeVlmError, or 130 after Ctrl-C.
 
     A GazeVlmError is printed to stderr as `program: error: text`, in one line: values of files may hold anything.
+    Whatever else is printed within `main` cannot steer a terminal either: names and texts come from peers, servers and
+    files, so control characters are written as escapes.
     """
     # Python's last collections visit every object of torch and transformers: 1.2 s of computing to free what the system
     # frees at once, and more than launch's patience on a busy robot.
@@ -32,13 +38,28 @@ def exit_code(program: str, main: Callable[[], int | None]) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal that is not UTF-8 shows what it cannot as an escape
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        return main() or 0
-    except GazeVlmError as error:
-        text = str(error) if len(str(error)) <= _LONGEST_TEXT else f"{str(error)[:_LONGEST_TEXT]}..."
-        text = "".join(shown if shown.isprintable() else repr(shown)[1:-1] for shown in text)
-        print(f"{program}: error: {text}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
+    with redirect_stdout(_Escaping(sys.stdout)), redirect_stderr(_Escaping(sys.stderr)):
+        try:
+            return main() or 0
+        except GazeVlmError as error:
+            text = str(error) if len(str(error)) <= _LONGEST_TEXT else f"{str(error)[:_LONGEST_TEXT]}..."
+            text = "".join(shown if shown.isprintable() else repr(shown)[1:-1] for shown in text)
+            print(f"{program}: error: {text}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print(f"{program}: interrupted", file=sys.stderr)
+            return 130
+
+
+class _Escaping:
+    """A text stream that escapes what it writes; all else is that of the stream."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        self._stream.write(escaped_write(text))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)

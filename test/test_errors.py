@@ -57,3 +57,22 @@ def test_an_error_with_a_value_as_long_as_a_file_is_cut(capsys: pytest.CaptureFi
 
     assert exit_code("program", main) == 1
     assert capsys.readouterr().err == f"program: error: bad value {'9' * 3990}...\n"
+
+
+def test_what_is_printed_cannot_steer_a_terminal() -> None:
+    code = (
+        "import sys\n"
+        "from gaze_vlm_ros.errors import GazeVlmError, exit_code\n"
+        "def main():\n"
+        "    print('label: \\x1b[2Jpour\\rcl\\x9bosed \\u202eevil')\n"
+        "    print('caf\\xe9 \\u8336\\tand\\nmore')\n"
+        "    sys.stdout.write('\\r 50 %\\r')\n"
+        "    sys.stderr.write('\\x1b[A')\n"
+        "    raise GazeVlmError('no topic \\x1b]0;title\\x07')\n"
+        "raise SystemExit(exit_code('program', main))\n"
+    )
+    ended = subprocess.run([sys.executable, "-X", "utf8", "-c", code], capture_output=True)
+    assert ended.stdout.decode() == (
+        "label: \\x1b[2Jpour\\x0dcl\\x9bosed \\u202eevil\ncaf\xe9 \u8336\tand\nmore\n\r 50 %\r"
+    )
+    assert ended.stderr.decode() == "\x1b[Aprogram: error: no topic \\x1b]0;title\\x07\n"

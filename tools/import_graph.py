@@ -19,8 +19,8 @@ from pathlib import Path
 
 # Bottom up: a room imports only rooms that stand before it. test/test_rooms.py holds this.
 ROOMS = (
-    "gaze_vlm_ros.errors", "gaze_vlm_ros.faces",
-    "gaze_vlm_ros.storage", "gaze_vlm_ros.terminal", "gaze_vlm_ros.figures",
+    "gaze_vlm_ros.faces", "gaze_vlm_ros.terminal", "gaze_vlm_ros.errors",
+    "gaze_vlm_ros.storage", "gaze_vlm_ros.figures",
     "gaze_vlm_ros.bags", "gaze_vlm_ros.video", "gaze_vlm_ros.labels", "gaze_vlm_ros.session", "gaze_vlm_ros.gaze",
     "gaze_vlm_ros.windows",
     "gaze_vlm_ros.neon", "gaze_vlm_ros.recorder",

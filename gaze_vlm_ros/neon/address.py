@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from ipaddress import ip_address
+from urllib.parse import urlsplit, urlunsplit
 
 from pupil_labs.realtime_api import Network
 
@@ -38,6 +40,30 @@ class Address:
         if not host or not port.isdigit() or not 0 < int(port) < 65536:
             raise BadAddress(f"device address '{text}' is not host:port, such as 192.168.1.20:8080 or neon.local:8080")
         return Address(host, int(port))
+
+
+def with_host(url: str, host: str) -> tuple[str, str]:
+    """Return a URL with another host, and the host that it named. Raises ValueError for what is no URL."""
+    parts = urlsplit(url)
+    port = parts.port  # raises where it is none
+    place = f"[{host}]" if ":" in host else host
+    return urlunsplit(parts._replace(netloc=place if port is None else f"{place}:{port}")), parts.hostname or ""
+
+
+def is_other_host(named: str, host: str) -> bool:
+    """Whether `named` is not `host`, as far as that is known without asking for what names mean."""
+    try:
+        return ip_address(named) != ip_address(host)
+    except ValueError:
+        return named != host and not (_is_ip(named) and not _is_ip(host))
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def discover(timeout_s: float) -> Address:

@@ -14,22 +14,24 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
+from pupil_labs.neon_recording.calib import Calibration
 from pupil_labs.realtime_api import Device
 from pupil_labs.realtime_api.models import APIPath, ConnectionType, SensorName
 
 from gaze_vlm_ros.errors import GazeVlmError
-from gaze_vlm_ros.neon.address import Address
+from gaze_vlm_ros.neon.address import Address, is_other_host, with_host
 from gaze_vlm_ros.neon.clock_follower import ClockFollower
 from gaze_vlm_ros.neon.connection_errors import CONNECTION_ERRORS, reason
 from gaze_vlm_ros.neon.device_clock import DeviceClock
 from gaze_vlm_ros.neon.rtsp_client import follow_stream
-from gaze_vlm_ros.neon.status_watch import StatusWatch, first_status, request_status, time_echo_port
+from gaze_vlm_ros.neon.status_watch import StatusWatch, first_status, request, request_status, time_echo_port
 from gaze_vlm_ros.neon.stream import CLOCK_SET, EVENTS_MISSING, VIDEOS, NeonStream
 from gaze_vlm_ros.neon.time_echo import REQUEST_TIMEOUT_S
 from gaze_vlm_ros.video.h264 import frame_size
 
 STREAMS = ("world", "gaze", "imu", "eyes", "audio")
 EYE_EVENTS = "eye_events"
+MAX_NAMED_HOSTS = 20  # that are remembered, so that each is reported once
 LARGEST_FRAME_PX = 16384  # a side; a description that says more is wrong
 SILENT_FACTOR_OF_EVENTS = 12  # resting eyes make few events, and messages that only keep the stream alive are rare
 
@@ -74,6 +76,7 @@ class NeonClient:
     frame_size: tuple[int, int] | None = None  # (width, height) px of the scene video, once known
     states: dict[str, StreamState] = field(default_factory=dict)
     _world_described: asyncio.Event = field(default_factory=asyncio.Event)
+    _named_hosts: set[str] = field(default_factory=set)  # other hosts that the phone named for its streams
 
     def __post_init__(self) -> None:
         for name in self.streams:
@@ -153,17 +156,28 @@ class NeonClient:
         sensor = next(status.matching_sensors(SensorName(name), ConnectionType.DIRECT), None)
         if sensor is None or sensor.url is None:
             raise ConnectionError("the sensor is not connected to the phone")
-        url = sensor.url
+        url = self._own_url(name, sensor.url)
         if self.transport != "auto":
             url = ("rtspt" if self.transport == "tcp" else "rtsp") + url[url.index("://") :]
         silent_s = self.silent_s * (SILENT_FACTOR_OF_EVENTS if name == EYE_EVENTS else 1)
         media = "video" if name in VIDEOS else "audio" if name == "audio" else None
         await follow_stream(url, self.states[name].stream, silent_s, media)
 
+    def _own_url(self, name: str, url: str) -> str:
+        """Return a stream's address at the phone itself: it may name any host, and no other one is connected to."""
+        try:
+            own, named = with_host(url, self.address.host)
+        except ValueError as error:
+            raise ConnectionError(f"the phone gives it the address {url!r:.200} ({error})") from None
+        if named not in self._named_hosts and is_other_host(named, self.address.host):
+            self._named_hosts = {*self._named_hosts, named} if len(self._named_hosts) < MAX_NAMED_HOSTS else {named}
+            self.notice(False, f"the phone names the host {named:.100} for stream {name}: its own address is used")
+        return own
+
     async def _fetch_calibration(self, device: Device) -> None:
         try:
-            self.calibration = await asyncio.wait_for(device.get_calibration(), REQUEST_TIMEOUT_S)
-        except (*CONNECTION_ERRORS, ValueError, IndexError) as error:  # Pupil Invisible has none
+            self.calibration = Calibration.from_buffer(await request(device, APIPath.CALIBRATION))
+        except Exception as error:  # Pupil Invisible has none, and the vendor's parser fails anywhere
             self.notice(False, f"the device sends no camera calibration ({reason(error)}): camera_info stays empty")
 
     def _sensor_changed(self, name: str, is_connected: bool) -> None:

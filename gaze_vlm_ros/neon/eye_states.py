@@ -21,6 +21,8 @@ STATES = {
     BLINK: BLINK_STATE,
 }
 
+MAX_EVENTS, MAX_ANSWERS = 500, 10_000  # far above 10 s of any eye at 200 Hz; a flood of events takes no more
+
 
 @dataclass
 class EyeStates:
@@ -33,9 +35,9 @@ class EyeStates:
     memory_ns: int = 10_000_000_000  # of events and answers: far longer than a sample waits for its state
     longest_open_ns: int = 5_000_000_000  # few fixations are longer
     contradicted: int = 0  # answers that a later event showed to be wrong
-    _whole: deque[EyeEvent] = field(default_factory=deque)
-    _onsets: deque[EyeEvent] = field(default_factory=deque)
-    _answers: deque[tuple[int, int]] = field(default_factory=deque)  # queried time, state
+    _whole: deque[EyeEvent] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    _onsets: deque[EyeEvent] = field(default_factory=lambda: deque(maxlen=MAX_EVENTS))
+    _answers: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=MAX_ANSWERS))  # queried time, state
 
     def add(self, event: EyeEvent) -> None:
         """Add an event and count the earlier answers that it contradicts."""
@@ -82,7 +84,7 @@ class EyeStates:
 
     def _compare(self, event: EyeEvent) -> None:
         """Count the answers that an event contradicts, once each."""
-        kept: deque[tuple[int, int]] = deque()
+        kept: deque[tuple[int, int]] = deque(maxlen=MAX_ANSWERS)
         for device_ns, state in self._answers:
             concerned = event.start_ns <= device_ns and (event.end_ns is None or device_ns <= event.end_ns)
             if concerned and state != self._at(device_ns):

@@ -15,6 +15,7 @@ SLICE, IDR, SPS, PPS, DELIMITER = 1, 5, 7, 8, 9  # NAL unit types
 SLICES = range(1, 6)
 STAP_A, FU_A = 24, 28  # RFC 6184 table 1
 MAX_FRAME_BYTES = 8 << 20  # above any camera's; more is a sender that never begins a new frame
+MAX_UNITS = 4096  # NAL units of a frame, with those carried over to it; aggregates can hold millions of one byte
 USUAL_OVER = 9  # intervals between frames of which the median is the usual one
 
 
@@ -80,7 +81,8 @@ class FrameAssembler:
             self._markers_lie |= self._marker
         self._arrival_ns, self._marker = packet.arrival_ns, packet.marker
         self._bytes += len(packet.payload)
-        if self._bytes > MAX_FRAME_BYTES or not self._add(packet.payload):
+        is_too_long = self._bytes > MAX_FRAME_BYTES or len(self._units) > MAX_UNITS
+        if is_too_long or not self._add(packet.payload):
             self.malformed += self._whole  # otherwise its beginning is among what was lost
             self._whole, self._fragment = False, None
         return frame
@@ -115,6 +117,9 @@ class FrameAssembler:
             return None
         if whole and not any(unit[0] & 0x1F in SLICES for unit in units):
             self._carried += [unit for unit in units if unit[0] & 0x1F != DELIMITER]
+            if len(self._carried) > MAX_UNITS or sum(map(len, self._carried)) > MAX_FRAME_BYTES:
+                self.malformed += 1  # a sender of everything but pictures
+                self._carried = []
             return None
         frame = CodedFrame(timestamp, self._arrival_ns, (*self._carried, *units), whole, self._after_gap, self._missing)
         self._carried, self._after_gap = [], not whole

@@ -24,6 +24,8 @@ from gaze_vlm_ros.neon.source_filter import SourceFilter
 from gaze_vlm_ros.neon.timing import TINY_STEP_NS, PendingSample, StreamTiming
 from gaze_vlm_ros.neon.video_decoder import VideoDecoder
 
+# What may wait for its time: far above 10 s of any stream of the glasses.
+MAX_WAITING, MAX_WAITING_BYTES = 10_000, 64 << 20
 SETTLING_NS = 2_000_000_000  # eye events that arrive so soon after a step of the phone's clock may be from before it
 
 VIDEOS = ("world", "eyes")
@@ -57,8 +59,9 @@ class NeonStream:
     decoder: VideoDecoder[tuple[int, int, bool]] = field(default_factory=VideoDecoder)  # device, host ns; stamp is good
     timing: StreamTiming = field(default_factory=StreamTiming)
     description: Description | None = None  # of the newest connection
-    _settled_ns: int = 0  # host time before which eye events are refused
+    _settled_ns: int = 0  # steady time before which eye events are refused
     _waiting: deque[PendingSample] = field(default_factory=deque)
+    _waiting_bytes: int = 0  # of coded frames
 
     @property
     def waiting(self) -> int:
@@ -132,7 +135,7 @@ class NeonStream:
         if abs(step_ns) < TINY_STEP_NS:
             return
         if self.name == "eye_events":
-            self._settled_ns = self.state.now_ns() + SETTLING_NS
+            self._settled_ns = self.state.steady_ns() + SETTLING_NS
             self.deliver(self.name, CLOCK_SET, 0, 0)
         else:
             self.timing.clock_was_set(step_ns)
@@ -161,7 +164,7 @@ class NeonStream:
             if is_odd and not self.state.was_checked_for(sample.arrival_ns, is_refused=trouble is not None):
                 self.state.doubt()
                 return
-            self._waiting.popleft()
+            self._pop_waiting()
             if trouble is None:
                 self.guard.accept(host_ns, sample.arrival_ns)
                 self.timing.use(sample, time)
@@ -198,6 +201,7 @@ class NeonStream:
         if self._waiting:
             self.untimed += len(self._waiting)
             self._waiting.clear()
+            self._waiting_bytes = 0
             self.decoder.break_off()
 
     def _take(self, packet: RtpPacket, lost_before: int) -> None:
@@ -220,7 +224,7 @@ class NeonStream:
 
     def _take_event(self, event: EyeEvent, arrival_ns: int) -> None:
         known_ns = self.state.clock.to_host_ns(event.known_ns)
-        if arrival_ns < self._settled_ns:
+        if self.state.steady_ns() < self._settled_ns:
             self.untimed += 1
         elif known_ns > arrival_ns + self.guard.max_future_ns:
             self.guard.refuse(FUTURE)
@@ -231,13 +235,28 @@ class NeonStream:
             self.deliver(self.name, event, 0, 0)
 
     def _wait(self, timestamp: int, arrival_ns: int, missing: int, content: Any) -> None:
-        self._waiting.append(PendingSample(timestamp, arrival_ns, missing, content))
-        while arrival_ns - self._waiting[0].arrival_ns > self.hold_s * 1e9:
-            self._waiting.popleft()
+        now_ns = self.state.steady_ns()  # the host's clock may be set back meanwhile
+        self._waiting.append(PendingSample(timestamp, arrival_ns, missing, content, now_ns))
+        self._waiting_bytes += _bytes_of(content)
+        while (
+            now_ns - self._waiting[0].since_ns > self.hold_s * 1e9
+            or len(self._waiting) > MAX_WAITING
+            or self._waiting_bytes > MAX_WAITING_BYTES
+        ):
+            self._pop_waiting()
             self.untimed += 1
             self.decoder.break_off()
+            if not self._waiting:
+                break
         self.pump()
+
+    def _pop_waiting(self) -> None:
+        self._waiting_bytes -= _bytes_of(self._waiting.popleft().content)
 
     def _cannot_read(self, why: str) -> None:
         self.unreadable += 1
         self.last_unreadable = why
+
+
+def _bytes_of(content: Any) -> int:
+    return sum(map(len, content.units)) if isinstance(content, CodedFrame) else 0

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from gaze_vlm_ros.neon.device_clock import TimeEcho
 
 REQUEST_TIMEOUT_S = 3.0
+LONGEST_ECHO_S = 0.25  # on the average of all echoes of one estimate; a slow Wi-Fi takes a tenth
 ECHOES = 40
 # Not a divisor of a millisecond, so that the echoes meet the device's clock at all phases of its milliseconds.
 ECHO_PAUSE_S = 0.0017
@@ -23,8 +24,13 @@ async def take_echoes(
     """Measure `count` round trips by the Time Echo protocol; `now_ns` reads this host's clock, Unix ns.
 
     The vendor's estimator also cuts this host's clock to whole milliseconds, which loses the precision that
-    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer correctly.
+    `estimate_offset` gains. Raises OSError, EOFError or TimeoutError when the phone does not answer correctly, or takes
+    longer than REQUEST_TIMEOUT_S and LONGEST_ECHO_S for each echo.
     """
+    return await asyncio.wait_for(_take(host, port, count, now_ns), REQUEST_TIMEOUT_S + count * LONGEST_ECHO_S)
+
+
+async def _take(host: str, port: int, count: int, now_ns: Callable[[], int]) -> list[TimeEcho]:
     reader, writer = await asyncio.wait_for(asyncio.open_connection(host, port), REQUEST_TIMEOUT_S)
     try:
         with contextlib.suppress(OSError, AttributeError):

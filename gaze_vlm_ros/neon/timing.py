@@ -27,6 +27,7 @@ class PendingSample:
     arrival_ns: int  # on this host's clock
     missing: int  # samples that were lost right before it
     content: Any  # one of samples.READERS' results, or a CodedFrame
+    since_ns: int = 0  # when it began to wait, on a clock of this host that nobody sets
     is_step: bool = False  # the stream's time jumps here because the phone's clock was set
 
     @property

@@ -11,6 +11,7 @@ import av
 from gaze_vlm_ros.neon.h264_rtp import PPS, SPS, CodedFrame
 
 Tag = TypeVar("Tag")
+MAX_HELD = 64  # frames that the decoder may hold back before it gives a picture; H.264 allows 16
 
 
 @dataclass
@@ -75,6 +76,9 @@ class VideoDecoder(Generic[Tag]):
         packet = av.Packet(units)
         packet.pts = self._count
         self._tags[self._count] = tag
+        if len(self._tags) > MAX_HELD:  # coded data without pictures
+            del self._tags[min(self._tags)]
+            self.damaged += 1
         self._count += 1
         try:
             return self._with_tags(self._codec.decode(packet))

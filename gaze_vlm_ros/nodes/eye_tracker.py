@@ -47,6 +47,7 @@ from gaze_vlm_ros.nodes.neon_messages import (
 )
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.terminal.text import escaped
 
 # Two seconds of video, or 170 MB of decoded 1600x1200 frames. Further frames are dropped and counted.
 FRAMES_WAITING = {"world": 60, "eyes": 400}
@@ -148,7 +149,7 @@ class EyeTracker(Node):
 
     def _notice(self, is_good: bool, text: str) -> None:
         logger = self.get_logger()
-        logger.info(text) if is_good else logger.warning(text)
+        logger.info(escaped(text)) if is_good else logger.warning(escaped(text))
 
     def _take(self, stream: str, datum: Any, device_ns: int, header_ns: int) -> None:
         if not self.context.ok():

@@ -25,6 +25,9 @@ from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.prediction.checkpoint import abstain_threshold
 from gaze_vlm_ros.prediction.types import Backend
+from gaze_vlm_ros.terminal.text import escaped
+
+CLOSE_S = 3.0  # for the query in progress: launch kills a node 5 s after it asked it to end
 
 
 class PredictorNode(LifecycleNode):
@@ -76,7 +79,7 @@ class PredictorNode(LifecycleNode):
         except GazeVlmError as error:
             self._failure = error
             if not self._autostart:
-                self.get_logger().error(str(error))
+                self.get_logger().error(escaped(str(error)))
             return TransitionCallbackReturn.FAILURE
         return TransitionCallbackReturn.SUCCESS
 
@@ -150,7 +153,7 @@ class PredictorNode(LifecycleNode):
     def close(self) -> int:
         """End the worker's thread and print the counts. Return the exit code."""
         if self._activation is not None:
-            self._activation.worker.stop()
+            self._activation.worker.stop(CLOSE_S)
             self._screen.show(", ".join(f"{count} {name}" for name, count in self._activation.counts().items()))
         self._screen.close()
         return 0

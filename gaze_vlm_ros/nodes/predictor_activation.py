@@ -22,6 +22,7 @@ from gaze_vlm_ros.prediction.answers_over_time import point_text
 from gaze_vlm_ros.prediction.status import PredictorState, PublicationLog, current_status, size_warning
 from gaze_vlm_ros.prediction.types import AnsweredObservation, Backend, Observation, Problem, Status
 from gaze_vlm_ros.prediction.worker import PredictionWorker
+from gaze_vlm_ros.terminal.text import escaped
 
 COUNT_NAMES = ("frames received", "out of order", "observations answered", "messages published")
 
@@ -129,7 +130,7 @@ class Activation:
             raise error
         problem = self.worker.problem
         if problem is None or problem.text != str(error):
-            self._node.get_logger().error(str(error))
+            self._node.get_logger().error(escaped(str(error)))
         self.worker.problem = Problem(Status.ERROR, str(error), self.worker.newest_ns or 0)
 
     def _beat(self) -> None:
@@ -151,7 +152,7 @@ class Activation:
 
     def _on_problem(self, problem: Problem) -> None:
         if problem.unexpected:
-            self._node.get_logger().error(f"no prediction: {problem.text}", throttle_duration_sec=5.0)
+            self._node.get_logger().error(escaped(f"no prediction: {problem.text}"), throttle_duration_sec=5.0)
         self._publish()
 
     # In both.

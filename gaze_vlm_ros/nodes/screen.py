@@ -9,6 +9,8 @@ import sys
 import threading
 from typing import TextIO
 
+from gaze_vlm_ros.terminal.text import escaped
+
 QUEUED_LINES = 200  # beyond it lines are dropped; lines that may be skipped are skipped long before
 
 
@@ -23,18 +25,18 @@ class Screen:
         self._thread.start()
 
     def show(self, text: str, stream: TextIO | None = None, passing: bool = False) -> bool:
-        """Print one or more lines; return whether they will come out.
+        """Print one or more lines, control characters escaped; return whether they will come out.
 
         stream: stdout by default. passing: skip the text while earlier text is still queued.
         """
         self._drawn_lines = 0
-        return self._put(text, stream or sys.stdout, passing)
+        return self._put(escaped(text), stream or sys.stdout, passing)
 
     def redraw(self, table: str) -> bool:
         """Print a table on stdout, a terminal, over the last one; skip it while earlier text is still queued."""
         # Move the cursor up to the last table's first line, and clear from there.
         up = f"\033[{self._drawn_lines}A\033[J" if self._drawn_lines else ""
-        if not self._put(up + table, sys.stdout, passing=True):
+        if not self._put(up + escaped(table), sys.stdout, passing=True):
             return False
         self._drawn_lines = table.count("\n") + 1
         return True

@@ -73,17 +73,21 @@ class PredictionWorker:
         self._busy = False
         self._querying = threading.Lock()  # both threads decide whether to query
         self._wanted, self._closing = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, name="inference")
+        # A daemon: a query that does not end must not keep the process.
+        self._thread = threading.Thread(target=self._run, name="inference", daemon=True)
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """Let the query in progress end, and end the thread. May be called twice."""
+    def stop(self, patience_s: float | None = None) -> None:
+        """Let the query in progress end, and end the thread. May be called twice.
+
+        patience_s: leave the query after this time, at the end of the process; None = wait for it.
+        """
         self._closing.set()
         self._wanted.set()
-        self._thread.join()
+        self._thread.join(patience_s)
 
     @property
     def newest_ns(self) -> int | None:

@@ -46,3 +46,11 @@ def test_a_line_between_two_tables_stays(monkeypatch: pytest.MonkeyPatch) -> Non
         redraw(screen, "c\nd")
         redraw(screen, "e")
     assert pipe[0] == "a\nb\nepisode began\nc\nd\n\033[2A\033[Je\n"
+
+
+def test_what_a_peer_says_cannot_steer_the_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    pipe: list[str] = []
+    with screen_on(pipe, monkeypatch) as screen:
+        screen.show("label: \x1b[2Jpour\r")
+        redraw(screen, "/a\x07\n/b")
+    assert pipe[0] == "label: \\x1b[2Jpour\\x0d\n/a\\x07\n/b\n"
