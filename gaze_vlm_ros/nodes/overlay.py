@@ -23,7 +23,7 @@ from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.barrier import Barrier, describe
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
-from gaze_vlm_ros.nodes.parameters import Declarations
+from gaze_vlm_ros.nodes.parameters import Declarations, topic_name
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.video.images import RGB, encode_jpeg, to_rgb
@@ -52,6 +52,7 @@ class OverlayNode(Node):
     def __init__(self) -> None:
         super().__init__("overlay")
         self._declare_parameters()
+        self._camera_topic()  # fail now, and not when the first viewer comes
         self._screen = Screen()
         self.barrier = Barrier(lambda text: self._screen.show(f"overlay: warning: {text}", sys.stderr))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
@@ -128,7 +129,7 @@ class OverlayNode(Node):
     # Subscriptions.
 
     def _camera_topic(self) -> str:
-        return self.resolve_topic_name(str(self.get_parameter("camera_topic").value))
+        return topic_name(self, str(self.get_parameter("camera_topic").value))
 
     def _look_for_camera(self) -> None:
         topic = self._camera_topic()

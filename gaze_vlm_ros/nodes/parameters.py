@@ -77,6 +77,17 @@ class Declarations:
         self._node.declare_parameter(name, default, descriptor)
 
 
+def topic_name(node: Any, topic: str) -> str:
+    """Return the whole name of a topic, as the node sees it. Raises BadParameter."""
+    from rclpy._rclpy_pybind11 import RCLError  # rclpy has no public name for it
+
+    try:
+        return str(node.resolve_topic_name(topic))
+    except RCLError as error:
+        reason = str(error).removeprefix("failed to resolve name: ").split(", at ")[0]
+        raise BadParameter(f"{topic!r} is no topic name: {reason}") from None
+
+
 def read(node: ParameterNode, kind: Callable[..., _Values]) -> _Values:
     """Return a `kind`, a dataclass whose fields are named after parameters, with their current values.
 

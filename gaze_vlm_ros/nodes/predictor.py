@@ -16,7 +16,7 @@ from rclpy.parameter import Parameter
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.classification import classification_type
-from gaze_vlm_ros.nodes.parameters import BadParameter
+from gaze_vlm_ros.nodes.parameters import BadParameter, topic_name
 from gaze_vlm_ros.nodes.predictor_activation import Activation
 from gaze_vlm_ros.nodes.predictor_diagnostics import PredictorDiagnostics
 from gaze_vlm_ros.nodes.predictor_outputs import PredictorOutputs
@@ -85,6 +85,7 @@ class PredictorNode(LifecycleNode):
 
     def _configure(self) -> None:
         settings = self._settings
+        topic_name(self, settings.text("camera_topic"))
         backend = settings.open_backend()
         classification = classification_type() if settings.flag("classification") else None
         target = settings.number("target_precision")

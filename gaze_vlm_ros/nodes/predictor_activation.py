@@ -15,11 +15,19 @@ from gaze_vlm_msgs.msg import ActionPrediction
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.camera import CameraSearch
+from gaze_vlm_ros.nodes.parameters import topic_name
 from gaze_vlm_ros.nodes.prediction_message import prediction_message
 from gaze_vlm_ros.nodes.predictor_outputs import PredictorOutputs
 from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
 from gaze_vlm_ros.prediction.answers_over_time import point_text
-from gaze_vlm_ros.prediction.status import PredictorState, PublicationLog, current_status, size_warning
+from gaze_vlm_ros.prediction.status import (
+    CurrentStatus,
+    PredictorState,
+    PublicationLog,
+    current_status,
+    size_warning,
+    valid_for_s,
+)
 from gaze_vlm_ros.prediction.types import AnsweredObservation, Backend, Observation, Problem, Status
 from gaze_vlm_ros.prediction.worker import PredictionWorker
 from gaze_vlm_ros.terminal.text import escaped
@@ -46,10 +54,11 @@ class Activation:
         """
         self._node, self._clock, self._parameters, self._outputs = node, clock, parameters, outputs
         self._metadata, self._least_probability = backend.metadata, least_probability
-        self.camera_topic = node.resolve_topic_name(parameters.text("camera_topic"))
+        self.camera_topic = topic_name(node, parameters.text("camera_topic"))
         self._autostart = parameters.flag("autostart")
         self._frame_id = ""  # of the newest frame
         self._published = PublicationLog()
+        self.newest: CurrentStatus | None = None  # what the last message said
         self._publishing = threading.Lock()  # executor and worker both publish
         self._over_time = parameters.answers_over_time(self._metadata)
         self.worker = PredictionWorker(
@@ -177,10 +186,11 @@ class Activation:
                 self._frame_id,
                 current,
                 state.answered,
-                limits.valid_s,
+                valid_for_s(state, limits),
                 self._parameters.count("max_candidates"),
             )
             best = message.candidates[0].text if message.candidates else ""
+            self.newest = current
             message.revision = self._published.note(current.status, best, time.monotonic())
             self._outputs.publish_prediction(message)
         return message

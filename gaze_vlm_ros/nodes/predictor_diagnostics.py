@@ -58,4 +58,6 @@ def _level(activation: Activation | None, backend: Backend | None, silence_s: fl
         return DiagnosticStatus.ERROR, problem.text
     if activation.is_stale():
         return DiagnosticStatus.WARN, f"no frame for {silence_s:.1f} s" if math.isfinite(silence_s) else "no frame yet"
+    if activation.newest is not None and activation.newest.status == Status.STALE_INPUT:
+        return DiagnosticStatus.WARN, activation.newest.text
     return DiagnosticStatus.OK, "predicting"

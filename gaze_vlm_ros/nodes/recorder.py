@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from rclpy.clock import Clock, ClockType
@@ -29,6 +30,7 @@ from gaze_vlm_ros.bags.roles import GAZE_TYPE
 from gaze_vlm_ros.bags.writer import BagNotWritable
 from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.message_classes import message_class_of
+from gaze_vlm_ros.nodes.parameters import topic_name
 from gaze_vlm_ros.nodes.qos import recording_qos, rosbag2_qos
 from gaze_vlm_ros.nodes.recorder_parameters import declare_parameters, read_parameters
 from gaze_vlm_ros.nodes.recorder_status import recorder_status
@@ -50,11 +52,11 @@ class Recorder(Node):
         super().__init__("recorder")
         declare_parameters(self)
         self._config = read_parameters(self)
-        settings = self._config.bag_settings(self.resolve_topic_name)
+        settings = self._config.bag_settings(partial(topic_name, self))
         self._folder = settings.folder
         self._gaze_topic = settings.metadata["gaze_topic"]
         self._min_free_bytes = settings.min_free_bytes
-        self._topic_wait = TopicWait(self._config.topics(self.resolve_topic_name), self._config.wait_s)
+        self._topic_wait = TopicWait(self._config.topics(partial(topic_name, self)), self._config.wait_s)
         self._screen = Screen()
         self.barrier = Barrier(lambda text: self._screen.show(f"recorder: warning: {text}", sys.stderr))
         self._session = BagSession(settings, self._offered_qos, self._screen.show, self._show_error)

@@ -48,6 +48,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         use_tested_transport()
         import rclpy
         from rclpy._rclpy_pybind11 import RCLError  # rclpy has no public name for it
+        from rclpy.exceptions import ParameterException
         from rclpy.executors import ExternalShutdownException
 
         from gaze_vlm_ros.nodes.input_executor import InputExecutor
@@ -74,6 +75,8 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         try:
             try:
                 node = make_node()
+            except ParameterException as error:
+                raise GazeVlmError(_bad_value_text(error)) from None
             except RCLError as error:  # also where ROS_SECURITY_ENABLE is set and the middleware has no security
                 raise GazeVlmError(f"ROS cannot make the node ({_one_line(error)})") from None
             barrier = getattr(node, "barrier", barrier)
@@ -100,6 +103,14 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         return code
 
     return exit_code(program, main)
+
+
+def _bad_value_text(error: Exception) -> str:
+    """Return rclpy's exception about a parameter's value as one line that says what to do."""
+    text = _one_line(error).rpartition(": ")[0]  # without the parameter's name, once more
+    if "of type 'INTEGER', expecting type 'DOUBLE'" in text:
+        return f"{text}; write it with a point, such as 10.0"
+    return text
 
 
 def _one_line(error: Exception) -> str:

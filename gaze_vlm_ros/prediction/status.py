@@ -9,6 +9,7 @@ from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, AnsweredObservation, 
 
 # Publish the heartbeat a quarter of a cycle after an answer was due: an answer that is slightly late speaks for itself.
 HEARTBEAT_CYCLES = 1.25
+AHEAD_S = 0.5  # a frame that is stamped so long after now has another clock than this node
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,12 @@ def current_status(state: PredictorState, limits: Limits, camera_topic: str, mod
     if answered is None:
         return CurrentStatus(Status.NO_INPUT, "the first observation is not answered yet", 0)
     age_s = state.now_ns / 1e9 - answered.stamp_ns / 1e9
+    if age_s < -AHEAD_S:
+        text = (
+            f"the newest answered frame is stamped {-age_s:.1f} s after now: camera and robot have different clocks; "
+            "synchronize them, and check use_sim_time of both"
+        )
+        return CurrentStatus(Status.STALE_INPUT, text, state.newest_ns)
     if age_s > limits.valid_s:
         text = (
             f"the newest answered frame is stamped {age_s:.1f} s before now, and answers expire after "
@@ -64,6 +71,13 @@ def current_status(state: PredictorState, limits: Limits, camera_topic: str, mod
         )
         return CurrentStatus(Status.STALE_INPUT, text, state.newest_ns)
     return answer_status(answered, limits, model_id)
+
+
+def valid_for_s(state: PredictorState, limits: Limits) -> float:
+    """Return how long after its last frame the newest answer may be used, s: no answer is valid past now + valid_s."""
+    if state.answered is None:
+        return limits.valid_s
+    return limits.valid_s - max(0.0, (state.answered.stamp_ns - state.now_ns) / 1e9)
 
 
 def answer_status(answered: AnsweredObservation, limits: Limits, model_id: str) -> CurrentStatus:

@@ -271,6 +271,10 @@ def test_faults_and_changes_while_it_predicts(
     assert "different clocks" in planner.wait_for_status(STALE_INPUT).status_text
     planner.shift_ns = 0
     planner.wait_for_status(OK)
+    planner.shift_ns = 60 * 10**9
+    assert "after now: camera and robot have different clocks" in planner.wait_for_status(STALE_INPUT).status_text
+    planner.shift_ns = 0
+    planner.wait_for_status(OK)
 
     # Parameters change while it runs, within their ranges.
     assert planner.set("threshold", 1.0) == (True, "")

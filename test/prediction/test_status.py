@@ -13,6 +13,7 @@ from gaze_vlm_ros.prediction.status import (
     PublicationLog,
     current_status,
     size_warning,
+    valid_for_s,
 )
 from gaze_vlm_ros.prediction.types import Answer, AnsweredObservation, Problem, Status
 
@@ -80,6 +81,21 @@ def test_an_answer_is_ok_until_it_expires() -> None:
     assert (old.status, old.stamp_ns) == (Status.STALE_INPUT, NOW_NS - 5)
     assert "2.1 s before now, and answers expire after 2 s" in old.text
     assert "different clocks" in old.text
+
+
+def test_a_frame_from_the_future_is_stale() -> None:
+    assert status(answer=answered(age_s=-0.5)).status == Status.OK
+    ahead = status(NOW_NS + 3 * S, answer=answered(age_s=-3.0))
+    assert (ahead.status, ahead.stamp_ns) == (Status.STALE_INPUT, NOW_NS + 3 * S)
+    assert "3.0 s after now: camera and robot have different clocks" in ahead.text
+
+
+def test_no_answer_is_valid_past_now_and_its_time() -> None:
+    limits = Limits(0.5, 0.0, 2.0, 0.5)
+    for age_s, valid_s in ((1.0, 2.0), (0.0, 2.0), (-0.4, 1.6)):
+        state = PredictorState(NOW_NS, NOW_NS, 0.0, None, answered(age_s=age_s))
+        assert valid_for_s(state, limits) == pytest.approx(valid_s)
+    assert valid_for_s(PredictorState(NOW_NS, None, 0.0, None, None), limits) == 2.0
 
 
 def test_an_answer_below_the_threshold_abstains() -> None:
