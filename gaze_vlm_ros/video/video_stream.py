@@ -14,6 +14,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.video.images import RGB, DamagedImage, UnknownEncoding
 from gaze_vlm_ros.video.packets import H264, HEVC, FrameNumbers, codec_of, read_packet
 from gaze_vlm_ros.video.picture_cache import PictureCache, shared_pictures
+from gaze_vlm_ros.video.stills import LARGEST_PIXELS
 
 # Stand for the keyframe's number where a message holds no picture that can be shown.
 NO_PICTURE, NO_KEYFRAME, LOST, NOT_ANNEX_B = -1, -2, -3, -4
@@ -171,7 +172,7 @@ class VideoStream:
                 "installed; `pip install av`"
             ) from None
         decoder: Any = av.CodecContext.create(codec, "r")
-        decoder.options = dict(_DECODER_OPTIONS[codec])
+        decoder.options = {**_DECODER_OPTIONS[codec], "max_pixels": str(LARGEST_PIXELS)}
         decoder.thread_count = 1  # a fit opens a hundred streams, and more threads delay the pictures
         for number in numbers:
             data = self._stream.message(number).data.tobytes()

@@ -30,6 +30,7 @@ from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.inspection.info import describe, summarize
 from gaze_vlm_ros.labels.label_set import collect_labels
 from gaze_vlm_ros.session.session import load_session
+from gaze_vlm_ros.video import video_stream
 from gaze_vlm_ros.video.frame_stream import FrameStream
 from gaze_vlm_ros.video.images import RGB, DamagedImage, UnknownEncoding
 from gaze_vlm_ros.video.packets import FrameNumbers, Packet, codec_of, read_packet
@@ -415,3 +416,15 @@ def test_a_trainer_sees_no_difference(tmp_path: Path) -> None:
     expected, found = (data.questions(rows, "cpu")["pixel_values"] for data in (of_stills, of_video))
     assert expected.shape == found.shape
     assert float((expected - found).abs().mean()) < 0.05  # of -1 to 1: coded once more
+
+
+@BOTH
+def test_video_that_states_too_many_pixels_is_damaged(
+    tmp_path: Path, codec: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = pictures(3)
+    with open_bag(write_video_bag(tmp_path / "bag", encode(shown, codec), codec)) as bag:
+        assert damaged(bag, decode(encode(shown, codec), codec)) == []
+    monkeypatch.setattr(video_stream, "LARGEST_PIXELS", 128 * 96 - 1)
+    with open_bag(tmp_path / "bag") as bag:
+        assert damaged(bag, shown) == [0, 1, 2]
