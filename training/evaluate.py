@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     print(table(scores))
     if "stream" in scores:
-        print("\n" + stream_table(scores["stream"]))
+        print("\n" + stream_table(scores["stream"]) + "\n" + scores["thresholds"])
     if "now" in scores:
         print("\n" + now_table(scores["now"]))
     if arguments.json:

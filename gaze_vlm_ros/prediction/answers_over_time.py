@@ -93,4 +93,7 @@ def point_text(point: OperatingPoint) -> str:
     if not point.sessions:
         return text
     trust = "certified" if point.is_certified else "uncertified"
-    return f"{text} (precision {point.precision:.2f} on {point.sessions} calibration sessions, {trust})"
+    on = f"on {point.sessions} calibration sessions"
+    if point.persons:
+        on += f" by thresholds that others of {point.persons} persons chose"
+    return f"{text} (precision {point.precision:.2f} {on}, {trust})"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
-from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats
+from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats, Ints
 from gaze_vlm_ros.prediction.stream_starts import given_answers
 
 NEVER = 2.0  # a threshold that no probability reaches
@@ -28,11 +29,14 @@ class OperatingPoint:
     recall: float  # share of the moments with an action within the horizon at which it was the answer
     sessions: int = 0  # calibration sessions with an answer
     certified_share: float = 0.0  # lower limit of the share of sessions in which the target is reached
+    # Persons over whom the four figures before are cross-fitted: each was answered by thresholds and a filter that
+    # others chose. 0 = they are of the sessions that chose the thresholds, and so too good
+    persons: int = 0
 
     @property
     def is_certified(self) -> bool:
-        """Whether the target holds in CERTIFIED_SHARE of all such sessions, with CONFIDENCE."""
-        return self.certified_share >= CERTIFIED_SHARE
+        """Whether the target holds in CERTIFIED_SHARE of the sessions of other persons, with CONFIDENCE."""
+        return self.persons > 0 and self.certified_share >= CERTIFIED_SHARE
 
 
 def swept_thresholds(stream: BelievedStream) -> Floats:
@@ -59,19 +63,43 @@ def operating_point(stream: BelievedStream, target_precision: float) -> Operatin
         return OperatingPoint(target_precision, NEVER, NEVER, 0.0, 0.0)
     # Where several are equally good, take the highest threshold, and the least difference between the two.
     chosen = int(reached[recall[reached].argmax()])
-    sessions = stream.session[stream.known]
-    own = [hits[sessions == number, chosen].sum() / count for number in np.unique(sessions)
-           if (count := (given[sessions == number, chosen] != NOTHING).sum())]  # fmt: skip
-    passed = sum(share >= target_precision for share in own)
-    return OperatingPoint(
-        target_precision,
-        float(begin[chosen]),
-        float(begin[chosen] * share[chosen]),
-        float(precision[chosen]),
-        float(recall[chosen]),
-        len(own),
-        lower_share(passed, len(own)),
+    own = _figures(given[:, chosen], truth, stream.session[stream.known], target_precision)
+    return OperatingPoint(target_precision, float(begin[chosen]), float(begin[chosen] * share[chosen]), *own)
+
+
+def crossfitted(
+    point: OperatingPoint, folds: Sequence[tuple[BelievedStream, BelievedStream]], persons: int
+) -> OperatingPoint:
+    """Return the same thresholds with the figures that such thresholds have for persons who did not choose them.
+
+    folds: moments of some persons, and of the others, with beliefs of a filter that the first chose. Together, the
+    others are all calibration sessions. persons: number of all.
+    """
+    if point.begin >= NEVER:
+        return point
+    given, truth, session = [], [], []
+    for chosen_on, own in folds:
+        chosen = operating_point(chosen_on, point.target_precision)
+        given.append(given_answers(own, np.array([chosen.begin]), np.array([chosen.keep]))[own.known, 0])
+        truth.append(own.action[own.known])
+        session.append(own.session[own.known])
+    precision, recall, sessions, certified = _figures(
+        np.concatenate(given), np.concatenate(truth), np.concatenate(session), point.target_precision
     )
+    return replace(
+        point, precision=precision, recall=recall, sessions=sessions, certified_share=certified, persons=persons
+    )
+
+
+def _figures(given: Ints, truth: Ints, session: Ints, target_precision: float) -> tuple[float, float, int, float]:
+    """Return precision, recall, sessions and certified_share of the answers at M moments; (M,) each."""
+    said, hits = given != NOTHING, (given == truth) & (given != NOTHING)
+    own = [hits[session == number].sum() / count for number in np.unique(session)
+           if (count := said[session == number].sum())]  # fmt: skip
+    passed = sum(share >= target_precision for share in own)
+    precision = float(hits.sum() / said.sum()) if said.any() else 0.0
+    recall = float(hits.sum() / max(1, int((truth != NOTHING).sum())))
+    return precision, recall, len(own), lower_share(passed, len(own))
 
 
 def lower_share(passed: int, sessions: int) -> float:

@@ -71,7 +71,9 @@ def test_what_no_probability_reached_gives_no_answer_and_what_was_not_measured_t
 
 def test_thresholds_say_how_far_they_can_be_trusted() -> None:
     assert point_text(POINTS[0]).endswith("0.30 (precision 0.82 on 5 calibration sessions, uncertified)")
-    assert point_text(POINTS[1]).endswith("22 calibration sessions, certified)")
+    assert point_text(POINTS[1]).endswith("22 calibration sessions, uncertified)")  # of those who chose
+    crossfitted = replace(POINTS[1], persons=4)
+    assert point_text(crossfitted).endswith("by thresholds that others of 4 persons chose, certified)")
     assert point_text(POINTS[2]) == "gives no answer: no probability reached target_precision 0.95 in calibration"
 
 

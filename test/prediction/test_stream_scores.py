@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from gaze_vlm_ros.labels.answer_words import NOTHING
-from gaze_vlm_ros.prediction.believed_stream import BelievedStream
-from gaze_vlm_ros.prediction.operating_points import NEVER, OperatingPoint, lower_share, operating_point
+from gaze_vlm_ros.prediction.answers_over_time import point_text
+from gaze_vlm_ros.prediction.believed_stream import BelievedStream, of_sessions
+from gaze_vlm_ros.prediction.operating_points import NEVER, OperatingPoint, crossfitted, lower_share, operating_point
 from gaze_vlm_ros.prediction.stream_scores import (
     average_precision,
     expected_times,
@@ -175,6 +176,47 @@ def test_few_sessions_certify_nothing() -> None:
     assert lower_share(0, 3) == 0.0
     point = operating_point(stream(), 0.9)
     assert (point.sessions, point.is_certified) == (1, False)
+
+
+def folds_of(both: BelievedStream) -> list[tuple[BelievedStream, BelievedStream]]:
+    parts = [of_sessions(both, np.flatnonzero(np.array(both.persons) == name)) for name in ("ada", "grace")]
+    return [(parts[0], parts[1]), (parts[1], parts[0])]
+
+
+def test_thresholds_are_judged_on_persons_who_did_not_choose_them() -> None:
+    """For grace, A is taken for B and B for A: what suits ada is wrong for her."""
+    both = stream(2, ("ada", "grace"))
+    table = both.table.copy()
+    table[both.session == 1] = table[both.session == 1][:, ::-1]
+    both = replace(both, table=table)
+    point = replace(operating_point(of_sessions(both, np.array([0])), 0.9), begin=0.8, keep=0.8)
+    found = crossfitted(point, folds_of(both), 2)
+    assert (found.begin, found.keep, found.persons) == (0.8, 0.8, 2)
+    # Her best answers reach no precision, so ada gets none; by ada's threshold she gets three, all wrong.
+    assert (found.precision, found.recall, found.sessions, found.certified_share) == (0.0, 0.0, 1, 0.0)
+    assert crossfitted(OperatingPoint(0.9, NEVER, NEVER, 0.0, 0.0), [], 2).begin == NEVER
+
+
+def test_only_sessions_of_other_persons_certify() -> None:
+    many = stream(24, ("ada", "grace") * 12)
+    point = operating_point(many, 0.9)
+    assert (point.sessions, point.certified_share > 0.9, point.is_certified) == (24, True, False)
+    found = crossfitted(point, folds_of(many), 2)
+    assert (found.sessions, found.precision, found.is_certified) == (24, 1.0, True)
+    assert "calibration sessions by thresholds that others of 2 persons chose, certified" in point_text(found)
+    assert "(precision 1.00 on 24 calibration sessions, uncertified)" in point_text(point)
+
+
+def test_each_person_is_left_out_once() -> None:
+    from training.evaluation.stream_calibration import person_folds
+
+    seven = stream(8, (*"abcdefg", "a"))
+    folds, persons = person_folds(seven, None)
+    assert (len(folds), persons) == (5, 7)
+    assert sorted(number for _, own in folds for number in np.unique(own.session)) == list(range(8))
+    for chosen_on, own in folds:
+        assert not {seven.persons[n] for n in chosen_on.session} & {seven.persons[n] for n in own.session}
+    assert person_folds(stream(2, ("a", "a")), None) == ([], 1)
 
 
 def test_point_average_precision_by_hand() -> None:

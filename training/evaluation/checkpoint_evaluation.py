@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet
-from gaze_vlm_ros.prediction.answers_over_time import chosen_point
+from gaze_vlm_ros.prediction.answers_over_time import chosen_point, point_text
 from gaze_vlm_ros.prediction.belief import filtered
 from gaze_vlm_ros.prediction.believed_stream import of_sessions
 from gaze_vlm_ros.prediction.checkpoint import CheckpointMetadata, read_checkpoint_metadata
@@ -169,6 +169,7 @@ def _evaluate_stream(
             for scene, numbers in _scenes(data).items()
         }
     own = chosen_point(stream, 0.0, 0.0)
+    scores["thresholds"] = f"at its own thresholds the predictor {point_text(own)}"
     scores["timelines"] = timelines(over_time, own, data.labels.texts, [session.name for session in data.sessions])
     return scores
 
