@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--train", type=int, default=24, metavar="N", help="sessions to fit rules on (default: 24)")
     parser.add_argument("--test", type=int, default=20, metavar="N", help="held-out sessions (default: 20)")
     parser.add_argument(
-        "--particles", type=int, default=600, metavar="N", help="of each ceiling (default: 600); 0 = no ceilings"
+        "--particles", type=int, default=450, metavar="N", help="of each ceiling (default: 450); 0 = no ceilings"
     )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="processes for the ceilings (default: 1)")
     parser.add_argument(

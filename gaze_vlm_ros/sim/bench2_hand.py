@@ -288,13 +288,20 @@ def plan_turn(
     here = place_at(hands.of(turning), turn_s, rates)
     changed = surface.places[hands.other[turning]] + GRASP + rng.normal(0, rates.aim_sigma, here.shape)
     back = _rest_places(np.zeros(len(turning), bool), None, rng, rates, traits.of(turns))
-    onwards = here + 0.3 * (hands.goal[turning] - here)
-    fate = hands.fate[turning][:, None]
-    hands.turn_to[turning] = np.where(fate == PAUSES, onwards, np.where(fate == CHANGES, changed, back))
-    way = np.linalg.norm(hands.turn_to[turning] - here, axis=1)
-    needed_s = np.maximum(rates.turn_s, reach_length_s(way, np.zeros(len(way)), rates, traits.of(turns)))
-    hands.turn_s[turning] = turn_s
-    hands.end_s[turning] = np.maximum(hands.main_end_s[turning], turn_s + needed_s)
+    hands.turn_to[turning] = np.where(hands.fate[turning][:, None] == CHANGES, changed, back)
+    time_turn(hands, turning, turn_s, rates, traits.of(turns))
+
+
+def time_turn(hands: Hands, rows: Indices, turn_s: Floats, rates: Rates, traits: Traits) -> None:
+    """Let the reaches of these rows turn to `turn_to` at turn_s (rows,), those that pause a little further on."""
+    hands.turn_s[rows] = np.inf
+    here = place_at(hands.of(rows), turn_s, rates)
+    onwards = here + 0.3 * (hands.goal[rows] - here)
+    hands.turn_to[rows] = np.where(hands.fate[rows][:, None] == PAUSES, onwards, hands.turn_to[rows])
+    way = np.linalg.norm(hands.turn_to[rows] - here, axis=1)
+    needed_s = np.maximum(rates.turn_s, reach_length_s(way, np.zeros(len(way)), rates, traits))
+    hands.turn_s[rows] = turn_s
+    hands.end_s[rows] = np.maximum(hands.main_end_s[rows], turn_s + needed_s)
 
 
 # What comes after each kind: (hands, rows, rng, rates, traits of these rows, surface, destinations).

@@ -21,6 +21,8 @@ FIXATION, SACCADE, BLINK = 1, 2, 3  # gaze_vlm_msgs/GazeStamped
 
 
 HEAD_S = 0.35  # time constant of a head that follows gaze: it is heavy
+SWAY_HZ = (0.23, 0.61, 1.7, 4.1)  # of a head that holds still: sway, breathing, tremor
+SWAY_SIZES = (3.0, 1.5, 0.7, 0.3)  # amplitudes, units, for a person whose tremor is 1
 
 
 class UnknownTask(GazeVlmError):
@@ -199,6 +201,4 @@ def _head(rng: np.random.Generator, gaze: Floats, times: Floats, habits: Habits)
 def head_sway(rng: np.random.Generator, times: Floats) -> Floats:
     """Return (T, 3) how a head that holds still moves: x and y in units, and a third for its roll."""
     phases = rng.uniform(0, 2 * np.pi, (3, 4))
-    rates = np.array([0.23, 0.61, 1.7, 4.1])  # Hz: sway, breathing, tremor
-    sizes = np.array([3.0, 1.5, 0.7, 0.3])
-    return (np.sin(2 * np.pi * times[:, None, None] * rates + phases) * sizes).sum(axis=2)
+    return (np.sin(2 * np.pi * times[:, None, None] * np.array(SWAY_HZ) + phases) * SWAY_SIZES).sum(axis=2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
 from typing import Any
@@ -73,18 +74,18 @@ def _all_tables(
     training: Sequence[Seen], held_out: Sequence[Seen], question: Question, particles: int, jobs: int
 ) -> Iterator[tuple[str, list[Table]]]:
     """Yield the name of each rule and ceiling, with its beliefs at all asked rows of each held-out session."""
-    for name, rule in RULES.items():
-        fitted = fit_rule(rule, training, question)
-        yield name, [fitted.answer(seen, _rows(seen, question)) for seen in held_out]
-    if not particles:
-        return
-    for name in CEILINGS:
-        look = partial(_look, name=name, question=question, particles=particles)
-        if jobs > 1:
-            with ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn")) as pool:
-                yield name, list(pool.map(look, [seen.settings for seen in held_out]))
-        else:
-            yield name, [look(seen.settings) for seen in held_out]
+    looks = {name: partial(_look, name=name, question=question, particles=particles) for name in CEILINGS}
+    with ExitStack() as stack:
+        begun: dict[str, Iterator[Table]] = {}
+        if particles and jobs > 1:  # beside the rules
+            spawned = multiprocessing.get_context("spawn")
+            pool = stack.enter_context(ProcessPoolExecutor(jobs, mp_context=spawned))
+            begun = {name: pool.map(look, [seen.settings for seen in held_out]) for name, look in looks.items()}
+        for name, rule in RULES.items():
+            fitted = fit_rule(rule, training, question)
+            yield name, [fitted.answer(seen, _rows(seen, question)) for seen in held_out]
+        for name, look in looks.items() if particles else ():
+            yield name, list(begun[name] if begun else (look(seen.settings) for seen in held_out))
 
 
 def _look(settings: BenchSettings, name: str, question: Question, particles: int) -> Table:

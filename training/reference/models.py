@@ -21,7 +21,6 @@ class Model:
     # (whether the sign changed since the last take, s until the take (N,)) -> the share of honest signs among those
     # that are the last before a take, and the chance (N,) that this one is
     sign: Callable[[bool, Floats], tuple[float, Floats]]
-    head_error: float  # units: of a head's motion in a frame, beyond following gaze
     never_again: bool = False  # nobody takes twice in a row what they have just put down
 
 
@@ -38,7 +37,7 @@ def _sign_of_bench_1(_: bool, away_s: Floats) -> tuple[float, Floats]:
 
 
 MODELS = {
-    2: Model(BENCH_2, lambda seen: seen.settings.gaze_reliability, _sign_of_bench_2, head_error=2.2),
+    2: Model(BENCH_2, lambda seen: seen.settings.gaze_reliability, _sign_of_bench_2),
     # Bench 1 is not made of these numbers: they are its spans (person.plan), written as bench 2's model.
     1: Model(
         replace(
@@ -49,8 +48,8 @@ MODELS = {
             bow=(0.0, 0.001),
             bow_sigma=0.005, aim_sigma=0.5, wander=0.5, pause_share=0.0, change_share=0.0, withdraw_share=0.0,
             grasp_s=(0.12, 0.22), carry_s=(0.6, 0.8), retreat_s=(0.35, 0.5), lead_median_s=1.85, lead_sigma=0.1,
-            look_ahead_share=0.0, idle_glances=(0.8, 0.0, 0.0, 0.2), head_gain=(0.15, 0.3),
+            look_ahead_share=0.0, idle_glances=(0.8, 0.0, 0.0, 0.2), fixation_s=(0.2, 0.5), head_gain=(0.15, 0.3),
         ),
-        lambda _: 0.95, _sign_of_bench_1, head_error=2.2, never_again=True,
+        lambda _: 0.95, _sign_of_bench_1, never_again=True,
     ),
 }  # fmt: skip

@@ -3,10 +3,12 @@
 A particle filter on the generative model itself (gaze_vlm_ros.sim.bench2_hand), causal, with persons marginalized: each
 particle is a person with a plan, and does what the simulated person could do. Observations weigh particles; those in
 motion are moved by Metropolis steps on the path seen so far (resample-move, Gilks and Berzuini 2001), and what nobody
-can have seen yet is drawn again at each step (a Gibbs step). Beliefs are the futures that the particles then play out.
+can have seen yet is drawn again at each step (a Gibbs step). What head and gaze say of the plan is looked up in
+sight_evidence. Beliefs are the futures that the particles then play out.
 
-It is a ceiling up to its particles: more of them do better. Two things that it could know are left out, as they tell
-little: fixations seconds ahead of a reach, and what earlier truths of the sign say about later ones.
+It is a ceiling up to its particles: more of them do better. Three things that it could know are left out, as they tell
+little: fixations seconds ahead of a reach, what earlier truths of the sign say about later ones, and the head where
+gaze is seen.
 """
 
 from __future__ import annotations
@@ -15,39 +17,35 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr, ndtri
 
 from gaze_vlm_ros.prediction.believed_stream import Floats, Ints
 from gaze_vlm_ros.sim import bench2_hand as hand
 from gaze_vlm_ros.sim.bench2 import in_view, surface_of
-from gaze_vlm_ros.sim.bench2_eyes import (
-    ANYWHERE,
-    AT_SIGN,
-    DESTINATION,
-    ELSEWHERE,
-    GUIDED,
-    IDLE,
-    OBSTACLE,
-    SIGHTS,
-    SIGN_CENTRE,
-    attention,
-    glances,
-)
 from gaze_vlm_ros.sim.bench2_rates import Rates
 from gaze_vlm_ros.sim.bench2_traits import draw_traits
 from gaze_vlm_ros.sim.bench_scene import GRASP, VIEW_WIDTH
-from gaze_vlm_ros.sim.person import HEAD_S
+from training.reference.fixations_seen import GazeFixations, HeadFixations
 from training.reference.models import Model
+from training.reference.other_plans import (
+    could_begin,
+    other_begin,
+    other_end,
+    other_look,
+    other_plan,
+    other_wait,
+)
 from training.reference.other_ways import log_prior, other_place, other_turn, other_way
 from training.reference.seen import Noise, Question, Seen, Table
+from training.reference.sight_evidence import SightEvidence
 
 _WINDOW = 15  # frames of the path that Metropolis steps look at: a reach
+_FUTURES = 2  # drawn of each particle when asked
 _OUTLIER = -12.0  # least log-likelihood of one frame: no single frame decides
 _LOST = -40.0  # a log-weight below which no particle explains what is seen
 _UNSURE = 0.005  # of the belief, spread evenly: so many particles cannot know smaller chances
 _UNSEEN = np.log(0.03)  # a hand that should be in view, and is not seen
+_MORE = 2  # times as many particles where a frame says much
 _ANNEALING = 10  # most steps in which a frame is taken in
-_SIGHT_DAMPING = 0.35  # fixations last about three frames: what they say is not new in each
 
 
 @dataclass(frozen=True)
@@ -74,7 +72,7 @@ def ceiling(
     sees: Sees,
     model: Model,
     question: Question,
-    particles: int = 600,
+    particles: int = 450,
     noise: Noise | None = None,
 ) -> Table:
     """Return the beliefs of an ideal observer at some frames of a session.
@@ -104,10 +102,11 @@ class _Observer:
         self._traits, _ = draw_traits(self._rng, self._rates, particles)
         self._hands = hand.resting(self._rng, self._rates, self._traits, self._surface(0))
         self._log_weights = np.zeros(particles)
-        self._mode = np.full(particles, IDLE)
-        self._sight = np.full(particles, ANYWHERE)
-        self._sights = np.zeros((len(seen.times_s), seen.places.shape[1] + 1))
+        self._few = particles
+        self._put: Floats | None = None  # where the last object was put down
         self._since = 0  # frame of the last thing that is certain: an action's end
+        self._looks = _sight_evidence(seen, sees, model, noise)
+        self._led_since = np.zeros(particles, int)  # frame from which on a hand's fields say what led the eyes
         self._height = VIEW_WIDTH * seen.settings.height / seen.settings.width
         rates = self._rates
         self._kept = float(np.exp(-self._step_s / rates.wander_s))
@@ -125,6 +124,8 @@ class _Observer:
     def step(self, row: int) -> None:
         """Take in one frame."""
         seen, busy = self._seen, self._seen.doing[row] >= 0
+        if self._looks:
+            self._looks.step(row, idle=not busy)
         was_busy = row > 0 and seen.doing[row - 1] >= 0
         if busy:
             self._while_doing(row)
@@ -136,9 +137,10 @@ class _Observer:
     # An action goes on: it is seen, so nothing has to be guessed but when it ends.
 
     def _while_doing(self, row: int) -> None:
-        seen, rates, count = self._seen, self._rates, len(self._hands)
+        seen, rates = self._seen, self._rates
         if row == 0 or seen.doing[row - 1] < 0:
-            self._resample()
+            self._resample(self._few)
+        count = len(self._hands)
         began_s = seen.actions.starts_s[np.searchsorted(seen.actions.starts_s, seen.times_s[row], side="right") - 1]
         began_s = np.ceil(began_s / self._step_s) * self._step_s  # seen at the next frame
         elapsed_s = seen.times_s[row] - began_s
@@ -147,7 +149,6 @@ class _Observer:
         place = np.broadcast_to(seen.places[row, seen.doing[row]] + GRASP, (count, 2))
         hand.move(self._hands, np.arange(count), hand.CARRY, np.full(count, began_s), began_s + length_s, place, place)
         self._hands.target[:] = seen.doing[row]
-        self._mode[:] = IDLE
 
     def _after_doing(self, row: int) -> None:
         count, now_s = len(self._hands), self._seen.times_s[row]
@@ -155,17 +156,23 @@ class _Observer:
         place = np.broadcast_to(self._seen.places[row, target] + GRASP, (count, 2))
         ended_s = now_s - self._rng.uniform(0, self._step_s, count)
         hand.move(self._hands, np.arange(count), hand.CARRY, ended_s - 0.7, ended_s, place, place)
-        self._since = row
+        self._since, self._put = row, place[0].copy()
         self._advance(now_s, row)
-        self._log_weights[:] = 0.0
-        self._mode, _ = attention(self._hands, now_s, self._rates)
-        self._sight[:] = ANYWHERE
+        self._log_weights[:] = self._glance_gain(row)
 
     def _advance(self, until_s: float, row: int) -> None:
+        hands = self._hands
+        before = hands.of(slice(None))
         hand.advance(
-            self._hands, until_s, self._rng, self._rates, self._traits, self._surface(row),
+            hands, until_s, self._rng, self._rates, self._traits, self._surface(row),
             lambda rows: np.zeros((len(rows), 2)), stop=hand.GRASPING,
         )  # fmt: skip
+        # Where the fields that say what led the eyes were drawn again, earlier frames are about those before.
+        planned, was_reach = hands.planned_s != before.planned_s, before.kind == hand.REACH
+        turned = (before.kind == hand.PAUSE) & (hands.kind == hand.REACH) & (hands.target != before.target)
+        from_s = np.where(planned, np.where(was_reach, before.turn_s, hands.planned_s), hands.start_s)
+        led_since = np.ceil(np.minimum(from_s, until_s) / self._step_s).astype(int)
+        self._led_since = np.where(planned | turned, np.clip(led_since, self._since, row), self._led_since)
 
     # Nothing is done.
 
@@ -174,28 +181,27 @@ class _Observer:
         self._draw_futures(row - 1)
         self._advance(now_s, row)
         self._log_weights[self._hands.kind == hand.GRASPING] += 2 * _LOST  # it would be seen
-        if self._sees.head or self._sees.gaze:
-            self._log_weights += self._sight_gain(row)
         if not self._sees.hand:
             if self._effective() < len(self._hands) / 2:
-                self._resample()
+                self._resample(self._few)
             return
-        gain, power = self._path_gain(self._hands, row, 1), 0.0
+        gain, power = self._frame_gain(row), 0.0
         if (self._log_weights + gain).max() < _LOST:
             self._start_over(row)
-            gain = self._path_gain(self._hands, row, 1)
+            gain = self._frame_gain(row)
         # What is seen counts little by little, and particles move in between: no single frame leaves only a few of them
         # (annealed importance sampling, Neal 2001).
-        for _ in range(_ANNEALING):
+        for number in range(_ANNEALING):
             step = self._longest_step(gain, 1.0 - power)
             self._log_weights += step * gain
             power += step
             if self._effective() < len(self._hands) / 2:
-                self._resample()
+                # A frame that takes several steps leaves few of them: then there are more, until it is easy again.
+                self._resample(_MORE * self._few if number else self._few)
                 self._move_particles(row, power)
             if power >= 1.0:
                 break
-            gain = self._path_gain(self._hands, row, 1)
+            gain = self._frame_gain(row)
         else:
             self._log_weights += (1.0 - power) * gain
         self._log_weights -= self._log_weights.max()
@@ -217,13 +223,13 @@ class _Observer:
             low, high = (middle, high) if self._effective(middle * gain) >= least else (low, middle)
         return max(low, left / 64)
 
-    def _resample(self) -> None:
+    def _resample(self, count: int) -> None:
         weights = np.exp(self._log_weights - self._log_weights.max())
-        count = len(weights)
         ends = weights.cumsum() / weights.sum()
-        chosen = np.minimum(np.searchsorted(ends, (np.arange(count) + self._rng.random()) / count), count - 1)
+        at = (np.arange(count) + self._rng.random(count)) / count  # stratified
+        chosen = np.minimum(np.searchsorted(ends, at), len(weights) - 1)
         self._hands, self._traits = self._hands.of(chosen), self._traits.of(chosen)
-        self._mode, self._sight = self._mode[chosen], self._sight[chosen]
+        self._led_since = self._led_since[chosen]
         self._log_weights = np.zeros(count)
         # Persons do not change, but copies of one would be all that is left of them (Liu and West 2001).
         traits, rates, rng = self._traits, self._rates, self._rng
@@ -234,44 +240,54 @@ class _Observer:
 
     def _draw_futures(self, row: int) -> None:
         """Draw again, given the past, what lies ahead of each particle: waits, plans, and how reaches end."""
-        hands, rates, rng, now_s = self._hands, self._rates, self._rng, self._seen.times_s[row]
-        surface = self._surface(row)
-        unseen = hands.gaze_s > now_s if self._sees.head or self._sees.gaze else np.ones(len(hands), bool)
-        waiting = np.isin(hands.kind, (hand.REST, hand.SHIFT, hand.RETREAT)) & (hands.due_s > now_s) & unseen
-        rows = np.flatnonzero(waiting)
+        hands, rng, rates, surface, now_s = self._hands, self._rng, self._rates, self._surface(row), self._now_s(row)
+        rows = np.flatnonzero(self._waiting(row))
         if len(rows):
-            own = self._traits.of(rows)
-            new = hands.of(rows)
-            median_s, sigma = hand.wait_of(new.away, rates, own)
-            least = np.log(np.maximum(now_s - new.planned_s, 1e-9) / median_s) / sigma
-            chance = ndtr(least)
-            quantile = np.clip(chance + rng.random(len(rows)) * (1 - chance), 0.0, 1 - 1e-12)
-            new.due_s = np.maximum(new.planned_s + median_s * np.exp(sigma * ndtri(quantile)), now_s)
-            hand.draw_reach(new, np.arange(len(rows)), rng, rates, own, surface)
-            fidget_s = now_s + rng.exponential(1 / rates.fidget_rate_hz, len(rows))
-            rests = new.kind == hand.REST
-            new.end_s = np.where(rests, np.minimum(new.due_s, fidget_s), new.end_s)
-            new.main_end_s = np.where(rests, new.end_s, new.main_end_s)
-            ahead = new.gaze_s > now_s if self._sees.head or self._sees.gaze else np.ones(len(rows), bool)
-            hands.put(rows[ahead], new.of(ahead))
-        self._draw_ends(now_s, surface)
+            self._try(rows, row, other_plan(rng, hands.of(rows), self._traits.of(rows), surface, rates, now_s))
+        if len(rows) and self._looks:
+            self._draw_targets(rows, row, surface)
+            led = rows[np.isfinite(hands.gaze_s[rows])]
+            self._try(led, row, *other_wait(rng, hands.of(led), self._traits.of(led), rates, now_s))
+        if self._looks:
+            rows = np.flatnonzero(hands.kind == hand.REACH)
+            self._try(rows, row, other_look(rng, hands.of(rows), self._traits.of(rows), surface, rates))
+        rows = np.flatnonzero((hands.kind == hand.REACH) & ~(hands.turn_s <= now_s))
+        if len(rows):
+            self._try(rows, row, other_end(rng, hands.of(rows), self._traits.of(rows), surface, rates, now_s))
 
-    def _draw_ends(self, now_s: float, surface: hand.Surface) -> None:
-        """Draw again how reaches end that have not turned yet."""
-        hands, rates, rng = self._hands, self._rates, self._rng
-        rows = np.flatnonzero((hands.kind == hand.REACH) & ~(hands.turn_s - rates.change_lead_s <= now_s))
-        if not len(rows):
+    def _now_s(self, row: int) -> float:
+        return float(self._seen.times_s[row])
+
+    def _waiting(self, row: int) -> NDArray[np.bool_]:
+        still = np.isin(self._hands.kind, (hand.REST, hand.SHIFT, hand.RETREAT))
+        return still & (self._hands.due_s > self._now_s(row))
+
+    def _try(self, rows: Ints, row: int, new: hand.Hands, log_ratio: Floats | float = 0.0) -> None:
+        """Replace hands by others, drawn from the prior, as often as head or gaze allow (a Metropolis step)."""
+        if not self._looks:
+            self._hands.put(rows, new)
             return
-        first, last = rates.turn_from
-        passed = (now_s - hands.start_s[rows]) / (hands.main_end_s[rows] - hands.start_s[rows])
-        left = np.clip((last - np.maximum(passed, first)) / (last - first), 0.0, 1.0)
-        shares = np.array([rates.pause_share, rates.change_share, rates.withdraw_share])
-        chances = np.concatenate([left[:, None] * shares, np.full((len(rows), 1), 1 - shares.sum())], axis=1)
-        ends = (chances / chances.sum(axis=1, keepdims=True)).cumsum(axis=1)
-        what = (ends[:, :3] < rng.random(len(rows))[:, None]).sum(axis=1)
-        hands.fate[rows] = np.array([hand.PAUSES, hand.CHANGES, hand.WITHDRAWS, hand.CONTACT])[what]
-        hands.turn_share[rows] = rng.uniform(np.clip(passed, first, last), last)
-        hand.plan_turn(hands, rows, rng, rates, self._traits.of(rows), surface)
+        since = self._led_since[rows]
+        gain = self._looks.log_likelihood(new, since, row) + log_ratio
+        gain -= self._looks.log_likelihood(self._hands.of(rows), since, row)
+        accepted = np.log(self._rng.random(len(rows))) < gain
+        self._hands.put(rows[accepted], new.of(accepted))
+
+    def _draw_targets(self, rows: Ints, row: int, surface: hand.Surface) -> None:
+        """Draw the object that each waiting hand will take, given where its person looks (a Gibbs step)."""
+        new = self._hands.of(rows)
+        ends = self._target_chances(new, self._led_since[rows], row, surface).cumsum(axis=1)
+        new.target = (ends[:, :-1] < self._rng.random(len(rows))[:, None]).sum(axis=1)
+        new.other = hand.another(self._rng, surface.odds, new.target)
+        self._hands.put(rows, new)
+
+    def _target_chances(self, hands: hand.Hands, since: Ints, row: int, surface: hand.Surface) -> Floats:
+        """Return (N, objects) of being the target of hands that wait."""
+        if not self._looks:
+            return np.broadcast_to(surface.odds, (len(hands), len(surface.odds)))
+        evidence = self._looks.of_objects(hands, since, row)
+        chances = surface.odds * np.exp(evidence - evidence.max(axis=1, keepdims=True))
+        return np.asarray(chances / chances.sum(axis=1, keepdims=True))
 
     # What is seen.
 
@@ -297,67 +313,16 @@ class _Observer:
         gains[-1] *= power
         return np.asarray((gains if mask is None else np.where(mask[-len(gains) :], gains, 0.0)).sum(axis=0))
 
-    def _sight_gain(self, row: int) -> Floats:
-        """Log-likelihood (N,) of head and gaze; draws what each particle looks at, given them."""
-        seen, rates, rng, count = self._seen, self._rates, self._rng, len(self._hands)
-        mode, object_ = attention(self._hands, seen.times_s[row], rates)
-        switched = np.where(mode != self._mode, 1.0, self._step_s / sum(rates.fixation_s))
-        sights = np.full((SIGHTS, 2), np.nan)
-        sights[: seen.places.shape[1]] = seen.places[row]
-        occluders = seen.view.occluders
-        if occluders:
-            sights[OBSTACLE] = (occluders[0].left + occluders[0].right) / 2, min(occluders[0].top + 20, 400)
-        sights[AT_SIGN] = SIGN_CENTRE
-        chances = glances(mode, object_, self._model.reliability(seen), bool(occluders), rates)
-        likelihood = np.ones((count, SIGHTS))
-        low, high = np.array(ELSEWHERE)
-        if self._sees.gaze and np.isfinite(seen.gaze[row, 0]):
-            spread = rates.fixation_spread**2 + self._noise.gaze_offset**2 + self._noise.gaze**2 + 1.5
-            near = np.exp(-0.5 * np.square(seen.gaze[row] - sights).sum(axis=1) / spread) / (2 * np.pi * spread)
-            near[ANYWHERE] = 1 / np.prod(high - low)
-            likelihood *= np.nan_to_num(near)
-        if self._sees.head:
-            likelihood *= self._head_likelihood(row, sights, (low + high) / 2, (high - low) / np.sqrt(12))
-        likelihood[:, DESTINATION] = 0.0
-        self._remember(row, likelihood.mean(axis=0), bool(occluders))
-        stays = (1 - switched) * likelihood[np.arange(count), self._sight]
-        goes = switched[:, None] * chances * likelihood
-        total = stays + goes.sum(axis=1)
-        moved = rng.random(count) * np.maximum(total, 1e-300) > stays
-        ends = goes.cumsum(axis=1)
-        drawn = (ends < (rng.random(count) * ends[:, -1])[:, None]).sum(axis=1)
-        self._sight = np.where(moved & (ends[:, -1] > 0), np.minimum(drawn, SIGHTS - 1), self._sight)
-        self._mode = mode
-        return np.maximum(np.log(np.maximum(total, 1e-300) / max(float(total.mean()), 1e-300)), _OUTLIER)
+    def _frame_gain(self, row: int) -> Floats:
+        """Log-likelihood (N,) of the last frame, given those before it."""
+        return self._path_gain(self._hands, row, 1) + self._glance_gain(row)
 
-    def _remember(self, row: int, likelihood: Floats, obstacle: bool) -> None:
-        """Keep what this frame's sights say about each object that could lead gaze, and about none: (objects + 1,)."""
-        objects = self._seen.places.shape[1]
-        mode = np.r_[np.full(objects, GUIDED), IDLE]
-        chances = glances(
-            mode, np.r_[np.arange(objects), 0], self._model.reliability(self._seen), obstacle, self._rates
-        )
-        evidence = np.log(np.maximum(chances @ likelihood, 1e-300))
-        self._sights[row] = _SIGHT_DAMPING * np.maximum(evidence - evidence.max(), _OUTLIER)
-
-    def _attention_gain(self, hands: hand.Hands, row: int, frames: int, mask: NDArray[np.bool_]) -> Floats:
-        """Log-likelihood (N,) of head and gaze in the last frames, given what would have led them."""
-        rows = np.arange(row - frames + 1, row + 1)
-        mode, object_ = attention(hands, self._seen.times_s[rows][:, None], self._rates)
-        led = np.where(mode == GUIDED, np.broadcast_to(object_, mode.shape), self._seen.places.shape[1])
-        return np.asarray(np.where(mask, np.take_along_axis(self._sights[rows], led, axis=1), 0.0).sum(axis=0))
-
-    def _head_likelihood(self, row: int, sights: Floats, middle: Floats, spread: Floats) -> Floats:
-        """Likelihood (N, SIGHTS) of how the head moved since the last frame, if the person looked at each sight."""
-        kept = np.exp(-self._step_s / HEAD_S)
-        moved = (self._seen.head[row] - kept * self._seen.head[row - 1]) / (1 - kept)
-        centre = np.array([VIEW_WIDTH / 2, 0.375 * VIEW_WIDTH])
-        known = np.where(np.isfinite(sights), sights, middle) - centre
-        gain = self._traits.head_gain[:, None, None]
-        error = self._model.head_error / (1 - kept)
-        variance = error**2 + np.where(np.isfinite(sights), 0.0, spread**2) * gain**2
-        off = np.square(moved - gain * known) / variance
-        return np.asarray(np.exp(-0.5 * off.sum(axis=2)) / np.sqrt(np.prod(variance, axis=2)) * error**2 + 1e-6)
+    def _glance_gain(self, row: int) -> Floats:
+        """Log-likelihood (N,) of head or gaze in the last frame, given those before it."""
+        if not self._looks:
+            return np.zeros(len(self._hands))
+        now = self._looks.log_likelihood(self._hands, self._led_since, row)
+        return now - self._looks.log_likelihood(self._hands, self._led_since, row - 1)
 
     # Metropolis steps.
 
@@ -377,24 +342,43 @@ class _Observer:
             if not len(rows):
                 continue
             mask = times_s >= hands.start_s[rows] - 0.15
-            now = self._explains(hands.of(rows), row, mask, power)
+            since = self._led_since[rows]
+            now, own = self._explains(hands.of(rows), since, row, mask, power), self._traits.of(rows)
             for propose in proposals:
                 old = hands.of(rows)
-                new, drawn = propose(self._rng, old, self._traits.of(rows), surface, self._rates, now_s)
-                explains = self._explains(new, row, mask, power)
+                new, drawn = propose(self._rng, old, own, surface, self._rates, now_s)
+                explains = self._explains(new, since, row, mask, power)
                 gain = explains - now
                 for each, sign in ((new, 1.0), (old, -1.0)):
-                    gain += sign * log_prior(each, surface.places, self._rates, now_s, drawn)
+                    gain += sign * log_prior(each, own, surface.places, self._put, self._rates, now_s, drawn)
                 gain[(new.end_s <= now_s) | (new.start_s > now_s)] = -np.inf
                 accepted = np.log(self._rng.random(len(rows))) < gain
                 hands.put(rows[accepted], new.of(accepted))
                 now = np.where(accepted, explains, now)
+        self._begin_or_not(row, power)
 
-    def _explains(self, hands: hand.Hands, row: int, mask: NDArray[np.bool_], power: float) -> Floats:
-        """Log-likelihood (N,) of the last frames, as many as mask (frames, N) has; it says which count."""
+    def _begin_or_not(self, row: int, power: float) -> None:
+        """Let hands that rest have begun to reach lately, and those that have begun not."""
+        hands, rng, now_s, surface = self._hands, self._rng, self._now_s(row), self._surface(row)
+        rows = np.flatnonzero(could_begin(hands, now_s))
+        frames = min(_WINDOW, row - self._since)
+        if not len(rows) or frames < 1:
+            return
+        old, mask, since = hands.of(rows), np.ones((frames, len(rows)), bool), self._led_since[rows]
+        new, gain = other_begin(rng, old, self._traits.of(rows), surface, self._rates, now_s, self._now_s(self._since))
+        gain += self._explains(new, since, row, mask, power) - self._explains(old, since, row, mask, power)
+        accepted = np.log(rng.random(len(rows))) < gain
+        hands.put(rows[accepted], new.of(accepted))
+
+    def _explains(self, hands: hand.Hands, since: Ints, row: int, mask: NDArray[np.bool_], power: float) -> Floats:
+        """Log-likelihood (N,) of the hand in the last frames, and of head or gaze from frame `since` on.
+
+        mask: (frames, N) those of the last frames that count for the hand. power: of the last frame.
+        """
         gain = self._path_gain(hands, row, len(mask), mask, power)
-        if self._sees.head or self._sees.gaze:
-            gain = gain + self._attention_gain(hands, row, len(mask), mask)
+        if self._looks:
+            before = self._looks.log_likelihood(hands, since, row - 1)
+            gain = gain + (1 - power) * before + power * self._looks.log_likelihood(hands, since, row)
         return gain
 
     def _start_over(self, row: int) -> None:
@@ -426,8 +410,11 @@ class _Observer:
         hands.planned_s[resting] = self._seen.times_s[self._since]
         hands.due_s[resting] = now_s + rng.exponential(1.0, len(resting))
         hands.end_s[resting] = hands.main_end_s[resting] = hands.due_s[resting]
+        self._led_since[:] = self._since
         self._advance(now_s, row)
         self._log_weights = self._path_gain(hands, row, min(8, max(row - self._since, 1)), power=0.0)
+        if self._looks:
+            self._log_weights += self._looks.log_likelihood(hands, self._led_since, row - 1)
         self._log_weights[hands.kind == hand.GRASPING] = 2 * _LOST
 
     # What is believed.
@@ -437,21 +424,17 @@ class _Observer:
         rates, rng, now_s = self._rates, self._rng, self._seen.times_s[row]
         weights = np.exp(self._log_weights - self._log_weights.max())
         weights[self._hands.kind == hand.GRASPING] = 0.0  # it would have been seen
-        future = self._hands.of(slice(None))
-        # Who waits, and has not looked at it yet, can still take any object: their chances are known without drawing.
-        looks = self._sees.head or self._sees.gaze
-        free = np.isin(future.kind, (hand.REST, hand.SHIFT, hand.RETREAT, hand.CARRY))
-        free &= (future.gaze_s > now_s) | ~np.array(looks) | (future.kind == hand.CARRY)
-        free |= not (looks or self._sees.hand)
+        again = np.repeat(np.arange(len(weights)), _FUTURES)
+        weights, future, traits = weights[again], self._hands.of(again), self._traits.of(again)
         surface = self._surface(row)
         hand.advance(
-            future, now_s + question.horizon_s, rng, rates, self._traits, surface,
+            future, now_s + question.horizon_s, rng, rates, traits, surface,
             lambda rows: np.zeros((len(rows), 2)), stop=hand.GRASPING,
         )  # fmt: skip
         away_s = np.where(future.kind == hand.GRASPING, future.start_s - now_s, np.inf)
         due = (away_s <= question.horizon_s) & (weights > 0)
         objects = len(surface.odds)
-        chances = np.where(free[:, None], surface.odds, np.eye(objects)[future.target])
+        chances = self._takes(future, again, row, surface)
         likelihood = self._sign_likelihood(row, away_s, due) if self._sees.sign else np.ones(chances.shape)
         begins_each = weights[:, None] * chances * likelihood
         part = np.clip((away_s[due] / question.horizon_s * question.parts).astype(int), 0, question.parts - 1)
@@ -465,6 +448,21 @@ class _Observer:
         begins = (1 - _UNSURE) * table.T / total + _UNSURE / cells
         return Table(begins[None], np.array([(1 - _UNSURE) * nothing / total + _UNSURE / cells]))
 
+    def _takes(self, future: hand.Hands, of: Ints, row: int, surface: hand.Surface) -> Floats:
+        """Return (N, objects) the chances of each object to be taken next, by hands `of` which futures are drawn.
+
+        Those that wait may still take any, as far as gaze leaves open: their chances are known without drawing.
+        """
+        hands, odds = self._hands, surface.odds
+        chances = np.eye(len(odds))[future.target]
+        chances[(hands.kind[of] == hand.CARRY) | (not self._sees.hand)] = odds
+        own = self._target_chances(hands, self._led_since, row, surface)
+        other = (own / (1 - odds)).sum(axis=1, keepdims=True) * odds - own / (1 - odds) * odds
+        waits = np.flatnonzero((self._waiting(row) & self._sees.hand)[of])
+        same = future.target[waits] == hands.target[of[waits]]
+        chances[waits] = np.where(same[:, None], own[of[waits]], other[of[waits]])
+        return chances
+
     def _sign_likelihood(self, row: int, away_s: Floats, due: NDArray[np.bool_]) -> Floats:
         """Likelihood (N, objects) of the sign's colour: it is honest in a share of the last changes ahead of a take."""
         seen, objects = self._seen, self._seen.places.shape[1]
@@ -475,3 +473,11 @@ class _Observer:
         right = last * honest + (1 - last) * honest / objects
         wrong = last * (1 - honest) / (objects - 1) + (1 - last) * (honest / objects + (1 - honest) / (objects - 1))
         return np.where(np.arange(objects) == seen.hint[row], right[:, None], wrong[:, None])
+
+
+def _sight_evidence(seen: Seen, sees: Sees, model: Model, noise: Noise) -> SightEvidence | None:
+    """Return what is known of where the person looks. To those who see gaze, the head that follows it tells no more."""
+    if not (sees.gaze or sees.head):
+        return None
+    fixations = (GazeFixations if sees.gaze else HeadFixations)(seen, model.rates, noise)
+    return SightEvidence(seen, fixations, model.rates, model.reliability(seen))

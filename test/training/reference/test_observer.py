@@ -6,13 +6,15 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
+from gaze_vlm_ros.prediction.stream_scores import joint_losses
 from gaze_vlm_ros.sim.bench2_rates import BENCH_2
 from training.reference.models import MODELS
 from training.reference.observer import CEILINGS, Sees, ceiling
-from training.reference.seen import Question, Seen, lead_rows, sessions_of
+from training.reference.seen import Question, Seen, believed, lead_rows, sessions_of, stream_rows
 
 QUESTION = Question()
 BLIND = CEILINGS["ceiling: clock"]
+MARGIN = 0.05  # nats a moment: what few particles cost
 
 
 def a_session(seed: int = 1000, **changes: object) -> Seen:
@@ -81,3 +83,15 @@ def test_a_sign_that_has_not_changed_since_the_last_take_says_nothing() -> None:
     honest, last = MODELS[2].sign(True, np.array([0.0, 2.0]))
     np.testing.assert_allclose(last, [1.0, np.exp(-1.0)])  # a change every 2 s on average
     assert 0.5 < honest < 0.65
+
+
+def test_head_and_gaze_make_an_observer_no_worse() -> None:
+    """With few particles and sessions: docs/bench.md has the figures of many."""
+    sessions = sessions_of(2, range(1000, 1003), duration_s=25.0)
+    loss = {}
+    for name, sees in list(CEILINGS.items())[1:]:
+        tables = [ceiling(seen, stream_rows(seen, QUESTION), sees, MODELS[2], QUESTION, 150) for seen in sessions]
+        loss[name] = float(joint_losses(believed(sessions, tables, QUESTION)).mean())
+    hand, head, gaze = loss.values()
+    assert head < hand + MARGIN
+    assert gaze < hand + MARGIN
