@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.prediction.card_check import BadValue, check_values
 from gaze_vlm_ros.prediction.stream_metadata import NowMetadata, StreamMetadata, stream_from_json
 from gaze_vlm_ros.storage.atomic import write_text
 
 METADATA_NAME = "gaze_vlm.json"
 METADATA_FORMAT = 1
+LARGEST_BYTES = 64 << 20  # of the file; a hundred thousand labels have some MB
 TASKS = ("future", "current")
 SCORE_KINDS = ("calibrated", "uncalibrated", "rank_only")
 
@@ -98,19 +100,28 @@ def read_checkpoint_metadata(folder: Path | str) -> CheckpointMetadata:
     if not path.is_file():
         raise NotACheckpoint(f"{folder} holds no {METADATA_NAME}; give a folder that training/fit.py wrote")
     try:
+        if (size := path.stat().st_size) > LARGEST_BYTES:
+            raise NotACheckpoint(f"{path} has {size} bytes, expected at most {LARGEST_BYTES}; export it again")
         values = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise NotACheckpoint(f"{path} is not readable JSON ({error}); export the checkpoint again") from None
     if not isinstance(values, dict) or values.get("format") != METADATA_FORMAT:
         found = values.get("format") if isinstance(values, dict) else None
-        raise NotACheckpoint(f"{path} has format {found}, expected {METADATA_FORMAT}; use the release that wrote it")
+        raise NotACheckpoint(
+            f"{path} has format {found!r:.40}, expected {METADATA_FORMAT}; use the release that wrote it"
+        )
     required = {field.name for field in fields(CheckpointMetadata) if field.default is MISSING}
     if missing := sorted(required - values.keys()):
         raise NotACheckpoint(f"{path} lacks {', '.join(missing)}; export the checkpoint again")
     try:
+        check_values(values)
         stream = stream_from_json(values.get("stream"))
+        if stream is not None:
+            stream.words.texts(values["labels"])
         now = NowMetadata(**values["now"]) if values.get("now") else None
-    except (TypeError, KeyError, AttributeError) as error:
+    except BadValue as error:
+        raise NotACheckpoint(f"{path}: {error}; export the checkpoint again") from None
+    except (TypeError, KeyError, AttributeError, ValueError, OverflowError) as error:
         raise NotACheckpoint(f"{path}: stream or now is not readable ({error}); export the checkpoint again") from None
     known = {field.name for field in fields(CheckpointMetadata)} - {"stream", "now"}
     return CheckpointMetadata(
