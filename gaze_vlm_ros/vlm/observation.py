@@ -172,19 +172,25 @@ def answer_tokens(processor: Any, answer: str) -> list[int]:
     Text that the template writes before a reply, such as an empty thinking block, is part of it; decode_answer leaves
     it out again. Raises UnusableText for an answer with a token of the template.
     """
+    return _answer_tokens(processor, answer, end_tokens(processor.tokenizer))
+
+
+def _answer_tokens(processor: Any, answer: str, ends: set[int]) -> list[int]:
+    """Return `answer_tokens`. ends: end_tokens of the tokenizer, which take long to find in a large vocabulary."""
     require_plain_text(processor, "label", answer)
     tokenizer = processor.tokenizer
     written = _written_reply(processor, answer)
     if written is None:
         written = answer + tokenizer.eos_token
     ids = list(tokenizer(written, add_special_tokens=False)["input_ids"])
-    ends = [position for position, token in enumerate(ids) if token in end_tokens(tokenizer)]
-    return ids[: ends[0] + 1] if ends else [*ids, tokenizer.eos_token_id]
+    first_end = next((position for position, token in enumerate(ids) if token in ends), None)
+    return [*ids, tokenizer.eos_token_id] if first_end is None else ids[: first_end + 1]
 
 
 def label_tokens(processor: Any, labels: Sequence[str]) -> list[list[int]]:
     """Return the answer_tokens of each label. Raises UnusableText, also where two labels have the same tokens."""
-    tokens = [answer_tokens(processor, label) for label in labels]
+    ends = end_tokens(processor.tokenizer)
+    tokens = [_answer_tokens(processor, label, ends) for label in labels]
     first: dict[tuple[int, ...], str] = {}
     for label, ids in zip(labels, tokens, strict=True):
         if (other := first.setdefault(tuple(ids), label)) != label:

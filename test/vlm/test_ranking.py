@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from scipy.special import softmax
 
+from gaze_vlm_ros.labels.answer_words import AnswerWords
 from gaze_vlm_ros.vlm import ranking as ranking_module
 from gaze_vlm_ros.vlm.answer_inputs import kinds_of_answer, with_answers
 from gaze_vlm_ros.vlm.attention_tap import CannotTap
-from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode
+from gaze_vlm_ros.vlm.observation import Encoded, answer_tokens, encode, label_tokens
 from gaze_vlm_ros.vlm.ranking import Ranker, rank
 
 QUESTION = "What will the person do next?"
@@ -204,3 +206,17 @@ def test_a_thousand_answers_in_passes_that_fit_into_memory(sharp, tiny, asked, m
         assert whole[row] == pytest.approx(alone(sharp, asked, answers[row], LAYERS)[0], abs=1e-4)
     monkeypatch.setattr(ranking_module, "PASS_BYTES", 4 << 20)
     np.testing.assert_allclose(rank(sharp, asked, answers).log_likelihoods, whole, rtol=0, atol=1e-4)
+
+
+def test_marginals_of_what_and_when_are_brute_force(tiny, sharp, asked):
+    words, actions = AnswerWords(("soon", "later"), "nothing yet"), ["take the red mug", "open the drawer", "go"]
+    tokens = label_tokens(tiny[1], words.texts(actions))
+    table, nothing = words.table(softmax(rank(sharp, asked, tokens).log_likelihoods))
+    single = {text: np.exp(alone(sharp, asked, answer, LAYERS)[0])
+              for text, answer in zip(words.texts(actions), tokens, strict=True)}  # fmt: skip
+    total = sum(single.values())
+    for row, action in enumerate(actions):
+        parts = [single[f"{when} {action}"] / total for when in words.when]
+        np.testing.assert_allclose(table[row], parts, rtol=1e-4)
+        assert table[row].sum() == pytest.approx(sum(parts), rel=1e-4)
+    assert nothing == pytest.approx(single["nothing yet"] / total, rel=1e-4)

@@ -124,3 +124,22 @@ def test_tasks_say_what_is_asked() -> None:
         )
     ]
     assert asked == [(True, False), (False, False), (True, False), (False, True), (True, True)]
+
+
+def test_labels_that_reach_beyond_the_last_frame() -> None:
+    """The camera ends at 14.9 s; pour goes on to 20 s, and then stir begins: the labels say what comes."""
+    labels = [(5.0, "take mug"), (13.0, "pour"), (16.5, "stir"), (20.0, "")]
+    windows, counts = cut_windows(0, session(labels=labels), WindowSettings(**STREAM, tasks=("next", "now")))
+    answers = {w.at_ns / SECOND: (w.answer, w.known_s, w.now) for w in windows}
+    assert answers[13.0] == ("", None, "pour")
+    assert answers[14.5] == ("stir", None, "pour")
+    assert answers[11.0] == ("pour", None, "take mug")
+    assert not counts.dropped
+
+
+def test_one_label_that_never_ends() -> None:
+    """After it begins nothing is known to begin before the last frame; it holds throughout."""
+    windows, _ = cut_windows(0, session(labels=[(5.0, "pour")]), WindowSettings(**STREAM, tasks=("next", "now")))
+    assert {w.now for w in windows if w.at_ns >= 5 * SECOND} == {"pour"}
+    assert {w.answer for w in windows if w.at_ns >= 5 * SECOND} == {""}
+    assert {w.answer for w in windows if w.at_ns < 5 * SECOND} == {"pour"}

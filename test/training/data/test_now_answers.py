@@ -137,3 +137,19 @@ def test_nothing_must_be_no_label() -> None:
 def test_settings_that_know_only_what_is_next(values: dict[str, Any], line: str) -> None:
     with pytest.raises(BadSettings, match=line):
         replace(SETTINGS, **values)
+
+
+def test_a_single_label(tmp_path: Path) -> None:
+    """Both questions still have two answers or more, and a loss."""
+    one = collect_labels([(text, "take", "") for text in list(COLOURS)[:1]])
+    texts = [*questions(SETTINGS), "soon", "later", SETTINGS.nothing_words, "nothing", *one.texts]
+    model, processor = build_tiny("tiny:smolvlm", texts, image_size=32, hidden=32)
+    enable_tap(model)
+    recording = load_recording(write_small_bag(tmp_path / "bag", 0, takes=4, hold_s=1.0), SETTINGS)
+    data = prepare([recording], one, SETTINGS, model, processor, tmp_path / "cache")
+    assert len(data.answers) == 3
+    assert len(data.now.answers) == 2
+    for asked in (data, data.now):
+        with torch.no_grad():
+            found = losses(model, asked.batch(np.arange(4, 8)), SETTINGS, True)
+        assert torch.isfinite(found.lm)

@@ -83,3 +83,31 @@ def test_the_robot_answers_each_window_as_evaluation_does(small_stream_checkpoin
         answer = backend.predict(Observation(pictures, tuple(frames.stamps_ns[list(window.frames)].tolist())))
         np.testing.assert_allclose(answer.table, believed.table[row], atol=1e-4)
         assert answer.nothing_probability == pytest.approx(believed.nothing[row], abs=1e-4)
+
+
+def test_windows_of_epic_kitchens_are_scored_by_action_whenever_it_begins(
+    small_stream_checkpoint: Path, small_bags: Path, tmp_path: Path
+) -> None:
+    """The best action is that with the largest sum over the parts of the horizon, not that of the best answer."""
+    from gaze_vlm_ros.prediction.backends.factory import open_backend
+    from gaze_vlm_ros.prediction.types import Observation
+    from gaze_vlm_ros.session.session import load_session
+    from gaze_vlm_ros.video.frame_selection import pick_frames
+    from training.evaluate import main
+
+    out, bag = tmp_path / "scores.json", small_bags / "s3"
+    arguments = [str(small_stream_checkpoint), str(bag), "--protocol", "epic-kitchens", "--json", str(out)]
+    assert main(arguments) == 0
+    scores = json.loads(out.read_text())
+    assert scores["protocol"] == "epic-kitchens"
+    assert len(scores["windows"]) == 12
+    assert {window["lead_s"] for window in scores["windows"]} == {1.0}
+    backend, frames = open_backend(small_stream_checkpoint), load_session(bag).frames
+    for window in scores["windows"][:6]:
+        shown = pick_frames(frames.stamps_ns, window["at_ns"], backend.metadata.observation_s, backend.metadata.frames)
+        pictures = [frames.rgb(int(index)) for index in shown]
+        table = backend.predict(Observation(pictures, tuple(frames.stamps_ns[shown].tolist()))).table
+        assert table is not None
+        begins = table.sum(axis=1) / table.sum()
+        assert window["ranked"] == backend.metadata.labels[begins.argmax()]
+        assert window["probability"] == pytest.approx(begins.max(), abs=2e-3)
