@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.labels.label_set import LabelSet, collect_labels
 from gaze_vlm_ros.prediction.answers_over_time import chosen_point, point_text
-from gaze_vlm_ros.prediction.checkpoint import read_checkpoint_metadata
 from gaze_vlm_ros.storage.lock import only_one
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, require_tap
 from gaze_vlm_ros.vlm.image_processors import set_picture_options
@@ -234,8 +233,6 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     _export(request.out, trained, processor, job, sources.used, len(sources.split.training))
     megabytes = (request.out / STATE).stat().st_size / 1e6
     print(f"{STATE} ({megabytes:.0f} MB) lets --resume with more steps lengthen this fit; nothing else reads it")
-    if stream := read_checkpoint_metadata(request.out).stream:
-        print(f"at its own thresholds the predictor {point_text(chosen_point(stream, 0.0, 0.0))}")
     print(f"checkpoint: {request.out}", flush=True)
     return 0
 
@@ -345,10 +342,12 @@ def _export(out: Path, trained: Any, processor: Any, job: Job, used: Sequence[Re
     if settings.train == "lora":
         trained.save_pretrained(out / ADAPTER)
     plain = plain_model(trained).to(getattr(torch, settings.dtype))
-    export_checkpoint(
+    metadata = export_checkpoint(
         out, plain, processor, job.data, job.parts.calibration, used[:training], used[training:], job.data_hash,
         settings, job.device,
     )  # fmt: skip
+    if metadata.stream:
+        print(f"at its own thresholds the predictor {point_text(chosen_point(metadata.stream, 0.0, 0.0))}")
 
 
 def _say_nothing(*_: object, **__: object) -> None:
