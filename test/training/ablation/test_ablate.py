@@ -215,7 +215,7 @@ def test_names_are_ascii_in_files_and_escaped_in_latex() -> None:
     assert r"50\% \& \$x\$ \{\textasciicircum{}\textasciitilde{}\textbackslash{}\} & $0.500$ & -- & -- \\" in table
 
 
-@pytest.mark.parametrize("name", ["workbench", "models", "stream"])
+@pytest.mark.parametrize("name", ["workbench", "models", "stream", "stream_parts", "stream_bench2"])
 def test_configurations_can_be_used(name: str) -> None:
     ablation = plan.load_ablation(ROOT / "config" / f"ablate_{name}.yaml")
     runs = plan.runs_of(ablation)
