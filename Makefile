@@ -48,10 +48,11 @@ $(VENV)/docs.stamp: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --group docs -c constraints.txt
 	@touch $@
 
-# Do the core's tests notice small changes of its code? 100 of them, the same ones each time; 15 minutes on two cores.
+# Every architecture that can be built tiny, checked from its attention to its checkpoint.
 models: setup
 	$(BIN)/python tools/check_models.py
 
+# Do the core's tests notice small changes of its code? 100 of them, the same ones each time; 15 minutes on two cores.
 mutants: setup $(VENV)/mutants.stamp
 	$(BIN)/python tools/mutants.py
 
