@@ -15,9 +15,7 @@ TEXT = (ROOT / "docs" / "results.md").read_text()
 
 
 def line(arm: str, sessions: str) -> dict[str, Any]:
-    (found,) = [
-        one for one in FOUND["lines"] if (one["arm"], one["sessions"], one["sweep"]) == (arm, sessions, "")
-    ]
+    (found,) = [one for one in FOUND["lines"] if (one["arm"], one["sessions"], one["sweep"]) == (arm, sessions, "")]
     return found
 
 

@@ -1,6 +1,7 @@
 """A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--black] [--points] [--wrong-type]`.
 
-It is gone after so many seconds. Black pictures take no room worth mention.
+It is gone after so many seconds. Black pictures take no room worth mention. Stamps begin in the past or, with --now, at
+the time of day.
 
 Every gaze sample's x is its number, every frame's stamp counts in 1/30 s, so that losses can be counted from a bag.
 """
@@ -50,9 +51,10 @@ def main() -> None:
         time.sleep(0.01)
     picture = np.random.default_rng(0).integers(0, 255, (480, 640, 3), np.uint8)
     jpeg = encode_jpeg(np.zeros_like(picture) if "--black" in sys.argv else picture)
+    start_ns = time.time_ns() if "--now" in sys.argv else START_NS
     started = time.monotonic()
     for number in range(int(seconds * 200)):
-        stamp_ns = START_NS + number * 5_000_000
+        stamp_ns = start_ns + number * 5_000_000
         if number % 7 == 0:  # about 30 Hz
             if raw:
                 camera.publish(

@@ -130,7 +130,7 @@ def test_a_precision_that_validation_never_promised_is_never_answered(
 @pytest.mark.parametrize(
     ("phases", "line"),
     [
-        ([("h264", 150.0)], "format 'h264' cannot be read, expected jpeg, png or webp"),
+        ([("h264", 150.0)], "format 'h264' cannot be read, and the bytes are no JPEG, PNG or WebP"),
         ([("words", 150.0)], "carries std_msgs/msg/String, expected sensor_msgs/msg/Image or"),
     ],
 )

@@ -30,7 +30,7 @@ def wait_for(condition, timeout_s: float = 200.0) -> None:
 def test_episodes_by_service(tmp_path: Path) -> None:
     root = tmp_path / "day"
     environment = isolated_environment()
-    source = start([sys.executable, SOURCE, "60"], environment)
+    source = start([sys.executable, SOURCE, "60", "--now"], environment)
     recorder = start_node("recorder", {"bag": str(root), "episodes": True, "task": "sort"}, environment, tmp_path)
     calls = [
         ["stop", True], ["label", "too early"],
@@ -76,7 +76,7 @@ def test_episodes_by_service(tmp_path: Path) -> None:
 def test_episodes_and_labels_by_key(tmp_path: Path) -> None:
     root = tmp_path / "day"
     environment = isolated_environment()
-    source = start([sys.executable, SOURCE, "60"], environment)
+    source = start([sys.executable, SOURCE, "60", "--now"], environment)
     parameters = {"bag": str(root), "episodes": True, "labels": ["pour", "stir"]}
     (tmp_path / "parameters.yaml").write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
     ours, theirs = pty.openpty()

@@ -51,9 +51,9 @@ def write_small_bag(
         picture[np.hypot(columns - place[0], rows - place[1]) < 9] = COLOURS[text]
         jpeg = np.frombuffer(encode_jpeg(picture), np.uint8)
         begin_ns = start_ns + round(take * TAKE_S * 1e9)
-        with_bar = picture.copy()
-        with_bar[-10:] = COLOURS[texts[take - 1]]
-        bar = np.frombuffer(encode_jpeg(with_bar), np.uint8)
+        if hold_s:
+            picture[-10:] = COLOURS[texts[take - 1]]
+        bar = np.frombuffer(encode_jpeg(picture), np.uint8) if hold_s else jpeg
         end_ns = begin_ns + round(TAKE_S * 1e9)
         for stamp_ns in range(begin_ns, end_ns, FRAME_NS):
             shown = bar if take and stamp_ns < begin_ns + round(hold_s * 1e9) else jpeg
