@@ -73,8 +73,9 @@ def notes_on_data(
         if empty := [recordings[i].name for i in chosen if recordings[i].digest not in with_windows]:
             notes.append(f"{_some(empty)}, of the sessions to {part}, gives no window; see what is left out")
     if split.validation and not len(parts.validation):
-        notes.append("no window is left to choose by: the last weights are kept")
-    if (split.calibration or split.validation) and not len(parts.calibration):
+        uncalibrated = "" if split.calibration else ", and probabilities stay uncalibrated"
+        notes.append(f"no window is left to choose by: the last weights are kept{uncalibrated}")
+    if split.calibration and not len(parts.calibration):
         notes.append("no window is left to calibrate on: probabilities stay uncalibrated")
     if settings.gaze != "none" and settings.kl_weight > 0:
         share = float(data.has_gaze[parts.training].mean())
