@@ -19,6 +19,7 @@ from video_bags import (
     encode,
     packet_of,
     pictures,
+    types_of,
     units,
     video_bag,
     write_video_bag,
@@ -349,7 +350,7 @@ def test_big_endian_stamps(tmp_path: Path) -> None:
     message = bag.read(TOPIC).message(0)
     swapped = bytes(bag.read(TOPIC)._types.serialize_cdr(message, VIDEO, little_endian=False))
     writer = BagWriter(tmp_path / "swapped", {})
-    writer.add_topic(TOPIC, VIDEO)
+    writer.add_topic(TOPIC, VIDEO, description=types_of(VIDEO)[1])
     writer.write(TOPIC, swapped, 0)
     writer.close()
     with open_bag(tmp_path / "swapped") as swapped_bag:
@@ -376,7 +377,7 @@ def test_a_camera_recorded_raw_and_as_video_is_one_camera(tmp_path: Path, transp
         )  # fmt: skip
         writer.add_topic("/camera/image_raw", "sensor_msgs/msg/Image")
         writer.write("/camera/image_raw", serialize(raw, "sensor_msgs/msg/Image"), 0)
-        writer.add_topic(f"/camera/image_raw/{transport}", VIDEO)
+        writer.add_topic(f"/camera/image_raw/{transport}", VIDEO, description=types_of(VIDEO)[1])
         writer.write(f"/camera/image_raw/{transport}", video, 0)
         writer.close()
     assert load_session(tmp_path / "both").frames.topic == f"/camera/image_raw/{transport}"
