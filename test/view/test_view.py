@@ -79,6 +79,9 @@ def prediction(row: tuple[int, int, dict[str, float], tuple[float, float]]) -> A
         *focus,
         "m",
         "l",
+        math.nan,
+        math.nan,
+        [],
     )
 
 
