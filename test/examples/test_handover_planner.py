@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from ros_processes import finish, isolated_environment, start
+from ros_processes import finish, shared_environment, start
 
 pytest.importorskip("rclpy", reason="the planner needs rclpy")
 PLANNER = Path(__file__).resolve().parents[2] / "examples" / "handover_planner.py"
@@ -59,10 +59,7 @@ class Predictor:
 
 @pytest.fixture
 def predictor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Predictor]:
-    environment = isolated_environment()
-    for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
-            monkeypatch.setenv(name, value)
+    environment = shared_environment(monkeypatch)
     made = Predictor(environment)
     yield made
     made.close()

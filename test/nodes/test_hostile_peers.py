@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start_node
+from ros_processes import finish, shared_environment, start_node
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.session.session import load_session
@@ -56,10 +56,7 @@ class Peer:
 
 @pytest.fixture
 def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Peer, dict[str, str]]]:
-    environment = isolated_environment()
-    for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
-            monkeypatch.setenv(name, value)
+    environment = shared_environment(monkeypatch)
     made = Peer(int(environment["ROS_DOMAIN_ID"]))
     yield made, environment
     made.close()

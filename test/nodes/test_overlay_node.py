@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start_node
+from ros_processes import finish, shared_environment, start_node
 
 from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
 
@@ -30,10 +30,7 @@ def test_it_draws_while_somebody_looks_and_nothing_beyond_its_time(
 
     from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction
 
-    environment = isolated_environment()
-    for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
-            monkeypatch.setenv(name, value)
+    environment = shared_environment(monkeypatch)
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=int(environment["ROS_DOMAIN_ID"]))
     node = rclpy.create_node("robot", context=context)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_processes import finish, isolated_environment, start_node
+from ros_processes import finish, shared_environment, start_node
 from small_bags import WIDTH
 
 from gaze_vlm_ros.bags.reader import open_bag
@@ -123,10 +123,7 @@ class Robot:
 
 @pytest.fixture
 def robot(small_bags: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Robot, dict[str, str]]]:
-    environment = isolated_environment()
-    for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
-            monkeypatch.setenv(name, value)
+    environment = shared_environment(monkeypatch)
     made = Robot(int(environment["ROS_DOMAIN_ID"]), small_bags / "s3")
     yield made, environment
     made.close()

@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 
 import pytest
-from ros_processes import finish, isolated_environment, start, start_node
+from ros_processes import finish, isolated_environment, shared_environment, start, start_node
 
 pytest.importorskip("rclpy", reason="the nodes need rclpy")
 FOLDER = Path(__file__).resolve().parents[2] / "config" / "sros2"
@@ -35,10 +35,7 @@ def test_the_policy_allows_what_the_nodes_do_and_no_more(
 
     from gaze_vlm_msgs.msg import GazeStamped
 
-    environment = isolated_environment()
-    for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
-            monkeypatch.setenv(name, value)
+    environment = shared_environment(monkeypatch)
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=int(environment["ROS_DOMAIN_ID"]))
     robot = rclpy.create_node("robot", context=context)

@@ -230,22 +230,27 @@ def _aya_vision() -> tuple[Any, Any]:
     return AyaVisionForConditionalGeneration(config), processor
 
 
+def _glm_tokens() -> tuple[Any, dict[str, int]]:
+    """GLM's tokenizer, and the ids of its marks as its configurations name them."""
+    marks = ("<|begin_of_image|>", "<|end_of_image|>", "<|video|>", "<|begin_of_video|>", "<|end_of_video|>")
+    tokenizer = _tokenizer("<|image|>", marks)
+    named = {"image_start": marks[0], "image_end": marks[1], "video": marks[2], "video_start": marks[3],
+             "video_end": marks[4], "image": "<|image|>"}  # fmt: skip
+    return tokenizer, {f"{name}_token_id": tokenizer.convert_tokens_to_ids(mark) for name, mark in named.items()}
+
+
 def _glm4v() -> tuple[Any, Any]:
     from transformers import Glm4vConfig, Glm4vForConditionalGeneration, Glm4vProcessor
     from transformers.models.glm4v.image_processing_pil_glm4v import Glm4vImageProcessorPil
 
-    marks = ("<|begin_of_image|>", "<|end_of_image|>", "<|video|>", "<|begin_of_video|>", "<|end_of_video|>")
-    tokenizer = _tokenizer("<|image|>", marks)
-    ids = tokenizer.convert_tokens_to_ids
+    tokenizer, ids = _glm_tokens()
     config = Glm4vConfig(
         vision_config={
             "depth": 2, "hidden_size": 64, "num_heads": 4, "image_size": SIDE, "patch_size": 8, "out_hidden_size": 64,
             "intermediate_size": 128,
         },
         text_config=_text(tokenizer, rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3]}),
-        image_token_id=ids("<|image|>"), video_token_id=ids("<|video|>"),
-        image_start_token_id=ids("<|begin_of_image|>"), image_end_token_id=ids("<|end_of_image|>"),
-        video_start_token_id=ids("<|begin_of_video|>"), video_end_token_id=ids("<|end_of_video|>"),
+        **ids,
     )  # fmt: skip
     images = Glm4vImageProcessorPil(size={"shortest_edge": SIDE**2, "longest_edge": 2 * SIDE**2}, patch_size=8)
     template = _template("<|begin_of_image|><|image|><|end_of_image|>")
@@ -411,9 +416,7 @@ def _glm46v() -> tuple[Any, Any]:
     from transformers import Glm46VConfig, Glm46VForConditionalGeneration, Glm46VProcessor
     from transformers.models.glm46v.image_processing_pil_glm46v import Glm46VImageProcessorPil
 
-    marks = ("<|begin_of_image|>", "<|end_of_image|>", "<|video|>", "<|begin_of_video|>", "<|end_of_video|>")
-    tokenizer = _tokenizer("<|image|>", marks)
-    ids = tokenizer.convert_tokens_to_ids
+    tokenizer, ids = _glm_tokens()
     config = Glm46VConfig(
         vision_config={
             "model_type": "glm4v_vision", "depth": 2, "hidden_size": 64, "num_heads": 4, "image_size": SIDE,
@@ -422,9 +425,7 @@ def _glm46v() -> tuple[Any, Any]:
         text_config=_text(
             tokenizer, model_type="glm4v_text", rope_parameters={"rope_type": "default", "mrope_section": [2, 3, 3]}
         ),
-        image_token_id=ids("<|image|>"), video_token_id=ids("<|video|>"),
-        image_start_token_id=ids("<|begin_of_image|>"), image_end_token_id=ids("<|end_of_image|>"),
-        video_start_token_id=ids("<|begin_of_video|>"), video_end_token_id=ids("<|end_of_video|>"),
+        **ids,
     )  # fmt: skip
     images = Glm46VImageProcessorPil(size={"shortest_edge": SIDE**2, "longest_edge": 2 * SIDE**2}, patch_size=8)
     template = _template("<|begin_of_image|><|image|><|end_of_image|>")

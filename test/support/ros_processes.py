@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from gaze_vlm_ros.nodes.dds_transport import (
@@ -31,6 +32,15 @@ def isolated_environment() -> dict[str, str]:
     environment["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
     environment["OMP_NUM_THREADS"] = "1"
     environment["PYTHONUNBUFFERED"] = "1"
+    return environment
+
+
+def shared_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
+    """An isolated environment that this process takes part in: nodes made here meet those of other processes."""
+    environment = isolated_environment()
+    for name, value in environment.items():
+        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
+            monkeypatch.setenv(name, value)
     return environment
 
 

@@ -8,7 +8,7 @@ import pytest
 from gaze_vlm_ros.vlm.attention_tap import enable_tap, middle_layers
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.observation import answer_tokens, encode
-from gaze_vlm_ros.vlm.prompt import read_prompt, replaced, vision_owner
+from gaze_vlm_ros.vlm.prompt import Prompt, read_prompt, replaced, vision_owner
 from gaze_vlm_ros.vlm.ranking import Ranker
 from gaze_vlm_ros.vlm.streaming import Stream
 
@@ -26,6 +26,12 @@ def prepared(name: str):
     return model, processor
 
 
+def require_equal(streamed: Prompt, whole: Prompt) -> None:
+    assert (streamed.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
+    assert streamed.attention is not None
+    assert (streamed.attention - whole.attention).abs().max() < 1e-5
+
+
 def video(count: int = 8) -> list[np.ndarray]:
     return list(np.random.default_rng(0).integers(0, 256, (count, 48, 64, 3), np.uint8))
 
@@ -39,8 +45,7 @@ def test_streaming_equals_the_whole_window_pass(name: str) -> None:
         shown = [frames[number] for number in window]
         streamed = stream.read(shown, window)
         whole = read_prompt(model, encode(processor, shown, QUESTION), layers)
-        assert (streamed.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
-        assert (streamed.attention - whole.attention).abs().max() < 1e-5
+        require_equal(streamed, whole)
 
 
 @pytest.mark.parametrize("name", STREAMED)
@@ -112,8 +117,7 @@ def test_another_question_is_read_as_in_a_pass_of_its_own(name: str) -> None:
         stream.read(shown, window)
         other = stream.ask(OTHER, layers)
         whole = read_prompt(model, encode(processor, shown, OTHER), layers)
-        assert (other.log_probabilities - whole.log_probabilities).abs().max() < 1e-4
-        assert (other.attention - whole.attention).abs().max() < 1e-5
+        require_equal(other, whole)
     again = stream.ask(OTHER, layers)
     assert (again.log_probabilities - other.log_probabilities).abs().max() < 1e-6
 

@@ -78,6 +78,11 @@ class Run:
     overrides: dict[str, Any]
 
     @property
+    def value_text(self) -> str:
+        """The sweep's value in tables; "" without a sweep."""
+        return "" if self.value is None else str(self.value)
+
+    @property
     def title(self) -> str:
         """Name for messages."""
         return f"arm {self.arm!r}{f', {self.sweep} {self.value}' if self.sweep else ''}, seed {self.seed}"

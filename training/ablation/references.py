@@ -33,12 +33,10 @@ def reference_results(ablation: Ablation, out: Path, jobs: int) -> dict[int, dic
     asked = {
         draw: folder / f"sessions{draw}__{ablation.reference_particles}_particles.json" for draw in set(draws.values())
     }
-    with worker_pool(jobs) as pool:
-        work = pool.map(
-            functools.partial(_score_references, simulate=dict(simulate), particles=ablation.reference_particles),
-            [(draw, path) for draw, path in asked.items() if not path.is_file()],
-        )
-        list(tqdm(work, total=len(asked), desc="rules and ceiling", unit="seed"))
+    if missing := [(draw, path) for draw, path in asked.items() if not path.is_file()]:
+        score = functools.partial(_score_references, simulate=dict(simulate), particles=ablation.reference_particles)
+        with worker_pool(jobs) as pool:
+            list(tqdm(pool.map(score, missing), total=len(missing), desc="rules and ceiling", unit="seed"))
     return {seed: json.loads(asked[draw].read_text()) for seed, draw in draws.items()}
 
 

@@ -73,17 +73,16 @@ def rows_of(results: Iterable[tuple[Run, Mapping[str, Any]]]) -> list[Row]:
     for run, scores in results:
         for sessions, group in scores["groups"].items():
             if sessions != "all":
-                measures = {name: _number(group, path) for name, path in MEASURES.items()}
-                value = "" if run.value is None else str(run.value)
+                measures = {name: number_at(group, path) for name, path in MEASURES.items()}
                 rows.append(
-                    Row(run.arm, run.sweep, value, run.seed, sessions, group["windows"], measures,
-                        group["top1_by_lead"], group.get("persons", {}), _number(scores, ("training_top1",)),
-                        scores["seconds"]["fit"], _number(scores, ("answer_ms",)))
+                    Row(run.arm, run.sweep, run.value_text, run.seed, sessions, group["windows"], measures,
+                        group["top1_by_lead"], group.get("persons", {}), number_at(scores, ("training_top1",)),
+                        scores["seconds"]["fit"], number_at(scores, ("answer_ms",)))
                 )  # fmt: skip
     return rows
 
 
-def _number(group: Mapping[str, Any], path: Sequence[str]) -> float:
+def number_at(group: Mapping[str, Any], path: Sequence[str]) -> float:
     """Return the number at `path`; NaN if it is absent, as in scores of an older version."""
     found: Any = group
     for key in path:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from training.ablation.plan import NATS, Primary, Run
-from training.ablation.statistics import Mean, mean_over_seeds
+from training.ablation.statistics import Mean, mean_over_seeds, number_at
 from training.evaluation.person_bootstrap import Estimate, PersonCounts, hierarchical_bootstrap, holm
 
 STREAM = "stream.json"  # in the output folder
@@ -70,19 +70,11 @@ def stream_rows(
 def _row(
     run: Run, sessions: str, scores: Mapping[str, Any], single: Mapping[str, Any], is_reference: bool
 ) -> StreamRow:
-    value = "" if run.value is None else str(run.value)
-    measures = {name: _number(scores, path) for name, path in MEASURES.items()}
+    measures = {name: number_at(scores, path) for name, path in MEASURES.items()}
     return StreamRow(
-        run.arm, run.sweep, value, run.seed, sessions, is_reference, scores["moments"], measures,
-        _number(single, (NATS,)), scores["losses_by_person"],
+        run.arm, run.sweep, run.value_text, run.seed, sessions, is_reference, scores["moments"], measures,
+        number_at(single, (NATS,)), scores["losses_by_person"],
     )  # fmt: skip
-
-
-def _number(scores: Mapping[str, Any], path: Sequence[str]) -> float:
-    found: Any = scores
-    for key in path:
-        found = None if found is None else found.get(key)
-    return float("nan") if found is None else float(found)
 
 
 def stream_summary(rows: Sequence[StreamRow], baseline: str, primary: Primary | None = None) -> list[dict[str, Any]]:
@@ -116,8 +108,8 @@ def stream_summary(rows: Sequence[StreamRow], baseline: str, primary: Primary | 
 
 def _adjust(lines: Sequence[dict[str, Any]], primary: Primary | None) -> None:
     compared = [line for line in lines if line["difference"] is not None and not line["is_reference"]]
-    main = primary and (primary.arm, primary.sessions) if primary and primary.measure == NATS else None
-    others = [line for line in compared if (line["arm"], line["sessions"]) != main or line["sweep"]]
+    main = (primary.arm, primary.sessions, "") if primary and primary.measure == NATS else None
+    others = [line for line in compared if (line["arm"], line["sessions"], line["sweep"]) != main]
     for line in compared:
         line["p"] = line["difference"].p
     for line, p in zip(others, holm([line["difference"].p for line in others]), strict=True):

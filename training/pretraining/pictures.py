@@ -77,10 +77,9 @@ def _bench_2(rng: np.random.Generator, size: tuple[int, int]) -> _Bench:
     layout = draw_layout(rng, BENCH_2)
     seen, view = surroundings(rng, BenchSettings(bench=2), person, layout)
     renderer = BenchRenderer(size, seen, person.habits, layout.clutter, view)
-    stand_beside = layout.clutter
+    clutter = [slot.at for slot in layout.clutter]
 
     def things() -> list[Slot]:
-        clutter = [slot.at for slot in stand_beside]
         found = Layout(np.array(clutter), [], layout.occluders, layout.kept_free)
         for _ in OBJECTS:
             found.places = np.vstack([found.places, free_place(rng, BENCH_2, found, -1)])
