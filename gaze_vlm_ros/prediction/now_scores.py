@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.believed_stream import Floats, Ints
 from gaze_vlm_ros.prediction.calibration import calibration_error
+from gaze_vlm_ros.prediction.score_text import score_table, without_nan
 from gaze_vlm_ros.prediction.stream_scores import LEAST_PROBABILITY, average_precision, person_interval
 
 
@@ -73,28 +74,23 @@ def score_now(now: NowStream, draws: int = 200) -> dict[str, Any]:
         "calibration_error": calibration_error(confidence, hits),
     }
     intervals = {name: person_interval(now.persons, present, value, draws) for name, value in primary.items()}
-    return {
-        "moments": len(truth),
-        "persons": len({now.persons[number] for number in present}),
-        **{name: _plain(value) for name, value in figures.items()},
-        "intervals": {name: [_plain(value) for value in interval] for name, interval in intervals.items()},
-    }
-
-
-def _plain(value: float) -> float | None:
-    return float(value) if np.isfinite(value) else None
+    plain: dict[str, Any] = without_nan(
+        {
+            "moments": len(truth),
+            "persons": len({now.persons[number] for number in present}),
+            **figures,
+            "intervals": intervals,
+        }
+    )
+    return plain
 
 
 def now_table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the main scores of several streams as text, one row each."""
-    names: Sequence[tuple[str, str]] = (
-        ("accuracy", "accuracy"), ("most_frequent", "most frequent"), ("class_mean_recall", "class mean"),
-        ("mean_average_precision", "mAP"), ("negative_log_likelihood", "NLL"), ("calibration_error", "calib."),
-        ("nothing_share", "nothing"),
-    )  # fmt: skip
-    lines = [f"{'now':<26}" + "".join(f"{head:>{max(10, len(head) + 2)}}" for _, head in names) + f"{'moments':>10}"]
-    for name, scores in rows.items():
-        texts = ["-" if scores.get(key) is None else f"{scores[key]:.2f}" for key, _ in names]
-        cells = "".join(f"{text:>{max(10, len(head) + 2)}}" for text, (_, head) in zip(texts, names, strict=True))
-        lines.append(f"{name:<26}{cells}{scores['moments']:>10}")
-    return "\n".join(lines)
+    columns = {
+        "accuracy": "accuracy", "most_frequent": "most frequent", "class_mean_recall": "class mean",
+        "mean_average_precision": "mAP", "negative_log_likelihood": "NLL", "calibration_error": "calib.",
+        "nothing_share": "nothing", "moments": "moments",
+    }  # fmt: skip
+    cells = {name: [scores.get(key) for key in columns] for name, scores in rows.items()}
+    return score_table("now", list(columns.values()), cells)

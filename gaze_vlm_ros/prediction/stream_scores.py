@@ -19,6 +19,7 @@ from gaze_vlm_ros.labels.answer_words import NOTHING, part_of, parts_after
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats, Ints
 from gaze_vlm_ros.prediction.calibration import calibration_error
 from gaze_vlm_ros.prediction.operating_points import OperatingPoint, operating_point, swept_thresholds
+from gaze_vlm_ros.prediction.score_text import score_table, without_nan
 from gaze_vlm_ros.prediction.stream_starts import (
     anticipation_times,
     count_starts,
@@ -217,7 +218,7 @@ def score_stream(
             result[f"{name}_late"] = point_scores(stream, point, latency_s)
     if latency_s:
         result["latency_s"] = latency_s
-    plain: dict[str, Any] = _plain(result)
+    plain: dict[str, Any] = without_nan(result)
     return plain
 
 
@@ -228,15 +229,6 @@ def losses_by_person(stream: BelievedStream, losses: Floats) -> dict[str, tuple[
         name: (int((person == name).sum()), float(losses[person == name].sum()))
         for name in dict.fromkeys(person.tolist())
     }
-
-
-def _plain(value: Any) -> Any:
-    """Return `value` with None in place of NaN, which JSON does not have."""
-    if isinstance(value, dict):
-        return {name: _plain(entry) for name, entry in value.items()}
-    if isinstance(value, tuple):
-        return [_plain(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def person_interval(
@@ -266,20 +258,16 @@ def person_interval(
 
 def stream_table(rows: dict[str, dict[str, Any]]) -> str:
     """Return the main scores of several streams as text, one row each."""
-    head = (
-        "stream", "NLL", "AP", "starts AP", "prec. 0.9: recall", "0.5 s ahead", "false/min", "flips/act", "time err",
-        "calib.",
+    heads = (
+        "NLL", "AP", "starts AP", "prec. 0.9: recall", "0.5 s ahead", "false/min", "flips/act", "time err", "calib.",
     )  # fmt: skip
-    lines = [f"{head[0]:<26}" + "".join(f"{cell:>{max(10, len(cell) + 2)}}" for cell in head[1:])]
-    for name, scores in rows.items():
+
+    def cells(scores: dict[str, Any]) -> tuple[float | None, ...]:
         point = scores["at_precision_0.9"]
-        cells = (
+        return (
             scores["negative_log_likelihood"], scores["average_precision"], scores["point_average_precision"],
             point["recall"], point["anticipated_0_5_s"], point["false_starts_per_minute"], point["flips_per_action"],
             scores["time_to_start_error_s"], scores["calibration_error"],
         )  # fmt: skip
-        texts = ["-" if cell is None else f"{cell:.2f}" for cell in cells]
-        lines.append(
-            f"{name:<26}" + "".join(f"{t:>{max(10, len(h) + 2)}}" for t, h in zip(texts, head[1:], strict=True))
-        )
-    return "\n".join(lines)
+
+    return score_table("stream", heads, {name: cells(scores) for name, scores in rows.items()})
