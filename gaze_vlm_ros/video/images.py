@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, NamedTuple
 
 import cv2
@@ -46,7 +47,6 @@ _LAYOUTS = {
     "8UC1": _Layout(np.uint8, 1, -1),
     "8UC3": _Layout(np.uint8, 3, cv2.COLOR_BGR2RGB),  # OpenCV's own order, as cv_bridge writes it
     "8UC4": _Layout(np.uint8, 4, cv2.COLOR_BGRA2RGB),
-    "16UC1": _Layout(np.uint16, 1, -1),
     "bayer_rggb8": _Layout(np.uint8, 1, cv2.COLOR_BayerBG2RGB),
     "bayer_bggr8": _Layout(np.uint8, 1, cv2.COLOR_BayerRG2RGB),
     "bayer_gbrg8": _Layout(np.uint8, 1, cv2.COLOR_BayerGR2RGB),
@@ -60,6 +60,12 @@ _LAYOUTS = {
     "yuyv": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
     "yuv422_yuy2": _Layout(np.uint8, 2, cv2.COLOR_YUV2RGB_YUYV),
 }
+
+# A plane of luma, then a plane of half as many rows with the two chroma values of each 2x2 px in turn, both with the
+# same step (sensor_msgs/image_encodings.hpp).
+_SEMI_PLANAR = {"nv12": cv2.COLOR_YUV2RGB_NV12, "nv21": cv2.COLOR_YUV2RGB_NV21}
+
+_NUMBERS = re.compile(r"(8S|16[USF]|32[SF]|64F)C\d+")  # such as 16UC1: depth in mm, or other measurements
 
 _STILL_NAMES = ("jpeg", "jpg", "png", "webp")
 
@@ -76,16 +82,33 @@ def to_rgb(message: Any) -> RGB:
 
     Rows may be padded (`step`), and 16-bit images may have either byte order; their values keep the high byte.
     The bytes of a CompressedImage decide whether it is JPEG, PNG or WebP, its `format` whether it is a Bayer mosaic.
-    Raises UnknownEncoding, and DamagedImage if the bytes do not fill the size that the message gives.
+    Raises UnknownEncoding, also for depth, and DamagedImage if the bytes do not fill the size that the message gives.
     """
-    return _raw_to_rgb(message) if hasattr(message, "encoding") else _compressed_to_rgb(message)
+    if not hasattr(message, "encoding"):
+        return _compressed_to_rgb(message)
+    return _semi_planar_to_rgb(message) if message.encoding in _SEMI_PLANAR else _raw_to_rgb(message)
+
+
+def _semi_planar_to_rgb(message: Any) -> RGB:
+    height, width, step = message.height, message.width, message.step
+    data, rows = np.frombuffer(message.data, np.uint8), height + height // 2
+    # The last row may lack its padding.
+    if not height or not width or height % 2 or width % 2 or step < width or len(data) < step * (rows - 1) + width:
+        raise DamagedImage(
+            f"a {width}x{height} {message.encoding} image with step {step} has {len(data)} bytes, expected even sides "
+            f"and at least {max(step, width) * max(rows - 1, 0) + width}"
+        )
+    planes: NDArray[np.uint8] = np.ndarray((rows, width), np.uint8, data, strides=(step, 1))
+    return np.asarray(cv2.cvtColor(np.ascontiguousarray(planes), _SEMI_PLANAR[message.encoding]), np.uint8)
 
 
 def _raw_to_rgb(message: Any) -> RGB:
     layout = _LAYOUTS.get(message.encoding)
     if layout is None:
+        hint = "; it holds measurements such as depth (an infrared picture is mono16)"
         raise UnknownEncoding(
-            f"image encoding {message.encoding!r} cannot be shown to a model, expected one of {', '.join(_LAYOUTS)}"
+            f"image encoding {message.encoding!r} cannot be shown to a model, expected one of "
+            f"{', '.join((*_LAYOUTS, *_SEMI_PLANAR))}{hint if _NUMBERS.fullmatch(message.encoding) else ''}"
         )
     height, width, step = message.height, message.width, message.step
     dtype = np.dtype(layout.dtype).newbyteorder(">" if message.is_bigendian else "<")
@@ -112,9 +135,13 @@ def _raw_to_rgb(message: Any) -> RGB:
 def _compressed_to_rgb(message: Any) -> RGB:
     # compressed_image_transport: "jpeg", "png", or "bgr8; jpeg compressed bgr8"; others (h264, compressedDepth) are not
     # still pictures. Some drivers leave it empty, so the bytes decide.
+    if _holds_numbers(message):
+        raise UnknownEncoding(
+            f"compressed image format {message.format!r} cannot be shown to a model: it holds measurements such as depth"
+        )
     described = message.format.lower()
     is_still = still_kind(bytes(message.data[:12]))
-    if "compresseddepth" in described or not (is_still or any(name in described for name in _STILL_NAMES)):
+    if not (is_still or any(name in described for name in _STILL_NAMES)):
         raise UnknownEncoding(
             f"compressed image format {message.format!r} cannot be read, and the bytes are no JPEG, PNG or WebP"
         )
@@ -129,6 +156,12 @@ def _compressed_to_rgb(message: Any) -> RGB:
     if pixels.dtype == np.uint16:
         pixels = np.asarray(pixels, np.uint16) >> 8
     return np.asarray(pixels, np.uint8)
+
+
+def _holds_numbers(message: Any) -> bool:
+    """Whether a CompressedImage holds depth or other measurements, which a PNG can: `16UC1; png compressed `."""
+    encoding = message.format.partition(";")[0].strip()
+    return "compresseddepth" in message.format.lower() or _NUMBERS.fullmatch(encoding) is not None
 
 
 def _mosaic_conversion(message: Any) -> int | None:
@@ -181,7 +214,7 @@ def viewable_kind(message: Any) -> str:
 
     A raw image, video, depth and a Bayer mosaic do not.
     """
-    if not hasattr(message, "format") or "compresseddepth" in message.format.lower() or _mosaic_conversion(message):
+    if not hasattr(message, "format") or _holds_numbers(message) or _mosaic_conversion(message):
         return ""
     return still_kind(bytes(message.data[:12]))
 

@@ -1,7 +1,7 @@
 """A camera that shows a bag and a planner that notes every prediction: `python camera_and_planner.py BAG OUT PHASES`.
 
 PHASES is JSON, a list of [what, seconds]: "wait" publishes nothing, "show" the bag's next frames, stamped now, "broken"
-frames that do not decode, "h264" and "words" what is no picture at all. OUT gets JSON: the predictions, which frame of
+frames that do not decode, "h264", "depth" and "words" what is no picture at all. OUT gets JSON: the predictions, which frame of
 the bag each stamp was, and what the predictor subscribes to.
 """
 
@@ -9,6 +9,8 @@ import json
 import sys
 import time
 
+import cv2
+import numpy as np
 import rclpy
 from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage
@@ -89,6 +91,9 @@ def main() -> None:
                 elif phase in ("broken", "h264"):
                     kind = "jpeg" if phase == "broken" else phase
                     camera.publish(CompressedImage(header=header, format=kind, data=b"not a picture"))
+                elif phase == "depth":
+                    data = cv2.imencode(".png", np.full((48, 64), 1234, np.uint16))[1].tobytes()
+                    camera.publish(CompressedImage(header=header, format="16UC1; png compressed ", data=data))
                 elif phase == "words":
                     camera.publish(String(data="no picture"))
                 listen(PERIOD_S)

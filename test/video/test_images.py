@@ -79,10 +79,9 @@ def test_grey_is_repeated(encoding: str) -> None:
     np.testing.assert_array_equal(to_rgb(image(encoding, RED, 5)), np.repeat(RED[:, :, None], 3, axis=2))
 
 
-@pytest.mark.parametrize("encoding", ["mono16", "16UC1"])
 @pytest.mark.parametrize("big_endian", [False, True])
-def test_deep_grey_keeps_its_high_byte(encoding: str, big_endian: bool) -> None:
-    rgb = to_rgb(image(encoding, RED.astype(np.uint16) << 8 | 200, 2, big_endian))
+def test_deep_grey_keeps_its_high_byte(big_endian: bool) -> None:
+    rgb = to_rgb(image("mono16", RED.astype(np.uint16) << 8 | 200, 2, big_endian))
     np.testing.assert_array_equal(rgb, np.repeat(RED[:, :, None], 3, axis=2))
 
 
@@ -109,6 +108,50 @@ def test_packed_yuv(encoding: str, luma: int) -> None:
     packed[:, 1::2, 1 - luma] = cr[:, 0::2].round()
     error = np.abs(to_rgb(image(encoding, packed, 8)).astype(int) - PICTURE)
     assert error.max() <= 12
+
+
+def semi_planar(encoding: str, padding: int = 0) -> SimpleNamespace:
+    """PICTURE as a plane of luma and one of chroma: U before V in nv12, V before U in nv21."""
+    planar = cv2.cvtColor(PICTURE, cv2.COLOR_RGB2YUV_I420)
+    chroma = planar[H:].reshape(2, H // 2, W // 2)
+    pairs = np.dstack(chroma if encoding == "nv12" else chroma[::-1]).reshape(H // 2, W)
+    made = image(encoding, np.vstack([planar[:H], pairs]), padding)
+    made.height = H
+    return made
+
+
+@pytest.mark.parametrize("encoding", ["nv12", "nv21"])
+@pytest.mark.parametrize("padding", [0, 8])
+def test_a_plane_of_luma_and_one_of_chroma(encoding: str, padding: int) -> None:
+    message = semi_planar(encoding, padding)
+    rgb = to_rgb(message)
+    assert np.abs(rgb.astype(int) - PICTURE).max() <= 12  # the slope of chroma within 2x2 px
+    message.data = message.data[: len(message.data) - padding]  # the last row may lack its padding
+    np.testing.assert_array_equal(to_rgb(message), rgb)
+
+
+@pytest.mark.parametrize("changed", [{"width": W - 1}, {"height": H - 1}, {"step": W - 2}, {"height": H + 2}])
+def test_planes_that_do_not_fit_are_damaged(changed: dict[str, int]) -> None:
+    message = semi_planar("nv12")
+    vars(message).update(changed)
+    with pytest.raises(
+        DamagedImage, match=r"nv12 image with step \d+ has 4608 bytes, expected even sides and at least"
+    ):
+        to_rgb(message)
+
+
+@pytest.mark.parametrize("encoding", ["16UC1", "32FC1", "16SC1"])
+@pytest.mark.parametrize("extension", [".png", ".jpg"])
+def test_depth_is_no_picture_however_it_is_packed(encoding: str, extension: str) -> None:
+    depth_mm = np.full((H, W), 1234, np.uint16)
+    with pytest.raises(UnknownEncoding, match=rf"'{encoding}' cannot be shown .* it holds measurements such as depth"):
+        to_rgb(image(encoding, depth_mm))
+    _, data = cv2.imencode(extension, depth_mm if extension == ".png" else depth_mm.astype(np.uint8))
+    for described in (f"{encoding}; png compressed ", encoding):
+        message = SimpleNamespace(format=described, data=data.ravel())
+        with pytest.raises(UnknownEncoding, match=f"'{described}' cannot be shown to a model: it holds measurements"):
+            to_rgb(message)
+        assert viewable_kind(message) == ""
 
 
 def test_compressed_pictures() -> None:
