@@ -137,7 +137,8 @@ def _compressed_to_rgb(message: Any) -> RGB:
     # still pictures. Some drivers leave it empty, so the bytes decide.
     if _holds_numbers(message):
         raise UnknownEncoding(
-            f"compressed image format {message.format!r} cannot be shown to a model: it holds measurements such as depth"
+            f"compressed image format {message.format!r} cannot be shown to a model: it holds measurements such as "
+            "depth"
         )
     described = message.format.lower()
     is_still = still_kind(bytes(message.data[:12]))

@@ -1,8 +1,8 @@
 """A camera that shows a bag and a planner that notes every prediction: `python camera_and_planner.py BAG OUT PHASES`.
 
 PHASES is JSON, a list of [what, seconds]: "wait" publishes nothing, "show" the bag's next frames, stamped now, "broken"
-frames that do not decode, "h264", "depth" and "words" what is no picture at all. OUT gets JSON: the predictions, which frame of
-the bag each stamp was, and what the predictor subscribes to.
+frames that do not decode, "h264", "depth" and "words" what is no picture at all. OUT gets JSON: the predictions, which
+frame of the bag each stamp was, and what the predictor subscribes to.
 """
 
 import json

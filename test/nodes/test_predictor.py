@@ -133,7 +133,7 @@ def test_a_precision_that_validation_never_promised_is_never_answered(
         ([("h264", 150.0)], "format 'h264' cannot be read, and the bytes are no JPEG, PNG or WebP"),
         (
             [("depth", 150.0)],
-            "'16UC1; png compressed ' cannot be shown to a model: it holds measurements such as depth",
+            "'16UC1; png compressed ' cannot be shown to a model: it holds measurements",
         ),
         ([("words", 150.0)], "carries std_msgs/msg/String, expected sensor_msgs/msg/Image or"),
     ],

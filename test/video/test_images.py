@@ -134,9 +134,7 @@ def test_a_plane_of_luma_and_one_of_chroma(encoding: str, padding: int) -> None:
 def test_planes_that_do_not_fit_are_damaged(changed: dict[str, int]) -> None:
     message = semi_planar("nv12")
     vars(message).update(changed)
-    with pytest.raises(
-        DamagedImage, match=r"nv12 image with step \d+ has 4608 bytes, expected even sides and at least"
-    ):
+    with pytest.raises(DamagedImage, match=r"nv12 image with step \d+ has 4608 bytes, expected even sides and"):
         to_rgb(message)
 
 
