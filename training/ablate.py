@@ -19,6 +19,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, role_overrides
 from gaze_vlm_ros.errors import exit_code
 from training.ablation.experiment import run_ablation
 
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         limit_s=arguments.limit_s,
         cache=arguments.cache,
         keep_weights=arguments.keep_weights,
+        other_settings=role_overrides(arguments),
     )
     return 0
 
@@ -52,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         "--limit-s", type=float, default=0.0, metavar="N", help="start no run after this many seconds (0 = no limit)"
     )
     parser.add_argument("--cache", type=Path, help="folder for prepared windows (default: in --out)")
+    add_role_arguments(parser)
     parser.add_argument("--keep-weights", action="store_true", help="keep every checkpoint")
     return parser
 

@@ -17,6 +17,7 @@ from pathlib import Path
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, role_overrides
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.prediction.now_scores import now_table
 from gaze_vlm_ros.prediction.stream_scores import stream_table
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         embedding_model=arguments.embedding_model,
         protocol=arguments.protocol,
         unknown=arguments.unknown,
+        other_settings=role_overrides(arguments),
     )
     print(table(scores))
     if "stream" in scores:
@@ -82,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
         default="wrong",
         help="count windows whose answer the checkpoint does not know as wrong (the default), or leave them out",
     )
+    add_role_arguments(parser)
     parser.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     return parser
 

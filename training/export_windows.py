@@ -10,11 +10,13 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, role_overrides
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.exporters.output_folder import export_folder, require_absent
 from gaze_vlm_ros.windows.cutting import reasons_text
@@ -31,7 +33,7 @@ class BadShardSize(GazeVlmError):
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return its exit code. Raises a GazeVlmError with one line for the user."""
     arguments = _parser().parse_args(argv)
-    settings, out = load_settings(arguments.config, arguments.set), arguments.out
+    settings, out = replace(load_settings(arguments.config, arguments.set), **role_overrides(arguments)), arguments.out
     if arguments.shard_mb <= 0:
         raise BadShardSize(f"--shard-mb {arguments.shard_mb:g}: expected more than 0")
     require_absent(out)
@@ -56,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shard-mb", type=float, default=500, metavar="N", help="approximate size of a tar shard, MB (default: 500)"
     )
+    add_role_arguments(parser)
     parser.add_argument("bags", nargs="+", metavar="BAG", help="bag folders, .mcap files, folders of bags, or globs")
     return parser
 

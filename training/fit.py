@@ -13,11 +13,13 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from gaze_vlm_ros.bags.role_options import add_role_arguments, role_overrides
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from training.run.fitting import FitRequest, fit
 from training.settings import load_settings
@@ -37,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         resume=arguments.resume,
         tensorboard=arguments.tensorboard,
     )
-    return fit(load_settings(arguments.config, overrides), request)
+    return fit(replace(load_settings(arguments.config, overrides), **role_overrides(arguments)), request)
 
 
 def _other_process() -> int:
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--ray", nargs="?", const="auto", metavar="ADDRESS", help="convert bags on this Ray cluster (default: auto)"
     )
+    add_role_arguments(parser)
     parser.add_argument("--tensorboard", action="store_true", help="also write the figures for TensorBoard")
     return parser
 

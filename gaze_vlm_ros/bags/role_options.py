@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 # What bare points mean, as a user or the bag's record gaze_coordinates says; normalized: from 0 to 1 over the image's
@@ -21,6 +21,7 @@ class Roles:
 
 
 AS_THE_BAG_SAYS = Roles()
+ROLE_OPTIONS = tuple(field.name for field in fields(Roles))
 
 
 def add_role_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,6 +38,11 @@ def add_role_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def role_overrides(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what a user gave of `add_role_arguments`, as settings of a fit of the same names."""
+    return {name: value for name in ROLE_OPTIONS if (value := getattr(options, name))}
+
+
 def take_roles(options: dict[str, Any]) -> Roles:
     """Remove what `add_role_arguments` added from a command's options, and return it."""
-    return Roles(**{name: options.pop(name) for name in ("camera_topic", "gaze_topic", "gaze_coordinates")})
+    return Roles(**{name: options.pop(name) for name in ROLE_OPTIONS})

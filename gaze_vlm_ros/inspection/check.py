@@ -88,10 +88,11 @@ def check_bag(
 ) -> BagCheck:
     """Check one bag, decoding every frame, gaze sample and label once. Raises what open_with_roles raises.
 
-    settings: of the windows that a fit would cut. progress: show a bar on stderr where that is a terminal.
+    settings: of the windows that a fit would cut; their topics count where `roles` names none.
+    progress: show a bar on stderr where that is a terminal.
     Memory: a few frames, and some tens of bytes per frame and sample.
     """
-    with open_with_roles(path, roles) as bag:
+    with open_with_roles(path, settings.roles if roles == AS_THE_BAG_SAYS else roles) as bag:
         camera_role, camera, stream = camera_of(bag)
         gaze_role, samples, gaze = gaze_of(bag, stream)
         findings: list[Finding] = []

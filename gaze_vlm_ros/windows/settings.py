@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from gaze_vlm_ros.bags.role_options import GAZE_COORDINATES, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.settings_file import read_settings_mapping, settings_from_values
 
@@ -66,6 +67,11 @@ class WindowSettings:
     gaze_window_s: float = 0.2  # samples at most this long before the frame
     gaze_min_confidence: float = 0.6  # samples below it do not count; samples without a confidence do
 
+    # Bags of other recorders, or with several cameras; "" = as the bag says, or the only topic that fits
+    camera_topic: str = ""
+    gaze_topic: str = ""
+    gaze_coordinates: str = ""  # what points on the gaze topic mean, e.g. normalized_top_left
+
     def __post_init__(self) -> None:
         if self.task not in ("future", "current"):
             raise BadSettings(f"setting task is {self.task!r}, expected one of future, current")
@@ -80,6 +86,10 @@ class WindowSettings:
             )
         if self.protocol == "epic-kitchens" and not self.asks_next:
             raise BadSettings("setting protocol is epic-kitchens, which needs next among tasks")
+        if self.gaze_coordinates not in ("", *GAZE_COORDINATES):
+            raise BadSettings(
+                f"setting gaze_coordinates is {self.gaze_coordinates!r}, expected one of {', '.join(GAZE_COORDINATES)}"
+            )
         if self.protocol not in PROTOCOLS:
             raise BadSettings(f"setting protocol is {self.protocol!r}, expected one of {', '.join(PROTOCOLS)}")
         if self.protocol == "epic-kitchens" and self.task != "future":
@@ -115,6 +125,11 @@ class WindowSettings:
     def asks_now(self) -> bool:
         """Whether the model is asked what goes on at each moment of the stream, which may be nothing."""
         return "now" in self.tasks
+
+    @property
+    def roles(self) -> Roles:
+        """Which topics of a bag are camera and gaze."""
+        return Roles(self.camera_topic, self.gaze_topic, self.gaze_coordinates)
 
     @property
     def part_s(self) -> float:

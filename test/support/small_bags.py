@@ -25,12 +25,13 @@ def header(stamp_ns: int, frame_id: str = "scene"):
 
 def write_small_bag(
     folder: Path, seed: int, takes: int = 8, gaze: bool = True, labels: bool = True, scene: str = "bench",
-    regions: bool = False, hold_s: float = 0.0,
+    regions: bool = False, hold_s: float = 0.0, depth: bool = False,
 ) -> Path:  # fmt: skip
     """A session of `takes` actions. Each disc shows from one action to the next, where it is looked at.
 
     regions: also write the box of each disc, and of a hand in the top left corner. hold_s: each action ends so long
     after it began, and meanwhile a bar of its colour shows at the bottom; 0 = it holds until the next, and none shows.
+    depth: a second camera, so that the bag does not say which one is meant.
     """
     generator = np.random.default_rng(seed)
     texts = [list(COLOURS)[i] for i in generator.integers(0, len(COLOURS), takes)]
@@ -43,6 +44,10 @@ def write_small_bag(
         writer.add_topic("/label", "gaze_vlm_msgs/msg/ActionLabel")
     if regions:
         writer.add_topic("/regions", "gaze_vlm_msgs/msg/ImageRegions")
+    if depth:
+        writer.add_topic("/depth/image_raw", "sensor_msgs/msg/Image")
+        far = message_class("sensor_msgs/msg/Image")(header(START_NS), 2, 2, "16UC1", 0, 4, np.zeros(8, np.uint8))
+        writer.write_message("/depth/image_raw", far, START_NS)
     no_time = message_class("builtin_interfaces/msg/Time")(0, 0)
     rows, columns = np.mgrid[:HEIGHT, :WIDTH]
     start_ns = START_NS + seed * 10**12

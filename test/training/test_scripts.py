@@ -34,11 +34,12 @@ def test_evaluate_hands_on_every_option_and_overwrites_nothing(
     monkeypatch.setattr(evaluate, "table", lambda scores: "the table")
     out = tmp_path / "new" / "scores.json"
     options = f"--json {out} --examples 5 --cache c --embedding-model e --device cpu"
-    options += " --protocol epic-kitchens --unknown left-out"
+    options += " --protocol epic-kitchens --unknown left-out --camera-topic /c"
     assert evaluate.main(["run", "a", "b", *options.split()]) == 0
     assert given == {
         "positional": (Path("run"), ["a", "b"]), "device": "cpu", "cache": Path("c"), "examples": 5,
         "embedding_model": "e", "protocol": "epic-kitchens", "unknown": "left-out",
+        "other_settings": {"camera_topic": "/c"},
     }  # fmt: skip
     assert out.read_text() == '{\n "value": null\n}\n'
     assert capsys.readouterr().out == "the table\n"
@@ -49,11 +50,12 @@ def test_evaluate_hands_on_every_option_and_overwrites_nothing(
 def test_ablate_hands_on_every_option(monkeypatch: pytest.MonkeyPatch) -> None:
     given: dict[str, Any] = {}
     monkeypatch.setattr(ablate, "run_ablation", lambda *positional, **named: given.update(named, positional=positional))
-    options = "--train a b --test c --jobs 3 --device cpu --limit-s 9 --cache d --keep-weights"
+    options = "--train a b --test c --jobs 3 --device cpu --limit-s 9 --cache d --keep-weights --gaze-topic /g"
     assert ablate.main(["--config", "x.yaml", "--out", "o", *options.split()]) == 0
     assert given == {
         "positional": (Path("x.yaml"), Path("o")), "train": [Path("a"), Path("b")], "test": [Path("c")], "jobs": 3,
         "device": "cpu", "limit_s": 9.0, "cache": Path("d"), "keep_weights": True,
+        "other_settings": {"gaze_topic": "/g"},
     }  # fmt: skip
 
 

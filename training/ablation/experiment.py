@@ -7,7 +7,9 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -42,18 +44,21 @@ def run_ablation(
     limit_s: float = 0.0,
     cache: Path | None = None,
     keep_weights: bool = False,
+    other_settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
     """Run the configuration in the YAML file `config`; write runs, tables and figures to `out`.
 
     Finished runs in `out` are kept. train, test: bags to fit and bags to score; none = simulated sessions.
     jobs: runs at a time. limit_s: start no run after this many seconds; 0 = no limit.
     cache: folder of prepared windows; None = in `out`. keep_weights: keep every checkpoint.
+    other_settings: of every fit, in place of the configuration's, such as camera_topic.
     Raises BadAblation and OtherRuns before the first run, and RunsFailed after the last one.
     """
     began = time.monotonic()
     ablation = load_ablation(config)
     if bool(train) != bool(test):
         raise BadAblation("--train and --test go together: the bags to fit and those to score, of other sessions")
+    ablation = replace(ablation, set=ablation.set | dict(other_settings))
     runs = runs_of(ablation)
     pretraining = load_pretrain_settings(recipe_path(ablation.base)) if ablation.base else None
     base = base_folder(pretraining, out / "base") if pretraining else None
@@ -71,7 +76,8 @@ def run_ablation(
         sessions = dict.fromkeys(ablation.seeds, Sessions(tuple(train), tuple(test)))
     if pretraining:
         base_model(pretraining, out / "base")
-    hashes = {own: bag_hashes(own.train, own.test, jobs) for own in dict.fromkeys(sessions.values())}
+    roles = settings[runs[0].folder].roles
+    hashes = {own: bag_hashes(own.train, own.test, jobs, roles) for own in dict.fromkeys(sessions.values())}
     tasks = {
         run.folder: RunTask(settings[run.folder], own.train, own.test, hashes[own])
         for run in runs

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gaze_vlm_ros.bags.role_options import Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from training.ablation.plan import Ablation
 from training.ablation.runner import SCORES
@@ -21,11 +23,12 @@ class OtherRuns(GazeVlmError):
     """--out holds runs or sessions of the same names, from other settings or other bags."""
 
 
-def bag_hashes(train: Sequence[Path], test: Sequence[Path], jobs: int) -> dict[str, str]:
+def bag_hashes(train: Sequence[Path], test: Sequence[Path], jobs: int, roles: Roles) -> dict[str, str]:
     """Return a hash of the bags to fit and of the bags to score. Raises what load_session raises."""
+    digest = functools.partial(bag_digest, roles=roles)
     parts = {"train": find_bags(train), "test": find_bags(test)}
     with bag_mapper(jobs) as mapper:
-        return {name: hash_of(mapper(bag_digest, bags)) for name, bags in parts.items()}
+        return {name: hash_of(mapper(digest, bags)) for name, bags in parts.items()}
 
 
 def require_same_runs(out: Path, expected: Mapping[str, Settings], bags: Mapping[str, Mapping[str, str]]) -> None:

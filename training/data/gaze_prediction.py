@@ -180,7 +180,7 @@ def _fit(recordings: Sequence[Recording], settings: Settings) -> nn.Module:
 @torch.no_grad()
 def _write(path: Path, network: nn.Module, recording: Recording) -> None:
     """Write the predicted shares of the cells as points at their centres, those above an even share only."""
-    session = load_session(recording.path)
+    session = load_session(recording.path, roles=recording.roles)
     cells, indices = _cells(session.frames.size), _shown(recording)
     centres = (cells[:, :2] + cells[:, 2:]) / 2
     with path.open("w", newline="", encoding="utf-8") as file:

@@ -29,7 +29,7 @@ def session_of(path: Path | str, settings: Settings) -> Session:
 
     If settings.gaze_samples asks for fixations, they are found where the tracker gives none.
     """
-    session = load_session(path)
+    session = load_session(path, roles=settings.roles)
     if settings.gaze_samples != "fixations" or session.gaze is None:
         return session
     return replace(session, gaze=with_fixations(session.gaze, session.frames.size))

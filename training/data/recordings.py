@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.bags.files import is_companion
+from gaze_vlm_ros.bags.role_options import Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.gaze.summary import GazeSummary, gaze_summary
 from gaze_vlm_ros.recorder.episodes import is_discarded
@@ -37,6 +38,7 @@ class Recording:
     """What training has to know about one bag, a few hundred bytes per window. Pictures and gaze stay in the bag."""
 
     path: Path
+    roles: Roles  # topics of camera and gaze, as the settings say
     name: str
     person: str
     task: str
@@ -95,7 +97,7 @@ def load_recordings(bags: Sequence[Path], settings: Settings, mapper: Mapper = m
 
 def load_recording(bag: Path | str, settings: Settings) -> Recording:
     """Read one bag and cut its windows. Raises what load_session and require_labels raise."""
-    session = load_session(bag)
+    session = load_session(bag, roles=settings.roles)
     labels = require_labels(session)
     windows, counts = cut_windows(0, session, settings)
     try:
@@ -106,6 +108,7 @@ def load_recording(bag: Path | str, settings: Settings) -> Recording:
     stamps_ns = session.frames.stamps_ns
     return Recording(
         path=Path(bag),
+        roles=settings.roles,
         name=session.name,
         person=session.person,
         task=session.task,
@@ -135,6 +138,6 @@ def hash_of(digests: Iterable[str]) -> str:
     return hashlib.sha256(" ".join(sorted(digests)).encode()).hexdigest()[:16]
 
 
-def bag_digest(bag: Path) -> str:
+def bag_digest(bag: Path, roles: Roles) -> str:
     """Return the session_digest of a bag. Raises what load_session raises."""
-    return session_digest(load_session(bag))
+    return session_digest(load_session(bag, roles=roles))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,6 +61,7 @@ def evaluate_checkpoint(
     embedding_model: str = "",
     protocol: str = "",
     unknown: str = "wrong",
+    other_settings: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return all scores of a checkpoint on `bags`, see scores.score.
 
@@ -68,11 +70,12 @@ def evaluate_checkpoint(
     embedding_model: folder or hub name for the semantic score of generated answers; "" = no such score.
     protocol: see training.settings; "" = that of the checkpoint. unknown: what becomes of windows whose answer is not
         in the label set: wrong = they count as wrong, left-out = they do not count.
+    other_settings: those of the fit that differ for these bags, such as camera_topic.
     Raises TrainedOn for a session that trained or chose the checkpoint, and what loading raises.
     """
     metadata = read_checkpoint_metadata(checkpoint)
     embed = load_embedder(embedding_model) if embedding_model else None
-    settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE)
+    settings = replace(load_settings(checkpoint / SETTINGS_FILE), **TRUE_GAZE, **other_settings)
     settings = replace(settings, protocol=protocol or settings.protocol)
     if settings.is_stream:
         settings = replace(settings, leads_s=())  # they only add windows to train on

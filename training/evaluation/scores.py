@@ -203,6 +203,7 @@ def _example(
     best = int(answers.log_likelihoods[row].argmax())
     return {
         "bag": str(session.path.resolve()),
+        "camera_topic": session.roles.camera_topic,
         "session": session.name,
         "scene": session.scene,
         "frames": list(window.frames),

@@ -125,7 +125,7 @@ def find_choices(
     """
     by_name = {recording.name: recording for recording in recordings}
     stamps = {
-        name: load_session(by_name[name].path).frames.stamps_ns
+        name: load_session(by_name[name].path, roles=by_name[name].roles).frames.stamps_ns
         for name in {question.session for question in questions} & set(by_name)
     }
     choices: list[Choice] = []

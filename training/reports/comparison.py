@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from gaze_vlm_ros.bags.role_options import Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.figures import embedded, reliability_plot
 from gaze_vlm_ros.session.session import load_session
@@ -123,7 +124,7 @@ def _strips(runs: Sequence[Run]) -> list[tuple[str, bytes]]:
     """Return a caption and a PNG for each example window: gaze target, and attention and answer of each run."""
     strips = []
     for position, example in enumerate(runs[0].evaluation["examples"]):
-        session = load_session(Path(example["bag"]))
+        session = load_session(Path(example["bag"]), roles=Roles(example.get("camera_topic", "")))
         frames = [session.frames.rgb(index) for index in example["frames"]]
         rows = {"gaze target": np.asarray(example["gaze"])}
         answers = []
