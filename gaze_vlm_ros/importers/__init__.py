@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from gaze_vlm_ros.faces import lazy_face
 
 if TYPE_CHECKING:
+    from gaze_vlm_ros.importers.aria import read_aria
     from gaze_vlm_ros.importers.ego4d import read_ego4d
+    from gaze_vlm_ros.importers.egoexo4d import read_egoexo4d
     from gaze_vlm_ros.importers.egtea import read_egtea
     from gaze_vlm_ros.importers.import_summary import ImportSummary
     from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
@@ -18,7 +20,9 @@ else:
     __getattr__, __dir__ = lazy_face(
         __name__,
         {
+            "gaze_vlm_ros.importers.aria": ["read_aria"],
             "gaze_vlm_ros.importers.ego4d": ["read_ego4d"],
+            "gaze_vlm_ros.importers.egoexo4d": ["read_egoexo4d"],
             "gaze_vlm_ros.importers.egtea": ["read_egtea"],
             "gaze_vlm_ros.importers.importing": ["OptionNotTaken", "UnknownKind", "import_recording", "parse_size"],
             "gaze_vlm_ros.importers.neon": ["read_neon"],
@@ -43,7 +47,9 @@ __all__ = [
     "VideoTooShort",
     "import_recording",
     "parse_size",
+    "read_aria",
     "read_ego4d",
+    "read_egoexo4d",
     "read_egtea",
     "read_neon",
     "read_neon_cloud",

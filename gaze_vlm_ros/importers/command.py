@@ -5,20 +5,31 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gaze_vlm_ros.importers.kinds import KINDS, kinds_with
+
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of `gaze-vlm import`."""
-    parser.add_argument("kind", choices=("neon", "neon-cloud", "ego4d", "egtea"), help="format of the recording")
-    parser.add_argument("source", type=Path, help="recording: a folder (neon, neon-cloud) or a video (ego4d, egtea)")
+    parser.add_argument("kind", choices=tuple(KINDS), help="format of the recording")
+    sources = "; ".join(f"{name}: {kind.source}" for name, kind in KINDS.items())
+    parser.add_argument("source", type=Path, help=f"the recording ({sources})")
     parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new bag")
     parser.add_argument(
-        "--gaze", type=Path, metavar="FILE", help="gaze file of ego4d and egtea (default: where the data set has it)"
+        "--gaze", type=Path, metavar="FILE", help=f"gaze file (default: where the format has it): {kinds_with('gaze')}"
     )
     parser.add_argument(
-        "--labels", type=Path, metavar="FILE", help="annotation file of ego4d and egtea (default: no labels)"
+        "--labels", type=Path, metavar="FILE", help=f"annotation file (default: no labels): {kinds_with('labels')}"
     )
     parser.add_argument(
-        "--events-as-labels", action="store_true", help="use the events of neon and neon-cloud recordings as labels"
+        "--events-as-labels",
+        action="store_true",
+        help=f"use the recording's events as labels: {kinds_with('events_as_labels')}",
+    )
+    parser.add_argument(
+        "--distance-m",
+        type=float,
+        metavar="M",
+        help=f"distance of gaze where the recording has none (default: 1): {kinds_with('distance_m')}",
     )
     parser.add_argument(
         "--cut", action="store_true", help="leave out gaze and labels beyond the end of the video instead of refusing"

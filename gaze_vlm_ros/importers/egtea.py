@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_BLINK, EYE_FIXATION, EYE_SACCADE, EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS, ImportedSession, TimedVideo
-from gaze_vlm_ros.importers.video import Video, read_video, within_video
+from gaze_vlm_ros.importers.video import Video, read_video, require_rate, within_video
 from gaze_vlm_ros.labels.actions import Action
 from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.session.gaze_track import GazeTrack
@@ -34,10 +34,6 @@ EYE_STATES = {"fixation": EYE_FIXATION, "visual intake": EYE_FIXATION, "saccade"
 SESSION, START_MS, END_MS = "Video Session", "Starting Time (ms)", "Ending Time (ms)"
 ACTION, VERB, NOUNS = "Action Label", "Verb Label", "Noun Label(s)"
 _SESSION_NAME = re.compile(r"(?P<person>O?P\d+)-(?P<recipe>R\d+)-(?P<task>.+)", re.IGNORECASE)
-
-
-class WrongFrameRate(GazeVlmError):
-    """The video does not have the frame rate by which the gaze counts its frames."""
 
 
 class NoActions(GazeVlmError):
@@ -59,7 +55,7 @@ def read_egtea(
     left_out: Counter[str] = Counter()
     samples = _read_begaze(gaze, left_out)
     video = read_video(video_path)
-    _require_frame_rate(video)
+    require_rate(video, FRAME_RATE_HZ, "gaze counts frames by number")
     stamps_ns, kept = _stamps(samples, video, left_out, cut)
     order = np.flatnonzero(kept)[time_order(stamps_ns[kept], gaze)]
     actions = _actions(labels, session, video, left_out, cut) if labels is not None else []
@@ -104,15 +100,6 @@ def _near(video: Path) -> Path:
     raise FileMissing(
         f"no gaze of {video}: expected {video.stem}.txt in one of {', '.join(map(str, folders))}; give it with --gaze"
     )
-
-
-def _require_frame_rate(video: Video) -> None:
-    rate_hz = 1e9 / video.frame_ns if video.frame_ns else FRAME_RATE_HZ
-    if abs(rate_hz / FRAME_RATE_HZ - 1) > 0.01:
-        raise WrongFrameRate(
-            f"{video.path} has {rate_hz:.2f} frames/s, expected {FRAME_RATE_HZ}: gaze counts "
-            "frames by number; give the original video of the data set"
-        )
 
 
 def _read_begaze(path: Path, left_out: Counter[str]) -> _Samples:

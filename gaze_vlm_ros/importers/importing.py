@@ -4,23 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
 from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.import_summary import ImportSummary
 from gaze_vlm_ros.importers.imported_session import ImportedSession
+from gaze_vlm_ros.importers.kinds import KINDS
 from gaze_vlm_ros.importers.session_writer import BadFrameSize, write_session
 from gaze_vlm_ros.storage.tables import FileMissing
-
-# Options of each format; any other is refused.
-OPTIONS = {
-    "neon": ("events_as_labels",),
-    "neon-cloud": ("events_as_labels", "cut"),
-    "ego4d": ("gaze", "labels", "cut"),
-    "egtea": ("gaze", "labels", "cut"),
-}
-KINDS = tuple(OPTIONS)
 
 
 class UnknownKind(GazeVlmError):
@@ -36,9 +29,10 @@ def import_recording(
     source: Path,
     out: Path,
     *,
-    gaze: Path | None = None,  # ego4d, egtea: gaze file; None = where the data set has it
-    labels: Path | None = None,  # ego4d, egtea: annotation file; None = no labels
-    events_as_labels: bool = False,  # neon, neon-cloud: the recording's events are actions
+    gaze: Path | None = None,  # gaze file; None = where the data set has it
+    labels: Path | None = None,  # annotation file; None = no labels
+    events_as_labels: bool = False,  # the recording's events are actions
+    distance_m: float | None = None,  # of a gaze point whose distance is not known; None = 1 m
     cut: bool = False,  # leave out gaze and labels beyond the video instead of refusing
     session: str = "",  # these four: "" = from the recording, if it has it
     person: str = "",
@@ -50,19 +44,19 @@ def import_recording(
 ) -> ImportSummary:
     """Write one recording as the bag `out`.
 
-    source: the recording's folder (neon, neon-cloud) or video (ego4d, egtea).
+    kind: a name in kinds.KINDS, which says what `source` is and which of the options the format takes.
     Raises UnknownKind, OptionNotTaken, BagExists, and what the format's reader and `write_session` raise.
     """
-    if kind not in OPTIONS:
+    if kind not in KINDS:
         raise UnknownKind(f"there is no importer {kind!r}, expected one of {', '.join(KINDS)}")
-    given = {"gaze": gaze, "labels": labels, "events_as_labels": events_as_labels, "cut": cut}
-    options = {name: value for name, value in given.items() if name in OPTIONS[kind]}
-    if foreign := [name for name, value in given.items() if value and name not in options]:
+    given = {"gaze": gaze, "labels": labels, "events_as_labels": events_as_labels, "cut": cut, "distance_m": distance_m}
+    options = {name: value for name, value in given.items() if name in KINDS[kind].options}
+    if foreign := [name for name, value in given.items() if value not in (None, False) and name not in options]:
         raise OptionNotTaken(f"{kind} takes no --{foreign[0].replace('_', '-')}; leave it out")
     if out.exists():  # check before minutes of reading
         raise BagExists(f"{out} exists already, and bags are never overwritten; give another name")
     if not source.exists():
-        raise FileMissing(f"{source} is missing: expected a recording's {'folder' if 'neon' in kind else 'video'}")
+        raise FileMissing(f"{source} is missing: expected a recording's {KINDS[kind].source}")
     imported = _reader(kind)(source, **options)
     described = {"session": session, "person": person, "task": task, "scene": scene}
     imported.metadata = {
@@ -76,22 +70,10 @@ def import_recording(
 
 
 def _reader(kind: str) -> Callable[..., ImportedSession]:
-    # Import only the reader that is needed: those of data sets do not need Pupil Labs' library.
-    if kind == "neon":
-        from gaze_vlm_ros.importers.neon import read_neon
-
-        return read_neon
-    if kind == "neon-cloud":
-        from gaze_vlm_ros.importers.neon_cloud import read_neon_cloud
-
-        return read_neon_cloud
-    if kind == "ego4d":
-        from gaze_vlm_ros.importers.ego4d import read_ego4d
-
-        return read_ego4d
-    from gaze_vlm_ros.importers.egtea import read_egtea
-
-    return read_egtea
+    # Import only the reader that is needed: those of data sets do not need a vendor's library.
+    module, _, function = KINDS[kind].reader.partition(".")
+    reader: Callable[..., ImportedSession] = getattr(import_module(f"gaze_vlm_ros.importers.{module}"), function)
+    return reader
 
 
 def parse_size(text: str) -> tuple[int, int]:

@@ -35,6 +35,10 @@ class VideoTooShort(GazeVlmError):
     """Gaze or labels continue after the end of the video."""
 
 
+class WrongFrameRate(GazeVlmError):
+    """The video does not have the frame rate by which its data set counts time."""
+
+
 @dataclass(frozen=True)
 class Video:
     """Size and frame times of a video file."""
@@ -120,6 +124,16 @@ def _require_upright(path: Path) -> None:
             f"{path} is {how} for display, and whether gaze is on the picture as it is stored or as it is displayed is "
             f"not known; on the stored one: `ffmpeg -display_rotation 0 -i {path.name} -c copy NEW` removes the turn; "
             f"on the displayed one: `ffmpeg -i {path.name} NEW` turns the pictures themselves"
+        )
+
+
+def require_rate(video: Video, rate_hz: float, why: str) -> None:
+    """Raise WrongFrameRate unless frames have the usual interval of `rate_hz`, to 1 %. why: for the message."""
+    found_hz = 1e9 / video.frame_ns if video.frame_ns else rate_hz
+    if abs(found_hz / rate_hz - 1) > 0.01:
+        raise WrongFrameRate(
+            f"{video.path} has {found_hz:.2f} frames/s, expected {rate_hz:g}: {why}; give the original video of the "
+            "data set"
         )
 
 

@@ -5,10 +5,10 @@ import pytest
 from recordings import BEGAZE_SAMPLES, EGTEA_SESSION, grey, write_begaze, write_egtea
 from windows import answers
 
-from gaze_vlm_ros.importers.egtea import NoActions, WrongFrameRate
+from gaze_vlm_ros.importers.egtea import NoActions
 from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS
 from gaze_vlm_ros.importers.importing import import_recording
-from gaze_vlm_ros.importers.video import VideoTooShort
+from gaze_vlm_ros.importers.video import VideoTooShort, WrongFrameRate
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.storage.tables import BadRow, FileMissing, WrongColumns
 

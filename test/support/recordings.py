@@ -234,3 +234,21 @@ def write_egtea(root: Path, columns: int = 26, frames: int = 132, rate: int = 24
         "cucumber,cutting_board,bowl\n"
     )
     return video
+
+
+def write_egoexo4d(root: Path, frames: int = 150, samples: int = 49, numbered: bool = True) -> Path:
+    """A take as the data set's downloader lays it out: a small copy of the video, gaze in px of the full one."""
+    folder = root / "takes" / "uniandes_cooking_1"
+    video = folder / "frame_aligned_videos" / "downscaled" / "448" / "aria01_214-1.mp4"
+    write_mp4(video, [grey(i) for i in range(frames)])
+    rows: list[list[object]] = [[n, 700.5 + n, 900.25 - n] for n in range(samples)]
+    rows[7][1:] = ["", ""]
+    header = ["frame_num", "x", "y"]
+    write_csv(
+        folder / "eye_gaze" / "general_eye_gaze_2d.csv",
+        header if numbered else header[1:],
+        rows if numbered else [row[1:] for row in rows],
+    )
+    takes = [{"take_name": "other"}, {"take_name": folder.name, "participant_uid": 17, "task_name": "Cooking Noodles"}]
+    (root / "takes.json").write_text(json.dumps(takes))
+    return folder
