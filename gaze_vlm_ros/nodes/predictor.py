@@ -11,11 +11,12 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.classification import classification_type
+from gaze_vlm_ros.nodes.configuring import ConfiguringNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, topic_name
 from gaze_vlm_ros.nodes.predictor_activation import Activation
 from gaze_vlm_ros.nodes.predictor_diagnostics import PredictorDiagnostics
@@ -30,7 +31,7 @@ from gaze_vlm_ros.terminal.text import escaped
 CLOSE_S = 3.0  # for the query in progress: launch kills a node 5 s after it asked it to end
 
 
-class PredictorNode(LifecycleNode):
+class PredictorNode(ConfiguringNode):
     """Configure loads the model and warms it up, activate predicts, deactivate stops, cleanup frees the memory.
 
     With autostart the node configures and activates itself, and ends with one line where it cannot.
@@ -53,10 +54,10 @@ class PredictorNode(LifecycleNode):
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
         self._autostart = self._settings.flag("autostart")
         if self._autostart:
-            self._starting = self.create_timer(0.0, self._start, clock=self._steady)
+            self._starting = self.create_timer(0.0, self._start, callback_group=self.reentrant, clock=self._steady)
 
     def _refuse_late_changes(self, changes: list[Parameter]) -> SetParametersResult:
-        if self._backend is None:
+        if self._backend is None and not self.is_configuring:
             return SetParametersResult(successful=True)
         return self._settings.refuse_late_changes(changes)
 
@@ -66,11 +67,11 @@ class PredictorNode(LifecycleNode):
 
     # Transitions.
 
-    def _start(self) -> None:
+    async def _start(self) -> None:
         self._starting.cancel()
-        for trigger in (self.trigger_configure, self.trigger_activate):
-            if trigger() != TransitionCallbackReturn.SUCCESS:
-                raise self._failure or BadParameter("the predictor cannot start")
+        success = TransitionCallbackReturn.SUCCESS
+        if await self.configure() != success or self.trigger_activate() != success:
+            raise self._failure or BadParameter("the predictor cannot start")
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Load the model and warm it up; publish `model_info`."""

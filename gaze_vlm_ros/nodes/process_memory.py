@@ -15,7 +15,8 @@ def memory_mb() -> dict[str, float]:
         found["CPU"] = pages * os.sysconf("SC_PAGE_SIZE") / 1e6
     except (OSError, ValueError, IndexError):
         pass  # not Linux
-    torch = sys.modules.get("torch")  # do not import torch for this
-    if torch is not None and torch.cuda.is_available():
-        found["GPU"] = torch.cuda.memory_allocated() / 1e6
+    # Do not import torch for this; while another thread imports it, it has no cuda yet.
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)
+    if cuda is not None and cuda.is_available():
+        found["GPU"] = cuda.memory_allocated() / 1e6
     return found

@@ -171,6 +171,64 @@ def test_fifty_lifecycle_cycles_leave_nothing_behind(
     assert "Traceback" not in output
 
 
+def test_a_node_that_configures_answers_all_the_while(
+    robot: tuple[Robot, dict[str, str]], small_checkpoint: Path, tmp_path: Path
+) -> None:
+    """Loading takes seconds: a manager that asks meanwhile hears where the node is, and parameters stay as they are."""
+    from lifecycle_msgs.msg import Transition as T
+    from lifecycle_msgs.srv import ChangeState
+
+    manager, environment = robot
+    process = start_node("predictor", {"checkpoint": str(small_checkpoint), "autostart": False}, environment, tmp_path)
+    assert manager.state() == "unconfigured"
+    request = ChangeState.Request(transition=T(id=T.TRANSITION_CONFIGURE))
+    configured = manager.clients["change_state"].call_async(request)
+    while (state := manager.state()) == "unconfigured":
+        assert not configured.done()
+    assert state == "configuring"
+    assert not configured.done()
+    assert manager.set("camera_topic", "elsewhere") == (
+        False,
+        "camera_topic is read when the node is configured: clean it up first",
+    )
+    assert not manager.change(T.TRANSITION_CONFIGURE)
+    assert not manager.change(T.TRANSITION_ACTIVATE)
+    manager.wait_for(configured.done, "no answer to the request to configure")
+    assert configured.result().success
+    assert manager.state() == "inactive"
+    process.send_signal(signal.SIGINT)
+    code, output = finish(process)
+    assert code == 0, output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("request_to_end", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("autostart", [False, True])
+def test_a_node_that_configures_can_be_ended(
+    robot: tuple[Robot, dict[str, str]],
+    small_checkpoint: Path,
+    tmp_path: Path,
+    autostart: bool,
+    request_to_end: signal.Signals,
+) -> None:
+    from lifecycle_msgs.msg import Transition
+    from lifecycle_msgs.srv import ChangeState
+
+    manager, environment = robot
+    parameters = {"checkpoint": str(small_checkpoint), "autostart": autostart}
+    process = start_node("predictor", parameters, environment, tmp_path)
+    if not autostart:
+        assert manager.state() == "unconfigured"
+        request = ChangeState.Request(transition=Transition(id=Transition.TRANSITION_CONFIGURE))
+        manager.clients["change_state"].call_async(request)
+    manager.wait_for(lambda: manager.state() == "configuring", "the node does not configure")
+    process.send_signal(request_to_end)
+    code, output = finish(process)
+    assert code == 0, output
+    assert "predictor is ready" not in output
+    assert "Traceback" not in output
+
+
 def test_a_managed_node_says_why_it_cannot_and_goes_on(
     robot: tuple[Robot, dict[str, str]], small_checkpoint: Path, tmp_path: Path
 ) -> None:

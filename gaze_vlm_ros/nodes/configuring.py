@@ -1,0 +1,66 @@
+"""A lifecycle node that answers while it configures."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from lifecycle_msgs.msg import Transition
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.lifecycle import LifecycleNodeMixin
+from rclpy.node import Node
+from rclpy.task import Future
+
+
+class ConfiguringNode(LifecycleNodeMixin, Node):
+    """As rclpy's LifecycleNode, except that `on_configure` runs in a thread of its own.
+
+    rclpy runs it in the executor's thread, where a node that loads for 10 s would answer no get_state and publish no
+    diagnostics. Here the state is `configuring` meanwhile, and the request to configure is answered at the end.
+    """
+
+    def __init__(self, name: str) -> None:
+        Node.__init__(self, name)
+        # Reentrant: the request that waits for the end of its thread must hold up no other one.
+        self.reentrant = ReentrantCallbackGroup()
+        LifecycleNodeMixin.__init__(self, callback_group=self.reentrant)
+        self._configuring: list[threading.Thread] = []
+        service = next(service for service in self.services if service.srv_name.endswith("/change_state"))
+        self._change_state = service.callback
+        service.callback = self._on_change_state
+
+    @property
+    def is_configuring(self) -> bool:
+        """Whether `on_configure` runs."""
+        return any(thread.is_alive() for thread in self._configuring)
+
+    async def configure(self) -> Any:
+        """Trigger the transition in its thread; return rclpy's TransitionCallbackReturn."""
+        return await self._in_thread(self.trigger_configure)
+
+    async def _on_change_state(self, request: Any, response: Any) -> Any:
+        change = partial(self._change_state, request, response)
+        wanted = request.transition
+        if wanted.label == "configure" or (not wanted.label and wanted.id == Transition.TRANSITION_CONFIGURE):
+            return await self._in_thread(change)
+        return change()
+
+    async def _in_thread(self, work: Callable[[], Any]) -> Any:
+        executor = self.executor
+        assert executor is not None
+        done: Future = Future(executor=executor)
+
+        def run() -> None:
+            try:
+                done.set_result(work())
+            except Exception as error:
+                done.set_exception(error)
+            executor.wake()
+
+        # A daemon: loading cannot be interrupted, and must not keep a process that was asked to end.
+        thread = threading.Thread(target=run, name="configure", daemon=True)
+        self._configuring = [*(thread for thread in self._configuring if thread.is_alive()), thread]
+        thread.start()
+        return await done
