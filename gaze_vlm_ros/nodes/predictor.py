@@ -6,7 +6,7 @@ and, where somebody subscribes to it, `attention`. See config/infer.yaml and doc
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -54,7 +54,12 @@ class PredictorNode(ConfiguringNode):
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
         self._autostart = self._settings.flag("autostart")
         if self._autostart:
-            self._starting = self.create_timer(0.0, self._start, callback_group=self.reentrant, clock=self._steady)
+            self._starting = self.create_timer(
+                0.0,
+                cast(Any, self._start),  # rclpy awaits a coroutine, which its types do not say
+                callback_group=self.reentrant,
+                clock=self._steady,
+            )
 
     def _refuse_late_changes(self, changes: list[Parameter]) -> SetParametersResult:
         if self._backend is None and not self.is_configuring:
