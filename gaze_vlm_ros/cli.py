@@ -138,7 +138,7 @@ def _bag_info(arguments: argparse.Namespace) -> int:
 def _bag_recover(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.bags.recover import recover, recovery_text
 
-    print(recovery_text(recover(arguments.bag, arguments.out)))
+    print(recovery_text(recover(arguments.bag, arguments.out, progress=True)))
     return 0
 
 

@@ -9,7 +9,7 @@ import re
 import struct
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from mcap import records
@@ -58,9 +58,12 @@ class Scan:
     whole: bool = False  # nothing is missing, index and checksums included
 
 
-def scan(file: RawFile) -> Scan:
-    """Read a file from start to end, skipping damage up to the next chunk. Raises FileUnreadable."""
-    return _Walk(file).run()
+def scan(file: RawFile, progress: Callable[[int], object] = lambda read_bytes: None) -> Scan:
+    """Read a file from start to end, skipping damage up to the next chunk. Raises FileUnreadable.
+
+    progress: called with the number of bytes since its last call.
+    """
+    return _Walk(file).run(progress)
 
 
 class _Walk:
@@ -76,13 +79,14 @@ class _Walk:
         self._chunk_indexes = 0
         self._data_ended = self._ended = False
 
-    def run(self) -> Scan:
+    def run(self, progress: Callable[[int], object]) -> Scan:
         file, found = self._file, self._found
         offset = len(MAGIC) if file.read(0, len(MAGIC)) == MAGIC else self._over_damage(0, 0)
         while offset < file.size:
             if self._ended and offset == file.size - len(MAGIC) and file.read(offset, len(MAGIC)) == MAGIC:
                 break
             self._ended = False
+            begin = offset
             chunk = chunk_at(file, offset)
             record = None if chunk else record_at(file, offset)
             if self._expected and not (record and record.opcode == Opcode.MESSAGE_INDEX):
@@ -94,6 +98,7 @@ class _Walk:
                 offset = record.stop
             else:
                 offset = self._over_damage(offset, offset + 1)
+            progress(offset - begin)
         indexed = self._summary_start is not None and self._chunk_indexes == len(found.chunks)
         found.whole = self._sound and self._data_ended and indexed and not self._expected and not found.bare
         if found.chunks and found.bare:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from itertools import islice
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mcap.records import Channel, Message, Schema
+from tqdm import tqdm
 
 from gaze_vlm_ros.bags.compression import NotDecompressed, in_mode, is_compressed_message
 from gaze_vlm_ros.bags.errors import NotABag, sqlite_bag
@@ -78,12 +79,13 @@ class _Entry(NamedTuple):
     message: Message | None
 
 
-def recover(path: Path, out: Path | None = None) -> Recovery:
+def recover(path: Path, out: Path | None = None, progress: bool = False) -> Recovery:
     """Write every complete message of the bag at `path` to a new bag.
 
     path: bag folder or .mcap file. out: folder of the new bag; None = beside the old one, with "_recovered" appended to
     its name. A chunk that fails its checksum is left out; messages of a chunk that the file's end cuts off are saved
-    without a checksum. Memory does not grow with the bag's length.
+    without a checksum. progress: show a bar on stderr where that is a terminal. Memory does not grow with the bag's
+    length.
     Raises BagNotFound, NotABag, FileUnreadable, BagExists, BagNotWritable, BagIsWhole or NothingToSave, and then leaves
     no file.
     """
@@ -92,7 +94,13 @@ def recover(path: Path, out: Path | None = None) -> Recovery:
     if folder.exists():
         raise BagExists(f"{folder} exists already, and bags are never overwritten; give another name")
     with ExitStack() as stack:
-        scans = [scan(stack.enter_context(closing(_opened(file)))) for file in files]
+        opened = [stack.enter_context(closing(_opened(file))) for file in files]
+        total = 2 * sum(file.size for file in opened)  # they are scanned, then copied
+        disable = None if progress else True  # None: unless stderr is a terminal
+        bar = stack.enter_context(
+            tqdm(total=total, desc="recover", unit="B", unit_scale=True, leave=False, disable=disable)
+        )
+        scans = [scan(file, bar.update) for file in opened]
         records = [record for found in scans for record in found.metadata]
         totals, totals_right = _totals(records)
         if all(found.whole for found in scans) and totals_right and _can_be_played(path, files):
@@ -105,7 +113,7 @@ def recover(path: Path, out: Path | None = None) -> Recovery:
         session = {key: value for name, record in records if name == METADATA_RECORD for key, value in record.items()}
         writer = BagWriter(folder, session, message_compression=_message_compression(scans))
         try:
-            return _copy(path, writer, scans, records, totals)
+            return _copy(path, writer, scans, records, totals, bar.update)
         except OSError as error:
             writer.discard()
             raise BagNotWritable(
@@ -207,6 +215,7 @@ def _copy(
     scans: list[Scan],
     records: list[tuple[str, dict[str, str]]],
     totals: dict[str, TopicTotals],
+    progress: Callable[[int], object],
 ) -> Recovery:
     for name, record in records:
         if name not in (METADATA_RECORD, TOTALS_RECORD, *_NOT_CARRIED_OVER):
@@ -238,6 +247,7 @@ def _copy(
             writer.write(name, data, message.log_time, message.publish_time, message.sequence)
             saved[name] += 1
             first_ns, last_ns = min(first_ns, message.log_time), max(last_ns, message.log_time)
+            progress(len(message.data))
         missing = found.lost if found.written is None else Counter(found.written) - seen
         for channel_id, count in missing.items():
             lost[names.get(channel_id, f"(undeclared topic {channel_id})")] += count

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +68,7 @@ class TopicStream:
         self.is_known = type_name in types.fielddefs  # otherwise no message can be decoded
         self.is_stamped = begins_with_stamp(type_name, types)  # messages begin with their acquisition time
         self._files, self._places, self._types = files, places, types
+        self._stamps_ns: NDArray[np.int64] | None = None
 
     def __len__(self) -> int:
         return len(self._places.log_ns)
@@ -83,18 +83,25 @@ class TopicStream:
         """(N,) arrival (log) times, ns, ascending. Do not write into it."""
         return self._places.log_ns
 
-    @cached_property
+    @property
     def stamps_ns(self) -> NDArray[np.int64]:
         """(N,) acquisition times, ns, in the order of arrival: `header.stamp`, or Foxglove's `timestamp`.
 
         Decodes nothing else. Only for streams that `is_stamped`. Do not write into it. Raises BagDamaged.
         """
-        stamps_ns = np.empty(len(self), np.int64)
-        for index in range(len(stamps_ns)):
-            data = self.raw(index)
-            stamp_ns = leading_stamp_ns(data)
-            stamps_ns[index] = acquisition_ns(self._decode(data)) if stamp_ns is None else stamp_ns
-        return stamps_ns
+        return self.read_stamps()
+
+    def read_stamps(self, progress: Callable[[], object] = lambda: None) -> NDArray[np.int64]:
+        """Return `stamps_ns`; call `progress` after each message that is read for it."""
+        if self._stamps_ns is None:
+            stamps_ns = np.empty(len(self), np.int64)
+            for index in range(len(stamps_ns)):
+                data = self.raw(index)
+                stamp_ns = leading_stamp_ns(data)
+                stamps_ns[index] = acquisition_ns(self._decode(data)) if stamp_ns is None else stamp_ns
+                progress()
+            self._stamps_ns = stamps_ns
+        return self._stamps_ns
 
     def raw(self, index: int) -> memoryview:
         """Return serialized (CDR) message number `index`, decompressed. Raises BagDamaged, IndexError."""
@@ -119,10 +126,11 @@ class TopicStream:
         for index in range(len(self)):
             yield self.message(index)
 
-    def verify(self) -> None:
+    def verify(self, progress: Callable[[], object] = lambda: None) -> None:
         """Read every message, which verifies the checksums of their chunks. Raises BagDamaged."""
         for index in range(len(self)):
             self.raw(index)
+            progress()
 
     def _stored(self, index: int) -> tuple[int, int, memoryview]:
         places = self._places

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from gaze_vlm_ros.bags.errors import UnreadableMessage
 from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
@@ -27,18 +29,24 @@ LABELS_SHOWN = 10  # most frequent first; a vocabulary has tens
 
 def describe(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> str:
     """Return the summary of a bag as text. Raises what `summarize` raises."""
-    return summary_text(summarize(path, roles))
+    return summary_text(summarize(path, roles, progress=True))
 
 
 def describe_as_json(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> str:
     """Return the summary of a bag as JSON. Raises what `summarize` raises."""
-    return json.dumps(asdict(summarize(path, roles)), indent=2, allow_nan=False)
+    return json.dumps(asdict(summarize(path, roles, progress=True)), indent=2, allow_nan=False)
 
 
-def summarize(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> BagSummary:
-    """Read every message of a bag once, which verifies its checksums. Raises what open_with_roles raises."""
+def summarize(path: Path | str, roles: Roles = AS_THE_BAG_SAYS, progress: bool = False) -> BagSummary:
+    """Read every message of a bag once, which verifies its checksums. Raises what open_with_roles raises.
+
+    progress: show a bar on stderr where that is a terminal.
+    """
     with open_with_roles(path, roles) as bag:
-        topics = [_topic_summary(stream, bag.totals.get(name)) for name, stream in bag.topics.items()]
+        total = sum(map(len, bag.topics.values()))
+        disable = None if progress else True  # None: unless stderr is a terminal
+        with tqdm(total=total, desc="messages", unit="message", mininterval=0.5, leave=False, disable=disable) as bar:
+            topics = [_topic_summary(stream, bag.totals.get(name), bar.update) for name, stream in bag.topics.items()]
         camera_role, _, frames = camera_of(bag)
         gaze_role, _, gaze = gaze_of(bag, frames)
         camera, problem = _camera_summary(frames) if frames else (None, "")
@@ -74,16 +82,16 @@ def summarize(path: Path | str, roles: Roles = AS_THE_BAG_SAYS) -> BagSummary:
         )
 
 
-def _topic_summary(stream: TopicStream, totals: TopicTotals | None) -> TopicSummary:
+def _topic_summary(stream: TopicStream, totals: TopicTotals | None, progress: Callable[[], object]) -> TopicSummary:
     unreadable, stamped = "", stream.is_stamped
     try:
-        times_ns = np.sort(stream.stamps_ns) if stamped else stream.arrivals_ns
+        times_ns = np.sort(stream.read_stamps(progress)) if stamped else stream.arrivals_ns
         if stream:
             stream.message(0)
     except UnreadableMessage as error:
         unreadable, stamped, times_ns = str(error), False, stream.arrivals_ns
     if not stamped:
-        stream.verify()
+        stream.verify(progress)
     intervals_ns = np.diff(times_ns)
     median_ns = float(np.median(intervals_ns)) if len(intervals_ns) else 0.0
     return TopicSummary(

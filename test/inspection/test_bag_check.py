@@ -580,10 +580,21 @@ def test_worst() -> None:
 
 
 @pytest.mark.parametrize("terminal", [True, False])
+@pytest.mark.parametrize(("command", "bar"), [("check", "frames:"), ("info", "messages:"), ("recover", "recover:")])
 def test_progress_over_a_bag_is_shown_on_a_terminal_only(
-    tmp_path: Path, terminal: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    command: str,
+    bar: str,
+    terminal: bool,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bag = write_small_bag(tmp_path / "bag", seed=0, takes=2)
+    if command == "recover":
+        (file,) = bag.glob("*.mcap")
+        file.write_bytes(file.read_bytes()[:-3000])
     monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
-    run_check([bag], None, as_json=False)
-    assert ("frames:" in capsys.readouterr().err) == terminal
+    cli.main(["bag", command, str(bag)])
+    printed = capsys.readouterr()
+    assert (bar in printed.err) == terminal
+    assert bar not in printed.out
