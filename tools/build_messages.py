@@ -2,7 +2,7 @@
 
 For machines without a ROS installation; on a robot colcon does this. Run with the venv's own python.
 The wheels' exported CMake files name the interpreter they were built with; they are pointed at this one.
-Does nothing where the installed build is newer than every source file.
+Does nothing where the installed build is newer than every source file and was made with the installed rclpy.
 """
 
 import os
@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 SOURCE = Path(__file__).resolve().parents[1] / "gaze_vlm_msgs"
@@ -46,8 +47,11 @@ def main() -> None:
         sys.exit("build_messages: run me with the python of a virtual environment (make setup does)")
     prefix = Path(sys.prefix)
     installed = prefix / "share" / "gaze_vlm_msgs" / "package.xml"
+    built_with = prefix / "build" / "gaze_vlm_msgs_rclpy"  # an environment may get another distribution
+    rclpy_version = version("ros-rclpy")
     newest_source = max(path.stat().st_mtime for path in SOURCE.rglob("*") if path.is_file())
-    if installed.is_file() and installed.stat().st_mtime > newest_source:
+    is_new = installed.is_file() and installed.stat().st_mtime > newest_source
+    if is_new and built_with.is_file() and built_with.read_text() == rclpy_version:
         return
     point_cmake_files_at_this_python(prefix)
     build = prefix / "build" / "gaze_vlm_msgs"
@@ -70,6 +74,7 @@ def main() -> None:
             if subprocess.run(command, env=environment, stdout=output, stderr=subprocess.STDOUT).returncode:
                 sys.exit(f"build_messages: {' '.join(command[:2])} failed:\n{log.read_text()[-3000:]}")
     installed.touch()
+    built_with.write_text(rclpy_version)
     print(f"gaze_vlm_msgs built into {prefix}")
 
 

@@ -33,7 +33,9 @@ def use_tested_transport(environment: MutableMapping[str, str] = os.environ) -> 
     # TCP and 64 MB of shared memory instead of a 549 KB segment, which drops 134 of 150 best-effort 900 KB images.
     environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
     # 30 announcements 100 ms apart: discovery within 0.4 s at every start, instead of 2 to 3 s.
-    environment.setdefault("FASTDDS_DEFAULT_PROFILES_FILE", str(shared_file("config/fastdds.xml")))
+    # Fast DDS 3 (Kilted) reads the first name, Fast DDS 2 (Jazzy) the second.
+    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
+        environment.setdefault(name, str(shared_file("config/fastdds.xml")))
     if Path(sys.prefix, "share", "ament_index").is_dir():
         environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
 

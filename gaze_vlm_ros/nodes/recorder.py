@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -22,7 +22,6 @@ from rclpy.event_handler import (
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
 from rclpy.serialization import deserialize_message, serialize_message
-from rclpy.subscription import MessageInfo
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus
 from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
@@ -119,7 +118,7 @@ class Recorder(Node):
         message_class = message_class_of(type_name)
         is_gaze = type_name == GAZE_TYPE
 
-        def on_message(data: bytes, info: MessageInfo) -> None:
+        def on_message(data: bytes, info: Mapping[str, Any]) -> None:
             self._statistics.count(name, len(data), time.monotonic())
             # Each publisher numbers its own messages; older rclpy does not tell publishers apart.
             publisher = bytes((info.get("publisher_gid") or {}).get("data", b""))
@@ -145,7 +144,8 @@ class Recorder(Node):
 
         qos = recording_qos(type_name, [info.qos_profile for info in self.get_publishers_info_by_topic(name)])
         callbacks = SubscriptionEventCallbacks(incompatible_qos=on_incompatible, matched=on_matched)
-        self.create_subscription(message_class, name, on_message, qos, raw=True, event_callbacks=callbacks)
+        callback: Any = on_message  # rclpy of Jazzy declares callbacks of one argument, and calls those of two as well
+        self.create_subscription(message_class, name, callback, qos, raw=True, event_callbacks=callbacks)
 
     def _count_gaze(self, sample: GazeStamped) -> None:
         image_size = (sample.image_width, sample.image_height)

@@ -39,7 +39,7 @@ def shared_environment(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """An isolated environment that this process takes part in: nodes made here meet those of other processes."""
     environment = isolated_environment()
     for name, value in environment.items():
-        if name.startswith(("FASTDDS", "ROS_", "AMENT")):
+        if name.startswith(("FASTDDS", "FASTRTPS", "ROS_", "AMENT")):
             monkeypatch.setenv(name, value)
     return environment
 
