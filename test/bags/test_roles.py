@@ -54,7 +54,7 @@ def test_a_session_takes_what_the_user_says(bag: Path) -> None:
     assert session.gaze is not None
     np.testing.assert_allclose(session.gaze.xy, [[0.25 * WIDTH, 0.25 * HEIGHT]] * 40)
     assert load_session(bag, roles=Roles(COLOUR.lstrip("/"))).frames.topic == COLOUR
-    with pytest.raises(UnknownEncoding, match="'16UC1' .*it holds measurements such as depth"):
+    with pytest.raises(UnknownEncoding, match=r"'16UC1' .*it holds measurements such as depth"):
         _ = load_session(bag, roles=Roles(DEPTH)).frames.size
 
 
