@@ -170,3 +170,24 @@ def test_a_released_checkpoint_answers_the_predictor() -> None:
     )
     assert answer.texts == ("take the blue disc", "take the red disc")
     assert answer.probabilities.sum() + answer.other_probability == pytest.approx(1.0)
+
+
+def test_gaze_is_written_beside_that_of_a_released_bag_and_without_the_later_fields(tmp_path: Path) -> None:
+    """Code of that release names the fields that there were; a bag of that release has only these."""
+    from gaze_vlm_ros import BagWriter, message_class
+    from gaze_vlm_ros.bags.reader import open_bag
+
+    kind = "gaze_vlm_msgs/msg/GazeStamped"
+    with open_bag(RELEASED / "bag") as bag:
+        old = bag.read("/gaze").message(0)
+    assert not hasattr(old, "vergence_distance")
+    no_time = message_class("builtin_interfaces/msg/Time")(0, 0)
+    writer = BagWriter(tmp_path / "bag", {"session": "s"})
+    writer.add_topic("/gaze", kind)
+    writer.write_message("/gaze", message_class(kind)(old.header, 1.5, 2.5, 96, 64, 0.9, 2, 1, no_time), 10**18)
+    writer.close()
+    with open_bag(tmp_path / "bag") as bag:
+        new = bag.read("/gaze").message(0)
+    assert (new.x, new.eye_state) == (1.5, 1)
+    assert new.pupil_diameter_left != new.pupil_diameter_left  # NaN
+    assert new.vergence_distance != new.vergence_distance

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import os
 import sys
 from pathlib import Path
@@ -12,6 +13,9 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from gaze_vlm_ros.errors import GazeVlmError
+
+# Fields that a type of ours gained after a release: how many at its end, and what they are where they are left out.
+_LATER_FIELDS = {"gaze_vlm_msgs/msg/GazeStamped": (3, math.nan)}
 
 
 class UnknownMessageType(GazeVlmError):
@@ -41,9 +45,18 @@ def describe_type(type_name: str) -> TypeDescription:
 
 
 def message_class(type_name: str) -> Any:
-    """Return the dataclass of a type, with its fields in order and its constants. Raises UnknownMessageType."""
+    """Return the dataclass of a type, with its fields in order and its constants. Raises UnknownMessageType.
+
+    Fields that a type of ours gained later may be left out: they are then unknown.
+    """
     _register(type_name)
-    return known_types().types[type_name]
+    found = known_types().types[type_name]
+    if type_name in _LATER_FIELDS:
+        count, value = _LATER_FIELDS[type_name]
+        # rosbags gives a default only to the constants, which stand after the fields.
+        constants = found.__init__.__code__.co_argcount - 1 - len(known_types().fielddefs[type_name][1])
+        found.__init__.__defaults__ = (value,) * count + (found.__init__.__defaults__ or ())[-constants:]
+    return found
 
 
 def serialize(message: Any, type_name: str) -> bytes:

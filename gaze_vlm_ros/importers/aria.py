@@ -63,7 +63,7 @@ def read_aria(source: Path, gaze: Path | None = None, distance_m: float | None =
     left_out: Counter[str] = Counter()
     device_ns, xy, measured_m = _read_gaze(gaze, video, distance_m)
     order = time_order(device_ns, gaze)
-    device_ns, xy = device_ns[order], xy[order]
+    device_ns, xy, measured_m = device_ns[order], xy[order], measured_m[order]
     count = len(device_ns)
     if device_ns[0] > video.device_ns[-1] + FARTHEST_NS or device_ns[-1] < video.device_ns[0] - FARTHEST_NS:
         raise OtherRecording(
@@ -91,6 +91,7 @@ def read_aria(source: Path, gaze: Path | None = None, distance_m: float | None =
             video.size,
         ),
         device_ns=device_ns,
+        vergence_m=measured_m,
         labels=track_from_actions([], left_out),
         left_out=left_out,
     )

@@ -67,4 +67,6 @@ class ImportedSession:
     labels: LabelTrack
     imu: ImuSamples | None = None
     camera: CameraModel | None = None
+    pupils_mm: NDArray[np.float64] | None = None  # (N, 2) diameters of the left and the right pupil; NaN = unknown
+    vergence_m: NDArray[np.float64] | None = None  # (N,) distance where the lines of sight cross; NaN = unknown
     left_out: Counter[str] = field(default_factory=Counter)  # counts by what was left out and why

@@ -25,9 +25,12 @@ from gaze_vlm_ros.importers.video import BadVideo, read_video
 from gaze_vlm_ros.labels.actions import actions_from_events
 from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.neon import recording as neon_recording
+from gaze_vlm_ros.neon.vergence import crossing_distance
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.storage.tables import OutOfOrder, time_order
 
+# The 200 Hz gaze has passed through a double, which holds the ns since 1970 to 128; eye states have the exact stamps.
+SAME_EYES_NS = 128
 TRACKER = "Pupil Labs Neon"
 
 
@@ -67,6 +70,7 @@ def read_neon(folder: Path, events_as_labels: bool = False) -> ImportedSession:
         _intervals(folder, vendor, name, files)
         for name, files in (("fixations", "fixations"), ("saccades", "fixations"), ("blinks", "blinks"))
     )
+    pupils_mm, vergence_m = _eyes(folder, vendor, stamps_ns)
     info = native.info
     actions = []
     if events_as_labels and (folder / "event.txt").is_file():
@@ -93,6 +97,8 @@ def read_neon(folder: Path, events_as_labels: bool = False) -> ImportedSession:
         labels=track_from_actions(actions, left_out),
         imu=native.imu if len(native.imu.stamps_ns) else None,
         camera=_camera(folder, vendor),
+        pupils_mm=pupils_mm,
+        vergence_m=vergence_m,
         left_out=left_out,
     )
 
@@ -209,6 +215,30 @@ def _camera(folder: Path, vendor: NeonRecording) -> CameraModel | None:
         np.array(calibration.scene_camera_matrix, np.float64).reshape(3, 3),
         np.array(calibration.scene_distortion_coefficients, np.float64).ravel(),
     )
+
+
+def _eyes(
+    folder: Path, vendor: NeonRecording, stamps_ns: NDArray[np.int64]
+) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return diameters of the pupils (N, 2), mm, and vergence distances (N,), m, of the samples at `stamps_ns`.
+
+    NaN where no eye state is of the same eye images; None where the recording has no eye states.
+    """
+    if not (_parts(folder, "eye_state", ".raw") and len(stamps_ns)):
+        return None, None
+    pupils, eyes = _stream(folder, vendor, "pupil"), _stream(folder, vendor, "eyeball")
+    times_ns = np.asarray(pupils.time, np.int64)
+    if not len(times_ns):
+        return None, None
+    last = len(times_ns) - 1
+    after = np.searchsorted(times_ns, stamps_ns)
+    before, after = np.maximum(after - 1, 0), np.minimum(after, last)
+    near = np.where(np.abs(stamps_ns - times_ns[before]) <= np.abs(times_ns[after] - stamps_ns), before, after)
+    same = np.abs(times_ns[near] - stamps_ns) <= SAME_EYES_NS
+    mm = np.stack([pupils.diameter_left, pupils.diameter_right], axis=1).astype(np.float64)
+    left, right = (eyes.center_left, eyes.optical_axis_left), (eyes.center_right, eyes.optical_axis_right)
+    crossing_mm = crossing_distance(*left, *right)
+    return np.where(same[:, None], mm[near], np.nan), np.where(same, crossing_mm[near] / 1000, np.nan)
 
 
 def _intervals(folder: Path, vendor: NeonRecording, name: str, files: str) -> Intervals | None:

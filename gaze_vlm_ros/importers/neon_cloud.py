@@ -32,12 +32,19 @@ from gaze_vlm_ros.importers.video import LONGEST_TAIL_S, Video, read_video
 from gaze_vlm_ros.labels.actions import actions_from_events
 from gaze_vlm_ros.labels.track import track_from_actions
 from gaze_vlm_ros.neon.recording import ImuSamples
+from gaze_vlm_ros.neon.vergence import crossing_distance
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.session.session import LabelTrack
 from gaze_vlm_ros.storage.tables import FileMissing, OutOfOrder, Table, read_table, time_order
 
 STAMP, START, END = "timestamp [ns]", "start timestamp [ns]", "end timestamp [ns]"
 GYROSCOPE = ("gyro x [deg/s]", "gyro y [deg/s]", "gyro z [deg/s]")
+PUPILS = ("pupil diameter left [mm]", "pupil diameter right [mm]")
+EYES = tuple(
+    tuple(f"{part} {eye} {axis}" + unit for axis in "xyz")
+    for eye in ("left", "right")
+    for part, unit in (("eyeball center", " [mm]"), ("optical axis", ""))
+)
 ACCELERATION = ("acceleration x [g]", "acceleration y [g]", "acceleration z [g]")
 QUATERNION = ("quaternion x", "quaternion y", "quaternion z", "quaternion w")
 
@@ -67,6 +74,7 @@ def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = Fa
     videos = _videos(folder, left_out, cut)
     order = time_order(table.ints[STAMP], table.path)
     stamps_ns = table.ints[STAMP][order]
+    pupils_mm, vergence_m = _eyes(folder, stamps_ns)
     info = _read_json(folder / "info.json")
     return ImportedSession(
         metadata={
@@ -89,6 +97,8 @@ def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = Fa
         labels=_labels(folder, left_out) if events_as_labels else track_from_actions([], left_out),
         imu=_imu(folder),
         camera=_camera(folder),
+        pupils_mm=pupils_mm,
+        vergence_m=vergence_m,
         left_out=left_out,
     )
 
@@ -179,6 +189,27 @@ def _eye_states(folder: Path, table: Table, order: NDArray[np.intp]) -> NDArray[
     states[fixation & (states == EYE_UNKNOWN)] = EYE_FIXATION
     states[blink] = EYE_BLINK
     return states
+
+
+def _eyes(folder: Path, stamps_ns: NDArray[np.int64]) -> tuple[NDArray[np.float64] | None, NDArray[np.float64] | None]:
+    """Return diameters of the pupils (N, 2), mm, and vergence distances (N,), m, of the samples at `stamps_ns`.
+
+    NaN where 3d_eye_states.csv has no row of the same stamp; None without the file.
+    """
+    if not (folder / "3d_eye_states.csv").is_file():
+        return None, None
+    columns = (*PUPILS, *(name for triple in EYES for name in triple))
+    table = _read(folder, "3d_eye_states.csv", ints=(STAMP,), floats=columns, optional=columns)
+    row_of = {stamp_ns: row for row, stamp_ns in enumerate(table.ints[STAMP].tolist())}
+    rows = np.array([row_of.get(stamp_ns, -1) for stamp_ns in stamps_ns.tolist()], np.int64)
+    unknown = np.full(len(table.ints[STAMP]) + 1, np.nan)  # the last entry is that of no row
+
+    def of_samples(name: str) -> NDArray[np.float64]:
+        return np.append(table.floats[name], np.nan)[rows] if name in table.floats else unknown[rows]
+
+    pupils_mm = np.stack([of_samples(name) for name in PUPILS], axis=1)
+    crossing_mm = crossing_distance(*(np.stack([of_samples(name) for name in triple], axis=1) for triple in EYES))
+    return pupils_mm, crossing_mm / 1000
 
 
 def _intervals(folder: Path, name: str) -> Intervals | None:

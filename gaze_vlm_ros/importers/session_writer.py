@@ -196,12 +196,19 @@ def _camera_info(camera: CameraModel, header: Any, original: tuple[int, int], si
 
 def _gaze(session: ImportedSession) -> _Stamped:
     gaze_class, gaze = message_class(GAZE_TYPE), session.gaze
-    columns = (gaze.stamps_ns, gaze.xy, gaze.confidence, gaze.worn, gaze.eye_state, session.device_ns)
-    for stamp_ns, (x, y), confidence, worn, eye_state, device_ns in zip(
+    unknown = np.full((len(gaze), 2), np.nan)
+    pupils_mm = unknown if session.pupils_mm is None else session.pupils_mm
+    vergence_m = unknown[:, 0] if session.vergence_m is None else session.vergence_m
+    columns = (
+        gaze.stamps_ns, gaze.xy, gaze.confidence, gaze.worn, gaze.eye_state, session.device_ns, pupils_mm, vergence_m
+    )  # fmt: skip
+    for stamp_ns, (x, y), confidence, worn, eye_state, device_ns, pupils, vergence in zip(
         *(column.tolist() for column in columns), strict=True
     ):
         header, device_stamp = _header(stamp_ns, FRAME_ID), _time(device_ns)
-        yield stamp_ns, GAZE, gaze_class(header, x, y, *gaze.image_size, confidence, worn, eye_state, device_stamp)
+        yield stamp_ns, GAZE, gaze_class(
+            header, x, y, *gaze.image_size, confidence, worn, eye_state, device_stamp, *pupils, vergence
+        )  # fmt: skip
 
 
 def _labels(labels: LabelTrack) -> _Stamped:

@@ -15,6 +15,7 @@ from std_msgs.msg import Header
 from gaze_vlm_msgs.msg import AudioStamped, GazeStamped
 from gaze_vlm_ros.neon.description import Description, sound_config
 from gaze_vlm_ros.neon.samples import AAC_UNIT_SAMPLES
+from gaze_vlm_ros.neon.vergence import crossing_distance
 from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.video.images import encode_jpeg
 
@@ -47,10 +48,25 @@ def gaze_message(gaze: Any, device_ns: int, header: Header, image_size: tuple[in
     message = GazeStamped(header=header, x=float(gaze.x), y=float(gaze.y))
     message.confidence = math.nan  # the glasses give none
     message.device_stamp = time_of(device_ns)
+    message.pupil_diameter_left, message.pupil_diameter_right, message.vergence_distance = _eyes(gaze)
     message.worn = GazeStamped.WORN_YES if gaze.worn else GazeStamped.WORN_NO
     if image_size is not None:
         message.image_width, message.image_height = image_size
     return message
+
+
+def _eyes(gaze: Any) -> tuple[float, float, float]:
+    """Return both pupils' diameters, mm, and the vergence distance, m; NaN where the app does not stream eye state."""
+    if not hasattr(gaze, "pupil_diameter_left"):
+        return math.nan, math.nan, math.nan
+    (distance_mm,) = crossing_distance(
+        *(
+            [getattr(gaze, f"{part}_{eye}_{axis}") for axis in "xyz"]
+            for eye in ("left", "right")
+            for part in ("eyeball_center", "optical_axis")
+        )
+    )
+    return gaze.pupil_diameter_left, gaze.pupil_diameter_right, float(distance_mm) / 1000
 
 
 def imu_message(imu: Any, header: Header) -> Imu:

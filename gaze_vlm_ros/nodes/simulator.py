@@ -7,6 +7,7 @@ acquisition; if speed is not 1, also /clock, for nodes that run with use_sim_tim
 from __future__ import annotations
 
 import dataclasses
+import math
 import threading
 import time
 from array import array
@@ -152,6 +153,7 @@ class Simulator(Node):
                 message = GazeStamped(
                     x=event.x, y=event.y, image_width=self._settings.width, image_height=self._settings.height,
                     confidence=event.confidence, worn=event.worn, eye_state=event.eye_state,
+                    pupil_diameter_left=math.nan, pupil_diameter_right=math.nan, vergence_distance=math.nan,
                 )  # fmt: skip
                 message.header.stamp, message.header.frame_id = stamp, FRAME_ID
                 message.device_stamp = time_of(event.t_ns)

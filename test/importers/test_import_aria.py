@@ -124,6 +124,10 @@ def test_gaze_without_a_distance_is_put_at_the_one_given(aria: Path, twin: Path,
     gaze = put_gaze(aria / "digital_twin" / "eyegaze.csv", twin)  # its first sample has the distance 0: unknown
     far = imported(twin, tmp_path / "far", distance_m=3.0)
     agrees(far, theirs(twin / "video.vrs", gaze, 3.0))
+    with open_bag(tmp_path / "far") as bag:
+        distances = [message.vergence_distance for message in bag.read("/gaze").messages()]
+    assert np.isnan(distances[0])
+    assert distances[1] == pytest.approx(0.511755)
     assert far.metadata["gaze_distance"] == "measured for 5 of 6 samples, else 3 m"
     near = imported(twin, tmp_path / "near", distance_m=0.4)
     assert near.gaze is not None

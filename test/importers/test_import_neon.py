@@ -165,6 +165,20 @@ def test_the_real_recording(neon_window: Path, tmp_path: Path) -> None:
     # Parts whose video is not there: gaze in a gap and after it.
     assert summary.gaze_without_video == int((gaze.stamps_ns > theirs.scene.time[-1] + 33_000_000).sum()) > 2000
     assert summary.imu == 539
+    pupils = theirs.pupil  # 200 Hz too, but only where the video is
+    with open_bag(tmp_path / "bag") as bag:
+        found = np.array(
+            [
+                (message.pupil_diameter_left, message.pupil_diameter_right, message.vergence_distance)
+                for message in bag.read("/gaze").messages()
+            ]
+        )
+    measured = np.isfinite(found[:, 0])
+    assert measured.sum() == len(pupils) == 639
+    assert np.abs(gaze.stamps_ns[measured] - pupils.time).max() <= 128
+    np.testing.assert_allclose(found[measured, 0], pupils.diameter_left, rtol=1e-6)
+    np.testing.assert_allclose(found[measured, 1], pupils.diameter_right, rtol=1e-6)
+    assert 0.5 < np.nanmedian(found[:, 2]) < 3  # m
     assert session.labels is None  # only the recording's own beginning and end are named
 
 

@@ -59,6 +59,27 @@ def test_imu_and_calibration_are_in_the_units_of_ros(folder: Path, tmp_path: Pat
     assert info.d.tolist() == [-0.1, 0.1, 0.0, 0.0, 0.0, 0.2, 0.05, 0.03]
 
 
+def test_pupils_and_vergence_belong_to_the_sample_of_their_stamp(folder: Path, tmp_path: Path) -> None:
+    gaze_ns = [UTC_NS + 1_000_000_000 + i * 50_000_001 for i in range(60)]
+    eyes = [
+        f"{part} {eye} {axis}{unit}"
+        for eye in ("left", "right")
+        for part, unit in (("eyeball center", " [mm]"), ("optical axis", ""))
+        for axis in "xyz"
+    ]
+    header = ["timestamp [ns]", "pupil diameter left [mm]", "pupil diameter right [mm]", *eyes]
+    looking = [-32, 0, 0, 32, 0, 600, 32, 0, 0, -32, 0, 600]  # at 0.6 m
+    rows = [[t, 3 + i / 100, "", *looking] for i, t in enumerate(gaze_ns[:50])] + [[gaze_ns[55] + 1, 9, 9, *looking]]
+    write_csv(folder / "3d_eye_states.csv", header, rows)
+    import_recording("neon-cloud", folder, tmp_path / "bag", progress=False)
+    with open_bag(tmp_path / "bag") as bag:
+        gaze = list(bag.read("/gaze").messages())
+    assert [message.pupil_diameter_left for message in gaze[:50]] == pytest.approx([3 + i / 100 for i in range(50)])
+    assert gaze[7].vergence_distance == pytest.approx(0.6)
+    assert np.isnan([message.pupil_diameter_right for message in gaze]).all()
+    assert np.isnan([message.vergence_distance for message in gaze[50:]]).all()
+
+
 def test_the_least_that_is_a_recording(folder: Path, tmp_path: Path) -> None:
     """An old download: no saccades, no worn and no ids in gaze.csv, and the newer name of the distortion."""
     for name in ("saccades", "fixations", "imu", "events"):

@@ -38,6 +38,18 @@ def test_gaze_has_the_tracker_s_stamp_and_no_confidence() -> None:
     assert (off.worn, off.image_width, off.image_height) == (off.WORN_NO, 0, 0)
 
 
+def test_gaze_has_pupils_and_the_distance_where_the_eyes_meet_if_the_app_streams_eye_state() -> None:
+    plain = gaze_message(SimpleNamespace(x=1.0, y=2.0, worn=True), STAMP_NS, HEADER, None)
+    assert all(map(math.isnan, (plain.pupil_diameter_left, plain.pupil_diameter_right, plain.vergence_distance)))
+    eyes = {"pupil_diameter_left": 3.25, "pupil_diameter_right": 2.75}
+    for eye, x in (("left", -32.0), ("right", 32.0)):
+        for part, place in (("eyeball_center", (x, 0.0, 0.0)), ("optical_axis", (-x, 0.0, 800.0))):
+            eyes |= {f"{part}_{eye}_{axis}": value for axis, value in zip("xyz", place, strict=True)}
+    seen = gaze_message(SimpleNamespace(x=1.0, y=2.0, worn=True, **eyes), STAMP_NS, HEADER, None)
+    assert (seen.pupil_diameter_left, seen.pupil_diameter_right) == (3.25, 2.75)
+    assert seen.vergence_distance == pytest.approx(0.8)
+
+
 def imu(quaternion: tuple[float, ...]) -> SimpleNamespace:
     return SimpleNamespace(gyro_data=(90.0, 0.0, -180.0), accel_data=(0.0, 1.0, -2.0), quaternion=quaternion)
 
