@@ -5,7 +5,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.kinds import KINDS, kinds_with
+
+
+class NoPlace(GazeVlmError):
+    """It is not said where to write."""
 
 
 def add_import_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,7 +18,19 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", choices=tuple(KINDS), help="format of the recording")
     sources = "; ".join(f"{name}: {kind.source}" for name, kind in KINDS.items())
     parser.add_argument("source", type=Path, help=f"the recording ({sources})")
-    parser.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new bag")
+    parser.add_argument("--out", type=Path, metavar="FOLDER", help="new bag")
+    parser.add_argument(
+        "--dry-run",
+        type=Path,
+        metavar="FOLDER",
+        help="write no bag: print what was understood, and draw gaze on ten frames into this new folder",
+    )
+    parser.add_argument(
+        "--mapping",
+        type=Path,
+        metavar="FILE",
+        help=f"what the columns of a table of gaze mean: {kinds_with('mapping')}",
+    )
     parser.add_argument(
         "--gaze", type=Path, metavar="FILE", help=f"gaze file (default: where the format has it): {kinds_with('gaze')}"
     )
@@ -43,12 +60,26 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run_import(arguments: argparse.Namespace) -> int:
-    """Import the recording, print a summary and return the exit code, 0. Raises what import_recording raises."""
+    """Import the recording, print a summary and return the exit code, 0.
+
+    Raises NoPlace, and what import_recording and show_session raise.
+    """
     from gaze_vlm_ros.importers.importing import import_recording, parse_size
 
+    if (arguments.out is None) == (arguments.dry_run is None):
+        raise NoPlace("give either --out FOLDER for the bag, or --dry-run FOLDER for pictures")
     options = {
-        key: value for key, value in vars(arguments).items() if key not in ("command", "run", "kind", "source", "out")
+        key: value
+        for key, value in vars(arguments).items()
+        if key not in ("command", "run", "kind", "source", "out", "dry_run")
     }
+    if arguments.dry_run is not None:
+        from gaze_vlm_ros.importers.dry_run import show_session
+        from gaze_vlm_ros.importers.importing import read_recording
+
+        of_reader = {name: options[name] for kind in KINDS.values() for name in kind.options}
+        print(show_session(read_recording(arguments.kind, arguments.source, **of_reader), arguments.dry_run))
+        return 0
     options["size"] = parse_size(arguments.size) if arguments.size else None
     print(import_recording(arguments.kind, arguments.source, arguments.out, **options).table())
     return 0

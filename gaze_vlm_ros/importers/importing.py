@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 from gaze_vlm_ros.bags.writer import BagExists
 from gaze_vlm_ros.errors import GazeVlmError
@@ -31,6 +32,7 @@ def import_recording(
     *,
     gaze: Path | None = None,  # gaze file; None = where the data set has it
     labels: Path | None = None,  # annotation file; None = no labels
+    mapping: Path | None = None,  # what the columns of a generic table of gaze mean
     events_as_labels: bool = False,  # the recording's events are actions
     distance_m: float | None = None,  # of a gaze point whose distance is not known; None = 1 m
     cut: bool = False,  # leave out gaze and labels beyond the video instead of refusing
@@ -47,17 +49,12 @@ def import_recording(
     kind: a name in kinds.KINDS, which says what `source` is and which of the options the format takes.
     Raises UnknownKind, OptionNotTaken, BagExists, and what the format's reader and `write_session` raise.
     """
-    if kind not in KINDS:
-        raise UnknownKind(f"there is no importer {kind!r}, expected one of {', '.join(KINDS)}")
-    given = {"gaze": gaze, "labels": labels, "events_as_labels": events_as_labels, "cut": cut, "distance_m": distance_m}
-    options = {name: value for name, value in given.items() if name in KINDS[kind].options}
-    if foreign := [name for name, value in given.items() if value not in (None, False) and name not in options]:
-        raise OptionNotTaken(f"{kind} takes no --{foreign[0].replace('_', '-')}; leave it out")
     if out.exists():  # check before minutes of reading
         raise BagExists(f"{out} exists already, and bags are never overwritten; give another name")
-    if not source.exists():
-        raise FileMissing(f"{source} is missing: expected a recording's {KINDS[kind].source}")
-    imported = _reader(kind)(source, **options)
+    imported = read_recording(
+        kind, source, gaze=gaze, labels=labels, mapping=mapping, events_as_labels=events_as_labels, cut=cut,
+        distance_m=distance_m,
+    )  # fmt: skip
     described = {"session": session, "person": person, "task": task, "scene": scene}
     imported.metadata = {
         **dict.fromkeys(described, ""),
@@ -67,6 +64,21 @@ def import_recording(
         "source_format": kind,
     }
     return write_session(imported, out, max_rate_hz=max_rate_hz, size=size, progress=progress)
+
+
+def read_recording(kind: str, source: Path, **given: Any) -> ImportedSession:
+    """Read one recording, and write nothing. given: options of `import_recording` that a format may take.
+
+    Raises UnknownKind, OptionNotTaken, FileMissing, and what the format's reader raises.
+    """
+    if kind not in KINDS:
+        raise UnknownKind(f"there is no importer {kind!r}, expected one of {', '.join(KINDS)}")
+    options = {name: value for name, value in given.items() if name in KINDS[kind].options}
+    if foreign := [name for name, value in given.items() if value not in (None, False) and name not in options]:
+        raise OptionNotTaken(f"{kind} takes no --{foreign[0].replace('_', '-')}; leave it out")
+    if not source.exists():
+        raise FileMissing(f"{source} is missing: expected a recording's {KINDS[kind].source}")
+    return _reader(kind)(source, **options)
 
 
 def _reader(kind: str) -> Callable[..., ImportedSession]:

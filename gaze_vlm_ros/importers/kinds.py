@@ -19,6 +19,9 @@ KINDS = {
     "ego4d": Kind("video", ("gaze", "labels", "cut"), "ego4d.read_ego4d"),
     "egtea": Kind("video", ("gaze", "labels", "cut"), "egtea.read_egtea"),
     "aria": Kind("folder or .vrs file", ("gaze", "distance_m"), "aria.read_aria"),
+    "tobii-g3": Kind("folder", ("cut",), "tobii_g3.read_tobii_g3"),
+    "pupil": Kind("folder", ("cut",), "pupil.read_pupil"),
+    "generic": Kind("video", ("mapping", "gaze", "cut"), "generic.read_generic"),
     "egoexo4d": Kind("folder", ("gaze", "cut"), "egoexo4d.read_egoexo4d"),
 }
 

@@ -80,8 +80,8 @@ def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = Fa
         metadata={
             "session": folder.resolve().name,
             "person": str(info.get("wearer_id", "")),
-            "tracker": "Pupil Labs Neon" if "module_serial_number" in info else "Pupil Labs",
-            "tracker_serial": str(info.get("module_serial_number", "")),
+            "tracker": _tracker(info),
+            "tracker_serial": str(info.get("module_serial_number", info.get("glasses_serial_number", ""))),
             "recording_id": str(info.get("recording_id", "")),
         },
         videos=videos,
@@ -101,6 +101,13 @@ def read_neon_cloud(folder: Path, events_as_labels: bool = False, cut: bool = Fa
         vergence_m=vergence_m,
         left_out=left_out,
     )
+
+
+def _tracker(info: dict[str, Any]) -> str:
+    """Return the glasses' name: Pupil Invisible's downloads have the same files, and other serials."""
+    if "module_serial_number" in info:
+        return "Pupil Labs Neon"
+    return "Pupil Invisible" if "glasses_serial_number" in info else "Pupil Labs"
 
 
 def _read(folder: Path, name: str, **columns: Any) -> Table:

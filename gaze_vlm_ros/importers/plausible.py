@@ -17,6 +17,14 @@ _FEWEST = 20  # points that say something
 NO_SAMPLE = "gaze samples that are placeholders for none"
 
 
+# Measured samples are equal now and then where they are rounded to whole px, and never so often.
+MOST_REPEATED = 0.3
+
+
+class HeldSamples(GazeVlmError):
+    """Gaze of a lower rate was repeated."""
+
+
 class WrongUnit(GazeVlmError):
     """The gaze is not in the unit, or not on the image, that the format says."""
 
@@ -51,3 +59,28 @@ def without_placeholders(
         empty |= (points == np.array(place)).all(axis=1)
     left_out[NO_SAMPLE] += int(empty.sum())
     return np.where(empty[:, None], np.nan, points)
+
+
+def repeats_of_previous(xy: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """(N,) which samples are exactly equal to the one before: noise never is. xy: (N, 2); NaN is equal to nothing."""
+    same = np.zeros(len(xy), np.bool_)
+    same[1:] = (xy[1:] == xy[:-1]).all(axis=1)
+    return same
+
+
+def distinct_samples(xy: NDArray[np.float64], repeats: str, path: Path, left_out: Counter[str]) -> NDArray[np.bool_]:
+    """Return a mask (N,) of the samples to keep, where a sample may only repeat the one before.
+
+    repeats: refuse (raises HeldSamples if they are more than MOST_REPEATED), drop or keep them.
+    """
+    same = repeats_of_previous(xy)
+    share = same.sum() / max(np.isfinite(xy).all(axis=1).sum(), 1)
+    if repeats == "refuse" and len(xy) >= _FEWEST and share > MOST_REPEATED:
+        raise HeldSamples(
+            f"{path}: {share:.0%} of the gaze samples are exactly equal to the one before: slower gaze was repeated to "
+            "fill frames; give the tracker's own samples, or leave out the repeats (repeats: drop)"
+        )
+    if repeats != "drop":
+        return np.ones(len(xy), np.bool_)
+    left_out["gaze samples that repeat the one before"] += int(same.sum())
+    return ~same

@@ -15,7 +15,12 @@ from gaze_vlm_ros.storage.tables import FileMissing
 @pytest.mark.parametrize(
     ("kind", "options", "error", "line"),
     [
-        ("tobii", {}, UnknownKind, "no importer 'tobii', expected one of neon, neon-cloud, ego4d, egtea, aria"),
+        (
+            "tobii",
+            {},
+            UnknownKind,
+            "no importer 'tobii', expected one of neon, neon-cloud, ego4d, egtea, aria, tobii-g3",
+        ),
         ("neon", {"gaze": Path("g")}, OptionNotTaken, "neon takes no --gaze; leave it out"),
         ("ego4d", {"events_as_labels": True}, OptionNotTaken, "ego4d takes no --events-as-labels"),
         ("neon-cloud", {}, FileMissing, r"nowhere is missing: expected a recording's folder"),

@@ -1,6 +1,7 @@
 """Small recordings in the formats that are imported, field by field as publicly documented."""
 
 import csv
+import gzip
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -251,4 +252,89 @@ def write_egoexo4d(root: Path, frames: int = 150, samples: int = 49, numbered: b
     )
     takes = [{"take_name": "other"}, {"take_name": folder.name, "participant_uid": 17, "task_name": "Cooking Noodles"}]
     (root / "takes.json").write_text(json.dumps(takes))
+    return folder
+
+
+TOBII_CREATED_NS = 1_779_027_168_123_456_000  # 2026-05-17T14:12:48.123456Z
+
+
+def write_tobii_g3(folder: Path, frames: int = 75, gaze_s: float = 2.9) -> Path:
+    """Tobii Pro Glasses 3: 25 Hz video, 50 Hz gaze from 0.0123 s on; sample 10 has no gaze, sample 20 only one eye."""
+    write_mp4(folder / "scenevideo.mp4", [grey(i) for i in range(frames)], rate=25)
+    lines = []
+    for number in range(round(gaze_s * 50)):
+        eye = {"gazeorigin": [30.0, 0.0, 0.0], "gazedirection": [0, 0, 1], "pupildiameter": 3.0 + number / 100}
+        data = {
+            "gaze2d": [0.25 + number / 1000, 0.75], "gaze3d": [0.0, 0.0, 600.0 + number], "eyeleft": eye,
+            "eyeright": {**eye, "gazeorigin": [-30.0, 0.0, 0.0], "pupildiameter": 2.5},
+        }  # fmt: skip
+        if number == 10:
+            data = {}
+        if number == 20:
+            data["eyeright"] = {}
+        lines.append(json.dumps({"type": "gaze", "timestamp": 0.0123 + number / 50, "data": data}))
+    lines.insert(3, json.dumps({"type": "other", "timestamp": 0.05, "data": {}}))
+    with gzip.open(folder / "gazedata.gz", "wt") as stream:
+        stream.write("\n".join(lines) + "\n")
+    calibration = {
+        "position": [0, 0, 0], "rotation": [[1, 0, 0], [0, 1, 0], [0, 0, 1]], "focal-length": [60.0, 61.0], "skew": 0,
+        "principal-point": [31.5, 23.5], "radial-distortion": [-0.1, 0.2, 0.3],
+        "tangential-distortion": [0.01, 0.02, 0], "resolution": list(SIZE),
+    }  # fmt: skip
+    about = {
+        "uuid": "u-1", "name": "kitchen 1", "version": "1", "created": "2026-05-17T14:12:48.123456Z", "duration": 3.0,
+        "scenecamera": {"file": "scenevideo.mp4", "snapshots": [], "camera-calibration": calibration},
+        "gaze": {"file": "gazedata.gz", "samples": len(lines) - 1, "valid-samples": len(lines) - 2},
+        "meta-folder": "meta",
+    }  # fmt: skip
+    (folder / "recording.g3").write_text(json.dumps(about))
+    (folder / "meta").mkdir()
+    (folder / "meta" / "participant").write_text(json.dumps({"name": "Ada"}))
+    (folder / "meta" / "RuSerial").write_text("TG03B-1\n")
+    return folder
+
+
+def write_pupil(folder: Path, frames: int = 90, samples: int = 100) -> Path:
+    """Pupil Core: 30 Hz video and 40 Hz gaze on a clock of their own, 5000 s at the beginning."""
+    import msgpack
+
+    write_mp4(folder / "world.mp4", [grey(i) for i in range(frames)])
+    np.save(folder / "world_timestamps.npy", 5000.25 + np.arange(frames) / 30)
+    times_s = 5000.3 + np.arange(samples) / 40
+    with (folder / "gaze.pldata").open("wb") as stream:
+        for number, time_s in enumerate(times_s.tolist()):
+            base = [{"id": eye, "diameter_3d": 3.0 + eye + number / 100, "timestamp": time_s} for eye in (0, 1)]
+            datum = {
+                "topic": "gaze.3d.01.", "norm_pos": [0.25, 0.75 - number / 1000],
+                "confidence": 0.1 if number == 5 else 0.9, "timestamp": time_s,
+                "base_data": base if number != 7 else base[:1],
+            }  # fmt: skip
+            stream.write(msgpack.packb(["gaze.3d.01.", msgpack.packb(datum)]))
+    np.save(folder / "gaze_timestamps.npy", times_s)
+    intrinsics = {
+        "version": 1,
+        str(SIZE): {
+            "camera_matrix": [[60.0, 0, 31.5], [0, 61.0, 23.5], [0, 0, 1]],
+            "dist_coefs": [[-0.1, 0.2, 0.01, 0.02, 0.3]], "cam_type": "radial",
+        },
+    }  # fmt: skip
+    (folder / "world.intrinsics").write_bytes(msgpack.packb(intrinsics))
+    about = {
+        "recording_name": "2026_05_17", "recording_uuid": "r-1", "start_time_synced_s": 5000.0,
+        "start_time_system_s": 1_779_000_000.5, "meta_version": "2.3", "min_player_version": "2.0",
+    }  # fmt: skip
+    (folder / "info.player.json").write_text(json.dumps(about))
+    return folder
+
+
+def write_pupil_export(recording: Path) -> Path:
+    """What Pupil Player exports of the recording that `write_pupil` wrote."""
+    folder = recording / "exports" / "000"
+    folder.mkdir(parents=True)
+    (folder / "world.mp4").write_bytes((recording / "world.mp4").read_bytes())
+    header = ["gaze_timestamp", "world_index", "confidence", "norm_pos_x", "norm_pos_y", "base_data"]
+    rows = [[5000.3 + n / 40, 0, 0.9, 0.25, 0.75 - n / 1000, "5000.3-0"] for n in range(100)]
+    write_csv(folder / "gaze_positions.csv", header, rows)
+    times = np.load(recording / "world_timestamps.npy")
+    write_csv(folder / "world_timestamps.csv", ["# timestamps [seconds]", "pts"], [[t, i] for i, t in enumerate(times)])
     return folder
