@@ -3,41 +3,45 @@
 ros2 launch gaze_vlm_ros demo.launch.py checkpoint:=build/demo/fit_real
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, IncludeLaunchDescription, RegisterEventHandler
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction
 from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from gaze_vlm_ros.nodes.launching import on_exit_argument, when_ended
 from gaze_vlm_ros.storage.package_files import shared_file
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Predictor, overlay and simulator; all end with the simulator."""
+    """Predictor, overlay and simulator; arguments of infer.launch.py may be given too."""
     arguments = [
         DeclareLaunchArgument("checkpoint", description="folder written by training/fit.py; `make demo` makes one"),
         DeclareLaunchArgument("person", default_value="iris", description="any name; determines looks and habits"),
         DeclareLaunchArgument("seed", default_value="0", description="determines everything else in the scene"),
+        on_exit_argument(__file__, ("nothing", "shutdown"), "simulator or the predictor"),
         DeclareLaunchArgument(
-            "config",
+            "simulator_config",
             default_value=str(shared_file("config/simulator.yaml")),
             description="parameter file of the simulator",
         ),
     ]
     infer = IncludeLaunchDescription(
         PythonLaunchDescriptionSource(str(shared_file("launch/infer.launch.py"))),
-        launch_arguments={"checkpoint": LaunchConfiguration("checkpoint")}.items(),
+        launch_arguments={name: LaunchConfiguration(name) for name in ("checkpoint", "on_exit")}.items(),
     )
+    return LaunchDescription([*arguments, infer, OpaqueFunction(function=_simulator)])
+
+
+def _simulator(context: LaunchContext) -> list[LaunchDescriptionEntity]:
     simulator = Node(
         package="gaze_vlm_ros",
         executable="simulator",
         name="simulator",
         output="screen",
         parameters=[
-            LaunchConfiguration("config"),
+            LaunchConfiguration("simulator_config"),
             {
                 "person": ParameterValue(LaunchConfiguration("person"), value_type=str),
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),
@@ -47,5 +51,4 @@ def generate_launch_description() -> LaunchDescription:
             },
         ],
     )
-    ended = RegisterEventHandler(OnProcessExit(target_action=simulator, on_exit=[EmitEvent(event=Shutdown())]))
-    return LaunchDescription([*arguments, infer, simulator, ended])
+    return [simulator, when_ended(simulator, LaunchConfiguration("on_exit").perform(context))]

@@ -3,29 +3,37 @@
 ros2 launch gaze_vlm_ros infer.launch.py checkpoint:=runs/bench camera_topic:=/head_camera/image_raw
 """
 
-from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, EmitEvent, RegisterEventHandler
+from launch import LaunchContext, LaunchDescription, LaunchDescriptionEntity
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.conditions import IfCondition
-from launch.event_handlers import OnProcessExit
-from launch.events import Shutdown
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
+from gaze_vlm_ros.nodes.launching import RESPAWN_DELAY_S, given_parameters, on_exit_argument, when_ended
 from gaze_vlm_ros.storage.package_files import shared_file
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Predictor and, unless switched off, overlay; both end with the predictor."""
+    """Predictor and, unless switched off, overlay."""
     arguments = [
         DeclareLaunchArgument("checkpoint", description="folder written by training/fit.py"),
         DeclareLaunchArgument(
             "backend", default_value="model", description="model, openai (a remote server) or replay (recorded answers)"
         ),
         DeclareLaunchArgument("camera_topic", default_value="camera/image_raw", description="Image or CompressedImage"),
+        DeclareLaunchArgument("rate_hz", default_value="", description="queries a second; empty: as predictor_config"),
+        DeclareLaunchArgument("device", default_value="", description="cpu, cuda; empty: as predictor_config"),
+        DeclareLaunchArgument(
+            "threshold", default_value="", description="0..1, least probability; empty: as predictor_config"
+        ),
         DeclareLaunchArgument("namespace", default_value="", description="namespace of the nodes and their topics"),
         DeclareLaunchArgument("autostart", default_value="true", description="false: let a lifecycle manager start it"),
         DeclareLaunchArgument("use_sim_time", default_value="false", description="true for bags played with --clock"),
+        # A launch that continued without its predictor would look alive to its supervisor; but a launch file that
+        # includes this one decides on its own what a robot does without predictions.
+        on_exit_argument(__file__, ("nothing", "respawn", "shutdown"), "predictor"),
+        DeclareLaunchArgument("respawn", default_value="false", description="true: the same as on_exit:=respawn"),
         # While there is no viewer, the overlay costs a process of 115 MB and no computing time.
         DeclareLaunchArgument("overlay", default_value="true", description="also start the overlay node"),
         DeclareLaunchArgument(
@@ -33,18 +41,30 @@ def generate_launch_description() -> LaunchDescription:
             default_value=str(shared_file("config/overlay.yaml")),
             description="parameter file of the overlay",
         ),
+        # Not "config": a launch file that includes this one may have an argument of that name, and it would count here.
         DeclareLaunchArgument(
-            "config", default_value=str(shared_file("config/infer.yaml")), description="parameter file of the predictor"
+            "predictor_config",
+            default_value=str(shared_file("config/infer.yaml")),
+            description="parameter file of the predictor",
         ),
     ]
+    return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
+
+
+def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
+    on_exit = LaunchConfiguration("on_exit").perform(context)
+    if IfCondition(LaunchConfiguration("respawn")).evaluate(context):
+        on_exit = "respawn"
     predictor = Node(
         package="gaze_vlm_ros",
         executable="predictor",
         name="predictor",
         namespace=LaunchConfiguration("namespace"),
         output="screen",
+        respawn=on_exit == "respawn",
+        respawn_delay=RESPAWN_DELAY_S,
         parameters=[
-            LaunchConfiguration("config"),
+            LaunchConfiguration("predictor_config"),
             {
                 # Give the type, because launch would read a folder called "7" as a number.
                 "checkpoint": ParameterValue(LaunchConfiguration("checkpoint"), value_type=str),
@@ -52,6 +72,7 @@ def generate_launch_description() -> LaunchDescription:
                 "camera_topic": ParameterValue(LaunchConfiguration("camera_topic"), value_type=str),
                 "autostart": ParameterValue(LaunchConfiguration("autostart"), value_type=bool),
                 "use_sim_time": ParameterValue(LaunchConfiguration("use_sim_time"), value_type=bool),
+                **given_parameters(context, rate_hz=float, device=str, threshold=float),
             },
         ],
     )
@@ -70,6 +91,4 @@ def generate_launch_description() -> LaunchDescription:
         ],
         condition=IfCondition(LaunchConfiguration("overlay")),
     )
-    # A launch that continued without its predictor would look alive to its supervisor.
-    ended = RegisterEventHandler(OnProcessExit(target_action=predictor, on_exit=[EmitEvent(event=Shutdown())]))
-    return LaunchDescription([*arguments, predictor, overlay, ended])
+    return [predictor, overlay, when_ended(predictor, on_exit)]

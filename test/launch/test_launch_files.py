@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from gaze_vlm_ros.nodes.launching import is_launched_itself
+
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
+CONFIGS = ("record", "infer", "overlay", "eye_tracker", "simulator")
 
 
 def calls(path: Path, name: str) -> list[dict[str, ast.expr]]:
@@ -24,6 +27,13 @@ def calls(path: Path, name: str) -> list[dict[str, ast.expr]]:
 def text(expression: ast.expr) -> str:
     assert isinstance(expression, ast.Constant)
     return str(expression.value)
+
+
+def parameters(config: str) -> dict[str, object]:
+    """Parameters in one of config/*.yaml."""
+    (section,) = yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text()).values()
+    found: dict[str, object] = section["ros__parameters"]
+    return found
 
 
 def test_there_is_one_for_each_use() -> None:
@@ -47,14 +57,13 @@ def test_every_executable_is_installed_and_every_file_there(path: Path) -> None:
 def test_every_argument_is_declared_and_every_parameter_known(path: Path) -> None:
     declared = {text(call[""]) for call in calls(path, "DeclareLaunchArgument")}
     used = {text(call[""]) for call in calls(path, "LaunchConfiguration") if isinstance(call[""], ast.Constant)}
-    # record.launch.py passes names through a function and a loop.
-    used |= {text(call[""]) for call in calls(path, "_text") if isinstance(call[""], ast.Constant)}
-    assert used <= declared
+    given = {name for call in calls(path, "given_parameters") for name in call if name}
+    on_exit = {"on_exit"} if calls(path, "on_exit_argument") else set()
+    assert used | given <= declared | on_exit
+    assert given <= {name for config in CONFIGS for name in parameters(config)}
     for node in calls(path, "Node"):
         config = {"recorder": "record", "predictor": "infer"}.get(text(node["executable"]), text(node["executable"]))
-        values = yaml.safe_load((ROOT / "config" / f"{config}.yaml").read_text())
-        (section,) = values.values()
-        known = {*section["ros__parameters"], "use_sim_time"}
+        known = {*parameters(config), "use_sim_time"}
         for dictionary in ast.walk(node["parameters"]):
             if isinstance(dictionary, ast.Dict):
                 assert {text(key) for key in dictionary.keys if key is not None} <= known
@@ -71,15 +80,49 @@ def test_launch_ros_takes_it(path: Path) -> None:
     assert declared <= {argument.name for argument in description.get_launch_arguments()}
 
 
-@pytest.mark.parametrize("name", ["record", "infer", "overlay", "eye_tracker", "simulator"])
+@pytest.mark.parametrize("name", CONFIGS)
 def test_config_files_hold_what_their_nodes_declare(name: str) -> None:
     """Each parameter in the file is declared by the node, and the other way round: a renamed one would be ignored."""
     node = {"record": "recorder", "infer": "predictor"}.get(name, name)
     nodes = ROOT / "gaze_vlm_ros" / "nodes"
     declares = nodes / f"{node}_parameters.py"
     source = (declares if declares.exists() else nodes / f"{node}.py").read_text()
-    (section,) = yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()).values()
     if node == "simulator":  # declares the fields of BenchSettings in a loop
         source += (ROOT / "gaze_vlm_ros" / "sim" / "bench_settings.py").read_text()
-    for parameter in section["ros__parameters"]:
+    for parameter in parameters(name):
         assert re.search(rf'"{parameter}"|^    {parameter}: ', source, re.MULTILINE), parameter
+
+
+def test_no_argument_has_a_name_that_including_files_use_for_themselves() -> None:
+    """Launch hands the arguments of an including file on to the included one, whether it wants them or not."""
+    for path in LAUNCH_FILES:
+        assert "config" not in {text(call[""]) for call in calls(path, "DeclareLaunchArgument")}
+
+
+@pytest.mark.parametrize(("path", "page"), list(zip(LAUNCH_FILES, ("simulator", "predictor", "recorder"), strict=True)))
+def test_pages_list_every_argument_with_its_default(path: Path, page: str) -> None:
+    declared = {}
+    for call in calls(path, "DeclareLaunchArgument"):
+        default = call.get("default_value")
+        if default is None:
+            declared[text(call[""])] = "required"
+        elif isinstance(default, ast.Constant):
+            declared[text(call[""])] = f"`{default.value}`" if default.value else "empty"
+        else:  # str(shared_file("config/infer.yaml"))
+            (file,) = re.findall(r'"(.*)"|\'(.*)\'', ast.unparse(default))
+            declared[text(call[""])] = f"`{''.join(file)}`"
+    if calls(path, "on_exit_argument"):
+        declared["on_exit"] = "`shutdown`; `nothing` where another launch file includes this one"
+    _, _, table = (ROOT / "docs" / f"{page}.md").read_text().partition("| argument | default | |\n|---|---|---|\n")
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \|", table.partition("\n\n")[0], re.MULTILINE)
+    assert dict(rows) == declared
+
+
+def test_a_launch_file_knows_whether_another_one_includes_it() -> None:
+    file = ROOT / "launch" / "infer.launch.py"
+    called = ["ros2", "launch", "--debug"]
+    assert is_launched_itself(str(file), [*called, "gaze_vlm_ros", "infer.launch.py", "checkpoint:=runs/bench"])
+    assert is_launched_itself(str(file), [*called, str(file)])
+    assert not is_launched_itself(str(file), [*called, "robot", "infer.launch.py"])
+    assert not is_launched_itself(str(file), [*called, "gaze_vlm_ros", "demo.launch.py"])
+    assert not is_launched_itself(str(file), ["robot.py"])
