@@ -65,6 +65,12 @@ def serialize(message: Any, type_name: str) -> bytes:
     return bytes(known_types().serialize_cdr(message, type_name))
 
 
+def deserialize(data: bytes, type_name: str) -> Any:
+    """Return the instance of a `message_class` in CDR bytes. Bytes that are no such message raise any exception."""
+    _register(type_name)
+    return known_types().deserialize_cdr(data, type_name)
+
+
 def begins_with_stamp(type_name: str, types: Typestore) -> bool:
     """Return whether messages of a type begin with their stamp: std_msgs/Header, or Foxglove's `timestamp`."""
     definition = types.fielddefs.get(type_name)

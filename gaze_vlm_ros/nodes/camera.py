@@ -12,6 +12,7 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.nodes.decoded_subscription import subscribe_decoded
 
 IMAGE_TYPES = {"sensor_msgs/msg/Image": Image, "sensor_msgs/msg/CompressedImage": CompressedImage}
 IMAGE_DEPTH = 5  # frames that may wait while Python is busy; older ones are worth nothing
@@ -46,7 +47,7 @@ def subscribe_camera(node: Node, topic: str, on_image: Callable[[Any], None]) ->
         reliable = all(info.qos_profile.reliability == ReliabilityPolicy.RELIABLE for info in publishers)
         reliability = ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT
         qos = QoSProfile(depth=IMAGE_DEPTH, reliability=reliability)
-        return node.create_subscription(IMAGE_TYPES[types[0]], name, on_image, qos)
+        return subscribe_decoded(node, IMAGE_TYPES[types[0]], name, on_image, qos)
     return None
 
 

@@ -23,9 +23,11 @@ from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.barrier import Barrier, describe
 from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
+from gaze_vlm_ros.nodes.decoded_subscription import subscribe_decoded
 from gaze_vlm_ros.nodes.parameters import Declarations, topic_name
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
+from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.video.images import RGB, encode_jpeg, to_rgb
 from gaze_vlm_ros.view.overlay import (
     EMPTY_SIZE,
@@ -97,13 +99,13 @@ class OverlayNode(Node):
         self._since = time.monotonic()
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         self._subscriptions_open = [
-            self.create_subscription(ActionPrediction, "next_action", self._on_prediction, reliable),
-            self.create_subscription(Image, "attention", self._on_attention, reliable),
+            subscribe_decoded(self, ActionPrediction, "next_action", self._on_prediction, reliable),
+            subscribe_decoded(self, Image, "attention", self._on_attention, reliable),
         ]
         if topic := str(self.get_parameter("gaze_topic").value):
             # Accept any publisher; one lost sample of 200 Hz is invisible.
             lossy = QoSProfile(depth=GAZE_KEPT, reliability=ReliabilityPolicy.BEST_EFFORT)
-            self._subscriptions_open.append(self.create_subscription(GazeStamped, topic, self._on_gaze, lossy))
+            self._subscriptions_open.append(subscribe_decoded(self, GazeStamped, topic, self._on_gaze, lossy))
         self._drawing.reset()
         self._screen.show("a viewer subscribed: drawing")
 
@@ -203,7 +205,8 @@ class OverlayNode(Node):
         message = CompressedImage(format="jpeg")
         message.header.stamp = self.get_clock().now().to_msg()
         if frame is not None:
-            message.header = frame.header
+            message.header.stamp = time_of(nanoseconds(frame.header.stamp))
+            message.header.frame_id = frame.header.frame_id
         message.data = array("B", encode_jpeg(picture, int(self.get_parameter("jpeg_quality").value)))
         self._output.publish(message)
         self._pictures += 1

@@ -21,10 +21,11 @@ from rclpy.event_handler import (
 )
 from rclpy.node import Node
 from rclpy.qos import QoSPolicyKind
-from rclpy.serialization import deserialize_message, serialize_message
+from rclpy.serialization import serialize_message
 
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus
 from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
+from gaze_vlm_ros.bags.message_types import deserialize
 from gaze_vlm_ros.bags.roles import GAZE_TYPE
 from gaze_vlm_ros.bags.writer import BagNotWritable
 from gaze_vlm_ros.nodes.barrier import Barrier
@@ -125,8 +126,8 @@ class Recorder(Node):
             sequence = info["publication_sequence_number"] or 0
             if is_gaze:
                 try:
-                    self._count_gaze(deserialize_message(data, message_class))
-                except Exception:  # rclpy has no name for what it raises on bytes that are no such message
+                    self._count_gaze(deserialize(data, type_name))
+                except Exception:  # of whatever bytes that are no such message lead to
                     self._session.refuse(name, sequence, publisher)
                     raise
             self._session.write(name, data, info["received_timestamp"], info["source_timestamp"], sequence, publisher)

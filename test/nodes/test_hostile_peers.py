@@ -1,57 +1,24 @@
 """What peers on the same domain send over DDS ends no node: it is counted, answered or drawn as unknown."""
 
 import math
-import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from ros_processes import finish, shared_environment, start_node
+from peers import DEADLINE_S, Peer, ended
+from ros_processes import shared_environment, start_node
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.session.session import load_session
 from gaze_vlm_ros.video.images import encode_jpeg
 
 pytest.importorskip("rclpy", reason="the nodes need rclpy")
-DEADLINE_S = 200.0  # a busy machine
 # Not the empty one: Fast DDS then delivers nothing more of that publisher.
 GARBAGE = [b"\0", b"\0\1\0\0", b"\0\1\0\0\xff\xff\xff\xff\xff", b"\xff" * 40, bytes(range(256))]
-
-
-class Peer:
-    """Any program on the domain of a node under test."""
-
-    def __init__(self, domain: int) -> None:
-        import rclpy
-        from rclpy.executors import SingleThreadedExecutor
-
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=domain)
-        self.node = rclpy.create_node("peer", context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-
-    def wait_for(self, condition: Callable[[], Any], what: str, meanwhile: Callable[[], Any] = lambda: None) -> None:
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, what
-            meanwhile()
-            self.executor.spin_once(timeout_sec=0.02)
-
-    def call(self, kind: Any, name: str, request: Any) -> Any:
-        client = self.node.create_client(kind, name)
-        self.wait_for(client.service_is_ready, f"no service {name}")
-        future = client.call_async(request)
-        self.wait_for(future.done, f"no answer of {name}")
-        return future.result()
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.context.shutdown()
+UNFINISHED = b"\0\1\0\3"  # with it, rmw_fastrtps ends a process that lets it decode an Image
 
 
 @pytest.fixture
@@ -60,13 +27,6 @@ def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Peer, dict[str, str]
     made = Peer(int(environment["ROS_DOMAIN_ID"]))
     yield made, environment
     made.close()
-
-
-def ended(process: Any) -> tuple[int, str]:
-    process.send_signal(signal.SIGINT)
-    code, output = finish(process)
-    assert "Traceback" not in output, output
-    return code, output
 
 
 def test_a_recording_outlives_messages_and_requests_that_are_none(
@@ -150,6 +110,7 @@ def test_an_overlay_outlives_pictures_and_predictions_that_cannot_be_drawn(
         gaze.publish(GazeStamped(header=image.header, x=math.inf, y=math.nan, image_width=2**32 - 1, image_height=0))
         for publisher in (camera, predictor, attention, gaze):
             publisher.publish(GARBAGE[-1])
+            publisher.publish(UNFINISHED)
         camera.publish(image)
         predictor.publish(prediction)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
 import resource
+import struct
 from collections import Counter
 from collections.abc import Callable
 
@@ -44,6 +46,31 @@ def odd(data: bytes, drawn: random.Random) -> bytes:
             place = drawn.randrange(len(data))
             data = data[:place] + bytes([drawn.randrange(256)]) + data[place + 1 :]
     return data
+
+
+_SIZES = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000, 0x01000000)
+_DOUBLES = (math.nan, math.inf, -math.inf, -1.0, 1e308, -1e308, 5e-324)
+
+
+def odd_message(data: bytes, drawn: random.Random) -> bytes:
+    """A serialized (CDR) message with one to three changes: sizes, numbers, bytes, or its end. Never empty."""
+    changed = bytearray(data)
+    for _ in range(drawn.choice((1, 1, 2, 3))):
+        kind = drawn.randrange(6)
+        at = drawn.randrange(len(changed)) // 4 * 4
+        if kind == 0:
+            changed[at : at + 4] = struct.pack("<I", drawn.choice(_SIZES))
+        elif kind == 1:
+            changed[at : at + 8] = struct.pack("<d", drawn.choice(_DOUBLES))
+        elif kind == 2:
+            changed[at : at + 4] = struct.pack("<f", drawn.choice(_DOUBLES[:4]))
+        elif kind == 3:
+            changed[drawn.randrange(len(changed))] = drawn.randrange(256)
+        elif kind == 4:
+            del changed[max(1, at) :]
+        else:
+            changed[at:at] = drawn.randbytes(drawn.choice((1, 3, 4, 8)))
+    return bytes(changed)
 
 
 class Tally:
