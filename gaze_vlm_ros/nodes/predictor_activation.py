@@ -22,6 +22,7 @@ from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
 from gaze_vlm_ros.prediction.answers_over_time import point_text
 from gaze_vlm_ros.prediction.status import (
     CurrentStatus,
+    Limits,
     PredictorState,
     PublicationLog,
     current_status,
@@ -120,7 +121,15 @@ class Activation:
 
     def is_stale(self) -> bool:
         """Whether the camera has been silent for too long."""
-        return self.worker.silence_s() > self._parameters.number("stale_after_s")
+        return self.worker.silence_s() > self._limits().stale_after_s
+
+    def _limits(self) -> Limits:
+        limits = self._parameters.limits(self._metadata, self._least_probability)
+        limits = replace(limits, stale_after_s=self.worker.patience_s(limits.stale_after_s, limits.valid_s))
+        if self._over_time is None:
+            return limits
+        point = self._over_time.point
+        return replace(limits, threshold=point.begin, target_precision=point.target_precision)
 
     def _start_heartbeat(self) -> Any:
         # Often enough to report silence, or the end of the camera, when it is due and not a cycle later.
@@ -169,10 +178,7 @@ class Activation:
     def _publish(self) -> ActionPrediction:
         with self._publishing:
             worker = self.worker
-            limits = self._parameters.limits(self._metadata, self._least_probability)
-            if self._over_time is not None:
-                point = self._over_time.point
-                limits = replace(limits, threshold=point.begin, target_precision=point.target_precision)
+            limits = self._limits()
             state = PredictorState(
                 self._node.get_clock().now().nanoseconds,
                 worker.newest_ns,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import secrets
 from dataclasses import dataclass
 
 from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, AnsweredObservation, Problem, Status
 
 # Publish the heartbeat a quarter of a cycle after an answer was due: an answer that is slightly late speaks for itself.
 HEARTBEAT_CYCLES = 1.25
+REVISIONS = 1 << 32  # a uint32
 AHEAD_S = 0.5  # a frame that is stamped so long after now has another clock than this node
 
 
@@ -109,18 +111,24 @@ def nothing_text(probability: float, task: str = "future") -> str:
 
 
 class PublicationLog:
-    """Messages published since activation: counts them, numbers revisions, and decides when the next one is due."""
+    """Messages published since activation: counts them, numbers revisions, and decides when the next one is due.
 
-    def __init__(self) -> None:
+    Revisions count from a random number. From 1, a planner that was busy while the node was activated again, or that
+    hears two predictors, would take another answer of the same number for the one that it acts on. A clock would not
+    do: predictors of one launch file start together, and robots without a battery start at the same time each day.
+    """
+
+    def __init__(self, before_first: int | None = None) -> None:
+        """before_first: the number before the first revision; None = random."""
         self.count = 0
-        self._revision = 0
+        self._revision = secrets.randbelow(REVISIONS) if before_first is None else before_first
         self._published_s = -math.inf
         self._last: tuple[int, str] | None = None  # status and best candidate of the last message
 
     def note(self, status: int, best: str, now_s: float) -> int:
         """Note a message and return its revision, which moves only when the status or the best candidate changes."""
         if (status, best) != self._last:
-            self._revision += 1
+            self._revision = (self._revision + 1) % REVISIONS
             self._last = (status, best)
         self._published_s = now_s
         self.count += 1

@@ -14,6 +14,7 @@ import numpy as np
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.answers_over_time import AnswersOverTime
+from gaze_vlm_ros.prediction.arrivals import Arrivals
 from gaze_vlm_ros.prediction.frame_buffer import FrameBuffer
 from gaze_vlm_ros.prediction.pacing import next_due
 from gaze_vlm_ros.prediction.smoothing import PredictionSmoother, Smoothed
@@ -67,7 +68,7 @@ class PredictionWorker:
         self.answered: AnsweredObservation | None = None  # the newest answer
         self.problem: Problem | None = None  # of the newest query, where it has no answer
         self._fatal: GazeVlmError | None = None
-        self._last_frame_s = -math.inf  # by `clock`
+        self._arrivals = Arrivals()  # by `clock`
         self._due_s = -math.inf  # of the next query: by `clock`, or by the frames' stamps
         self._queried_ns = -1  # stamp of the newest frame that the backend was queried for
         self._busy = False
@@ -96,7 +97,11 @@ class PredictionWorker:
 
     def silence_s(self) -> float:
         """Time since the newest frame arrived, s; infinite before the first."""
-        return self._clock() - self._last_frame_s
+        return self._arrivals.silence_s(self._clock())
+
+    def patience_s(self, stale_after_s: float, valid_s: float) -> float:
+        """Silence after which input is stale, s. See Arrivals.patience_s."""
+        return self._arrivals.patience_s(stale_after_s, valid_s)
 
     def set_rate(self, rate_hz: float) -> None:
         """Query at another rate, from the next frame on."""
@@ -109,7 +114,7 @@ class PredictionWorker:
 
     def add_frame(self, stamp_ns: int, message: Any) -> None:
         """Take one camera message, and query the backend if that is due."""
-        self._last_frame_s = self._clock()
+        self._arrivals.note(self._clock())
         self.counts.frames += 1
         if not self._frames.add(stamp_ns, message):
             self.counts.out_of_order += 1

@@ -121,10 +121,19 @@ def test_a_precision_that_nothing_promises_is_named() -> None:
 
 
 def test_a_revision_moves_only_with_status_or_best_candidate() -> None:
-    log = PublicationLog()
+    log = PublicationLog(0)
     said = [(Status.NO_INPUT, ""), (Status.OK, "go"), (Status.OK, "go"), (Status.ABSTAIN, "go"), (Status.OK, "take")]
     assert [log.note(kind, best, 0.0) for kind, best in said] == [1, 2, 2, 3, 4]
     assert log.count == 5
+    last = PublicationLog(2**32 - 1)
+    assert [last.note(Status.OK, best, 0.0) for best in ("go", "take")] == [0, 1]
+
+
+def test_a_revision_of_one_activation_names_no_answer_of_another() -> None:
+    """A planner that was busy meanwhile saw 2 "mug", and then 2 "jar"."""
+    logs = [PublicationLog(), PublicationLog()]
+    revisions = [{log.note(Status.OK, f"take {number}", 0.0) for number in range(20)} for log in logs]
+    assert not revisions[0] & revisions[1]
 
 
 def test_a_message_is_due_a_quarter_of_a_cycle_after_an_answer_was() -> None:
