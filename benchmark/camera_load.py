@@ -1,6 +1,7 @@
 """A camera or an eye tracker at a rate, as cheap as possible: `python camera_load.py raw|jpeg|gaze RATE_HZ SECONDS`.
 
-It publishes serialized messages made once, with a fresh stamp each, so that the recorder is what is measured.
+A fourth argument is the size of raw frames (default: 1280x720). It publishes serialized messages made once, with a
+fresh stamp each, so that the node that receives them is what is measured.
 """
 
 import struct
@@ -26,13 +27,14 @@ class CannotPublish(GazeVlmError):
 
 def main() -> None:
     kind, rate_hz, seconds = sys.argv[1], float(sys.argv[2]), float(sys.argv[3])
+    width, height = map(int, (sys.argv[4] if len(sys.argv) > 4 else "1280x720").split("x"))
     use_tested_transport()
     rclpy.init()
     node = rclpy.create_node(f"{kind}_load")
     random = np.random.default_rng(0)
     if kind == "raw":
-        pixels = random.integers(0, 255, (720, 1280, 3), np.uint8)
-        message = Image(height=720, width=1280, encoding="rgb8", step=3840, data=pixels.tobytes())
+        pixels = random.integers(0, 255, (height, width, 3), np.uint8)
+        message = Image(height=height, width=width, encoding="rgb8", step=3 * width, data=pixels.tobytes())
         publisher = node.create_publisher(Image, "camera/image_raw", QoSProfile(depth=30))
     elif kind == "jpeg":
         rows, columns = np.mgrid[:1200, :1600]

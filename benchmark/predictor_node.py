@@ -43,10 +43,10 @@ PERCENTILES = (50, 95, 99)
 OK = 0
 
 
-def random_checkpoint(folder: Path) -> Path:
-    """Write a checkpoint with random weights of prediction.py's medium model."""
+def random_checkpoint(folder: Path, size: str = "medium") -> Path:
+    """Write a checkpoint with random weights of a model of prediction.py."""
     texts = tuple(labels(LABELS))
-    model, processor = load_vlm("tiny:smolvlm", texts=[QUESTION, *texts], seed=0, **SIZES["medium"])
+    model, processor = load_vlm("tiny:smolvlm", texts=[QUESTION, *texts], seed=0, **SIZES[size])
     model.save_pretrained(folder)
     processor.save_pretrained(folder)
     metadata = CheckpointMetadata(

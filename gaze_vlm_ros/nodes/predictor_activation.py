@@ -160,9 +160,10 @@ class Activation:
     # In the worker's thread.
 
     def _on_answer(self, answered: AnsweredObservation, observation: Observation) -> None:
-        height, width, _ = observation.frames[-1].shape
-        if self.worker.counts.answered == 1 and (warning := size_warning((width, height), self._metadata.frame_size)):
+        warning = size_warning(observation.image_size, self._metadata.frame_size)
+        if self.worker.counts.answered == 1 and warning:
             self._node.get_logger().warning(warning)
+        height, width, _ = observation.frames[-1].shape
         self._outputs.publish_attention(
             answered.answer.attention, (width, height), observation.stamp_ns, self._frame_id
         )

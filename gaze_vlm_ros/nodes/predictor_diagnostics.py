@@ -28,7 +28,9 @@ class PredictorDiagnostics:
         silence_s, answered = math.inf, None
         stages: Mapping[str, float] = {}
         counts = dict(self._counts)
+        held_frames = held_bytes = 0
         if activation is not None:
+            held_frames, held_bytes = activation.worker.held
             counts, silence_s = activation.counts(), activation.worker.silence_s()
             if activation.worker.answered is not None:
                 answered = activation.worker.answered if backend is not None else None
@@ -43,6 +45,8 @@ class PredictorDiagnostics:
             "age of the newest frame [s]": f"{silence_s:.2f}" if math.isfinite(silence_s) else "-",
             "time of the last answer [ms]": f"{1e3 * answered.inference_s:.1f}" if answered else "-",
             **{f"of it {stage} [ms]": f"{1e3 * seconds:.1f}" for stage, seconds in stages.items()},
+            "frames held for observations": held_frames,
+            "of them [MB]": f"{held_bytes / 1e6:.1f}",
             **{f"{where} memory [MB]": f"{used:.0f}" for where, used in memory_mb().items()},
             **counts,
         }

@@ -153,7 +153,7 @@ class PredictorParameters:
     def frame_buffer(self, metadata: CheckpointMetadata) -> FrameBuffer:
         """Build an empty buffer for the observations of a checkpoint."""
         slack_s = self.number("frame_slack") * metadata.observation_s / metadata.frames
-        return FrameBuffer(metadata.observation_s, metadata.frames, slack_s)
+        return FrameBuffer(metadata.observation_s, metadata.frames, slack_s, metadata.frame_size)
 
     def smoother(self) -> PredictionSmoother:
         """Build a smoother that has seen no answer."""

@@ -47,7 +47,7 @@ class CheckpointMetadata:
     horizon_s: float  # anticipation horizon
     frame_size: tuple[
         int, int
-    ]  # (width, height) of the training frames; other sizes are resized the same way, untested
+    ]  # (width, height) of the training frames; larger ones are shrunk to it, smaller ones are untested
     base_model: str  # what was fine-tuned: hub name, folder or "tiny:..."
     model_id: str  # "<folder name>@<first 8 digits of revision>"
     revision: str  # SHA-256 of the weight files

@@ -44,6 +44,8 @@ class Observation:
     # One per frame, ascending. A name is never used for a second frame, even when a clock is set back. Empty = the
     # stamps serve as names.
     names: tuple[int, ...] = ()
+    # (width, height) px of the camera's image that the last frame was shrunk from; (0, 0) = it was not shrunk
+    camera_size: tuple[int, int] = (0, 0)
 
     @property
     def start_ns(self) -> int:
@@ -54,6 +56,17 @@ class Observation:
     def stamp_ns(self) -> int:
         """Stamp of the last frame."""
         return self.stamps_ns[-1]
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(width, height) px of the camera's image that the last frame shows."""
+        height, width, _ = self.frames[-1].shape
+        return self.camera_size if self.camera_size[0] else (width, height)
+
+    def on_camera(self, point: tuple[float, float]) -> tuple[float, float]:
+        """Return a point in px of the last frame as one in px of the camera's image."""
+        height, width, _ = self.frames[-1].shape
+        return point[0] * self.image_size[0] / width, point[1] * self.image_size[1] / height
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -89,6 +89,11 @@ class PredictionWorker:
         self._closing.set()
         self._wanted.set()
         self._thread.join(patience_s)
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """Number of frames that are held for observations, and their bytes."""
+        return self._frames.held
 
     @property
     def newest_ns(self) -> int | None:
@@ -200,6 +205,7 @@ class PredictionWorker:
             return
         self._queried_ns = observation.stamp_ns  # a newer frame may have come since the thread was woken
         answer = self._backend.predict(observation)
+        answer = replace(answer, focus=observation.on_camera(answer.focus))
         smoothed = self._over_time(observation.stamp_ns, answer)
         self.counts.answered += 1
         self.problem = None

@@ -33,6 +33,7 @@ class FakeBackend:
         self.began, self.may_answer = threading.Semaphore(0), threading.Event()
         self.may_answer.set()
         self.error: Exception | None = None
+        self.focus = (np.nan, np.nan)
 
     def warm_up(self) -> None: ...
 
@@ -44,7 +45,7 @@ class FakeBackend:
         assert self.may_answer.wait(PATIENCE_S)
         if self.error is not None:
             raise self.error
-        return Answer(("go", "take"), np.array([0.7, 0.3]), "calibrated", stages={"thinking": 0.1})
+        return Answer(("go", "take"), np.array([0.7, 0.3]), "calibrated", focus=self.focus, stages={"thinking": 0.1})
 
 
 class Bench:
@@ -100,6 +101,14 @@ def test_an_answer_carries_the_stamps_of_its_frames(bench: Bench) -> None:
     assert answered.answer.texts[answered.smoothed.best] == "go"
     assert answered is bench.worker.answered
     assert bench.worker.newest_ns == 100 * MS
+
+
+def test_where_the_model_looked_is_in_px_of_the_cameras_image(bench: Bench) -> None:
+    """Frames may be shown to it smaller than they came."""
+    bench.worker._frames = FrameBuffer(0.2, 1, trained_size=(16, 12))
+    bench.backend.focus = (4.0, 6.0)
+    bench.show(100, SimpleNamespace(format="jpeg", data=encode_jpeg(np.zeros((48, 64, 3), np.uint8))))
+    assert bench.report().answer.focus == (16.0, 24.0)
 
 
 def test_the_newest_frame_wins_and_others_are_skipped(bench: Bench) -> None:
