@@ -91,7 +91,7 @@ def test_with_slack_a_window_has_one_new_frame_whenever_it_is_asked_about(monkey
 
 @pytest.mark.parametrize("seed", range(5))
 def test_a_frame_that_is_left_out_is_replaced_by_one_at_most_the_slack_older(seed: int) -> None:
-    """Of a camera of 60 Hz that stalls at times, asked about at odd moments."""
+    """A camera of 60 Hz stalls at times, and observations are built at odd moments."""
     draw, slack_s = np.random.default_rng(seed), 0.2475
     buffer = FrameBuffer(3.0, 4, slack_s)
     stamps_ns: list[int] = []
