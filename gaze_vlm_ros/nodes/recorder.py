@@ -42,7 +42,7 @@ from gaze_vlm_ros.recorder.disk import free_disk_bytes
 from gaze_vlm_ros.recorder.keyboard import Action, KeyBindings, Keyboard
 from gaze_vlm_ros.recorder.live_statistics import LiveStatistics, is_valid_gaze
 from gaze_vlm_ros.recorder.tables import TopicState, live_line, live_table
-from gaze_vlm_ros.recorder.topics import TopicWait
+from gaze_vlm_ros.recorder.topics import TopicMissing, TopicWait
 
 
 class Recorder(Node):
@@ -64,6 +64,7 @@ class Recorder(Node):
         self._statistics = LiveStatistics(self._gaze_topic, self._started_s)
         self._types: dict[str, str] = {}  # of the topics that are recorded, once they are known
         self._connections: dict[str, int] = {}  # publishers that a subscription is connected to
+        self._gave_up = False  # since a topic that is required stayed silent
         self._has_unheard_publisher = False  # one whose quality of service does not match our subscription
         self._status = self.create_publisher(RecorderStatus, "~/status", 10)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, or run fast
@@ -114,6 +115,16 @@ class Recorder(Node):
             self._screen.show(f"recording {topics} to {self._folder}")
         if self._keyboard.is_there:
             self._screen.show(self._keys.help)
+        self._connected_s = time.monotonic()
+        self._waiting = self.create_timer(0.1, self._end_unless_heard, clock=self._steady)
+
+    def _end_unless_heard(self) -> None:
+        try:
+            if self._topic_wait.is_heard(self._statistics.heard, time.monotonic() - self._connected_s):
+                self._waiting.cancel()
+        except TopicMissing:
+            self._gave_up = True
+            raise
 
     def _subscribe(self, name: str, type_name: str) -> None:
         message_class = message_class_of(type_name)
@@ -236,7 +247,7 @@ class Recorder(Node):
         """
         self._keyboard.close()
         try:
-            required = [topic.name for topic in self._topic_wait.topics if topic.required]
+            required = [topic.name for topic in self._topic_wait.topics if topic.required and not self._gave_up]
             complete = self._session.finish(required)
             return 0 if complete and not self._has_unheard_publisher else 1
         finally:

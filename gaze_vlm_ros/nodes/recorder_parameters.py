@@ -34,7 +34,10 @@ def declare_parameters(node: ParameterNode) -> None:
         declare.text(name, "", f"{name}, written into the bag; training and test sets are split by these texts")
     declare.flag("episodes", False, "record each episode into a bag of its own")
     declare.texts("labels", f"label texts of the keys 1 to {MOST_LABELS}")
-    declare.number("wait_s", 10.0, 0.0, 3600.0, "s to wait for all required topics before giving up")
+    # Our eye tracker searches its device for up to 10 s, connects within 15 s, and knows its clock after up to 7.5 s.
+    declare.number(
+        "wait_s", 40.0, 0.0, 3600.0, "s to wait for required topics, and then for messages of camera and gaze"
+    )
     declare.number(
         "stop_when_silent_s", 0.0, 0.0, 3600.0, "s without any message after which recording ends; 0 = never"
     )

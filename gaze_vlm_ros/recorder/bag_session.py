@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -186,7 +187,8 @@ class BagSession:
     def finish(self, required: Sequence[str]) -> bool:
         """Close the bag that is open, print its totals and what went wrong; return whether nothing did.
 
-        required: topics that must have had a message. An episode that is being recorded is kept.
+        required: topics that must have had a message. An episode that is being recorded is kept. A bag
+        without any message is removed, so that its name is free for another try.
         """
         complete = True
         if self.is_recording:
@@ -199,7 +201,11 @@ class BagSession:
             if empty:
                 self._show_error(f"no message came on {', '.join(empty)}")
                 complete = False
-            self._show(f"closed {self.folder}")
+            if any(tally.received for tally in self.tallies.values()):
+                self._show(f"closed {self.folder}")
+            else:
+                shutil.rmtree(self.folder)
+                self._show(f"removed {self.folder}, which has no message")
         if self.lost:
             self._show_error(f"{self.lost} messages were lost, see the table")
             complete = False

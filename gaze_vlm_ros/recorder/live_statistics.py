@@ -30,6 +30,7 @@ class LiveStatistics:
 
     def __init__(self, gaze_topic: str, now_s: float) -> None:
         self._gaze_topic = gaze_topic
+        self.heard: set[str] = set()  # topics that had a message
         self._types: dict[str, str] = {}
         self._watches: dict[str, TopicWatch] = {}
         self._arrived: dict[str, int] = {}  # messages since the last report
@@ -50,6 +51,7 @@ class LiveStatistics:
     def count(self, topic: str, size: int, now_s: float) -> None:
         """Count one received message of `size` bytes."""
         self._last_message_s = now_s
+        self.heard.add(topic)
         self._arrived[topic] += 1
         self._arrived_bytes += size
 

@@ -46,10 +46,10 @@ def wanted_topics(
 
 @dataclass(frozen=True)
 class TopicWait:
-    """Decides when all topics are there: first their publishers and types, then the connections with the publishers."""
+    """Decides when all topics are there: their publishers and types, connections with the publishers, then messages."""
 
     topics: tuple[WantedTopic, ...]
-    wait_s: float  # how long required topics may take, from the start of the node
+    wait_s: float  # how long required topics may take, from the start of the node; then again, to their first message
 
     def types(
         self, offered: Mapping[str, Collection[str]], waited_s: float, published: Callable[[], Sequence[str]]
@@ -98,3 +98,17 @@ class TopicWait:
                 "let DDS traffic pass between the machines, or restart the source"
             )
         return not unconnected
+
+    def is_heard(self, heard: Collection[str], waited_s: float) -> bool:
+        """Whether camera and gaze have had a message: a driver may announce its topics and find no device.
+
+        Topics of any type may be rare, and are not waited for. heard: topics that had a message. waited_s: since
+        they are connected. Raises TopicMissing after `wait_s`.
+        """
+        silent = [topic.name for topic in self.topics if topic.required and topic.types and topic.name not in heard]
+        if silent and waited_s >= self.wait_s:
+            raise TopicMissing(
+                f"no message came on {', '.join(silent)} within {self.wait_s:g} s, though somebody publishes there; "
+                "see what the source says, or set wait_s"
+            )
+        return not silent

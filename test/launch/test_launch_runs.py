@@ -143,3 +143,28 @@ def test_the_demo_gives_each_node_its_own_parameter_file(launches: Launches) -> 
     (died,) = re.findall(r"process has died .*/predictor .*", output)
     assert str(ROOT / "config/infer.yaml") in died
     assert str(file) not in died
+
+
+@pytest.mark.parametrize("included", [False, True])
+def test_a_recording_ends_with_its_eye_tracker(launches: Launches, included: bool) -> None:
+    """It announces its topics, finds no glasses and ends: nothing would be recorded."""
+    settings = launches.folder / "eye_tracker.yaml"
+    settings.write_text("/**: {ros__parameters: {connect_timeout_s: 5.0}}")
+    arguments = {"bag": launches.folder / "bag", "address": "127.0.0.1:9", "eye_tracker_config": settings}
+    if included:
+        process = launches.start_robot("record.launch.py", **arguments)
+        output = read_until(process, r"process has (died|finished).*") + read_until(process, r"\[recorder.*process has")
+        (launches.folder / "dead").touch()
+    else:
+        process, output = launches.start(ROOT / "launch/record.launch.py", **arguments), ""
+    code, rest = finish(process)
+    output += rest
+    assert "eye_tracker: error: no glasses answer at 127.0.0.1:9" in output
+    assert "Traceback" not in output
+    assert not (launches.folder / "bag").exists()
+    if included:
+        assert "the robot goes on" in output
+        assert code == 0
+    else:
+        assert re.search(r"eye_tracker-\d failed with exit code 1, and on_exit is shutdown", output)
+        assert code == 1

@@ -1,5 +1,7 @@
 """A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--black] [--points] [--wrong-type]`.
 
+With --silent it announces its topics and publishes nothing.
+
 It is gone after so many seconds. Black pictures take no room worth mention. Stamps begin in the past or, with --now, at
 the time of day.
 
@@ -45,6 +47,8 @@ def main() -> None:
             words.publish(String(data="no picture"))
             time.sleep(0.1)
         return
+    if "--silent" in sys.argv:
+        time.sleep(200)
     while not (camera.get_subscription_count() and gaze.get_subscription_count() and label.get_subscription_count()):
         if time.monotonic() > deadline:
             sys.exit("no recorder came")

@@ -86,6 +86,14 @@ def test_a_missing_topic_is_named(tmp_path: Path) -> None:
     assert not folder.exists()
 
 
+def test_topics_that_stay_silent_are_named(tmp_path: Path) -> None:
+    """As a driver does that announces its topics and finds no device."""
+    folder = tmp_path / "bag"
+    error = refusal(tmp_path, {"bag": str(folder), "wait_s": 15.0}, "600", "--silent")
+    assert "no message came on /camera/image_raw/compressed, /gaze within 15 s" in error
+    assert not folder.exists()
+
+
 def test_a_topic_that_is_no_camera_is_named(tmp_path: Path) -> None:
     folder = tmp_path / "bag"
     error = refusal(tmp_path, {"bag": str(folder)}, "5", "--wrong-type")

@@ -82,6 +82,15 @@ def test_a_required_topic_without_a_message_makes_the_run_incomplete(tmp_path: P
     assert run.errors == ["no message came on /words, /label"]
 
 
+def test_a_bag_without_any_message_leaves_its_name_free(tmp_path: Path) -> None:
+    for _ in range(2):
+        run = Run(tmp_path / "bag")
+        run.session.begin(TYPES)
+        assert not run.session.finish(["/words"])
+        assert f"removed {tmp_path / 'bag'}, which has no message" in run.said[-1]
+        assert not (tmp_path / "bag").exists()
+
+
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     bag = tmp_path / "bag"
     bag.mkdir()
@@ -150,6 +159,7 @@ def test_labels_without_their_topic(tmp_path: Path) -> None:
 def test_the_bag_has_what_publishers_offer(tmp_path: Path) -> None:
     run = Run(tmp_path / "bag")
     run.session.begin(TYPES)
+    run.write(1)
     run.session.finish([])
     text = (tmp_path / "bag/metadata.yaml").read_text()
     assert text.count("depth: 3") == 1

@@ -59,3 +59,12 @@ def test_required_topics_must_be_connected() -> None:
     assert not wait.is_connected({"/cam": 1, "/gaze": 0, "/label": 1}, 0.9)
     with pytest.raises(TopicMissing, match="the publishers of /gaze are known, but none connected within 1 s"):
         wait.is_connected({"/cam": 1}, 1.0)
+
+
+def test_camera_and_gaze_must_be_heard() -> None:
+    """Other required topics may be rare."""
+    wait = waiting(wait_s=5.0, extra=("/emergency",))
+    assert wait.is_heard({"/cam", "/gaze"}, 9.0)
+    assert not wait.is_heard({"/cam", "/imu"}, 4.9)
+    with pytest.raises(TopicMissing, match=r"^no message came on /gaze within 5 s, though somebody publishes there"):
+        wait.is_heard({"/cam", "/imu"}, 5.0)
