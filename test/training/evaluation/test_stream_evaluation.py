@@ -111,3 +111,40 @@ def test_windows_of_epic_kitchens_are_scored_by_action_whenever_it_begins(
         begins = table.sum(axis=1) / table.sum()
         assert window["ranked"] == backend.metadata.labels[begins.argmax()]
         assert window["probability"] == pytest.approx(begins.max(), abs=2e-3)
+
+
+def test_a_thousand_labels_at_each_part_are_ranked_as_few_are(
+    small_stream_checkpoint: Path, small_bags: Path, tmp_path: Path
+) -> None:
+    """2001 answers: their probabilities add up to 1, and the odds of any two are those among three labels only."""
+    import shutil
+
+    from gaze_vlm_ros.labels.label_set import label_set_id
+    from gaze_vlm_ros.prediction.backends.factory import open_backend
+    from gaze_vlm_ros.prediction.types import Observation
+    from gaze_vlm_ros.session.session import load_session
+
+    many = [
+        f"take part {number} of the {colour} box" for number in range(250) for colour in ("red", "blue", "old", "big")
+    ]
+    frames = load_session(small_bags / "s3").frames
+    shown = [0, 5]
+    observation = Observation([frames.rgb(row) for row in shown], tuple(frames.stamps_ns[shown].tolist()))
+
+    def answer(name: str, labels: list[str]) -> Any:
+        folder = tmp_path / name
+        shutil.copytree(small_stream_checkpoint, folder)
+        file = folder / "gaze_vlm.json"
+        metadata = json.loads(file.read_text())
+        metadata["stream"] |= {"belief": None, "operating_points": []}
+        metadata |= {"labels": labels, "verbs": [""] * len(labels), "object_classes": [""] * len(labels)}
+        metadata |= {"time_to_start_s": [], "label_set_id": label_set_id(labels)}
+        file.write_text(json.dumps(metadata))
+        return open_backend(folder).predict(observation)
+
+    of_many, of_few = answer("many", many), answer("few", many[:2] + many[-1:])
+    assert of_many.table.shape == (1000, 2)
+    assert of_many.table.sum() + of_many.nothing_probability == pytest.approx(1.0, abs=1e-6)
+    odds_of_many = of_many.table[[0, 1, -1]] / of_many.nothing_probability
+    np.testing.assert_allclose(odds_of_many, of_few.table / of_few.nothing_probability, rtol=1e-3)
+    assert len(np.unique(of_many.table)) == 2000
