@@ -10,7 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from gaze_vlm_ros.nodes.launching import on_exit_argument, when_ended
+from gaze_vlm_ros.nodes.launching import on_exit_argument, parameter_file, when_ended
 from gaze_vlm_ros.storage.package_files import shared_file
 
 
@@ -25,6 +25,9 @@ def generate_launch_description() -> LaunchDescription:
             "simulator_config",
             default_value=str(shared_file("config/simulator.yaml")),
             description="parameter file of the simulator",
+        ),
+        DeclareLaunchArgument(
+            "config", default_value="", description="simulator_config where this file is not included by another one"
         ),
     ]
     infer = IncludeLaunchDescription(
@@ -41,7 +44,7 @@ def _simulator(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         name="simulator",
         output="screen",
         parameters=[
-            LaunchConfiguration("simulator_config"),
+            parameter_file(context, __file__, "simulator_config"),
             {
                 "person": ParameterValue(LaunchConfiguration("person"), value_type=str),
                 "seed": ParameterValue(LaunchConfiguration("seed"), value_type=int),

@@ -10,7 +10,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from gaze_vlm_ros.nodes.launching import RESPAWN_DELAY_S, given_parameters, on_exit_argument, when_ended
+from gaze_vlm_ros.nodes.launching import RESPAWN_DELAY_S, given_parameters, on_exit_argument, parameter_file, when_ended
 from gaze_vlm_ros.storage.package_files import shared_file
 
 
@@ -41,11 +41,13 @@ def generate_launch_description() -> LaunchDescription:
             default_value=str(shared_file("config/overlay.yaml")),
             description="parameter file of the overlay",
         ),
-        # Not "config": a launch file that includes this one may have an argument of that name, and it would count here.
         DeclareLaunchArgument(
             "predictor_config",
             default_value=str(shared_file("config/infer.yaml")),
             description="parameter file of the predictor",
+        ),
+        DeclareLaunchArgument(
+            "config", default_value="", description="predictor_config where this file is not included by another one"
         ),
     ]
     return LaunchDescription([*arguments, OpaqueFunction(function=_nodes)])
@@ -64,7 +66,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         respawn=on_exit == "respawn",
         respawn_delay=RESPAWN_DELAY_S,
         parameters=[
-            LaunchConfiguration("predictor_config"),
+            parameter_file(context, __file__, "predictor_config"),
             {
                 # Give the type, because launch would read a folder called "7" as a number.
                 "checkpoint": ParameterValue(LaunchConfiguration("checkpoint"), value_type=str),

@@ -56,6 +56,19 @@ def given_parameters(context: LaunchContext, **types: type) -> dict[str, Paramet
     }
 
 
+def parameter_file(context: LaunchContext, file: str, argument: str) -> str:
+    """Return the parameter file that `argument` names, or `config`, which counts only where `file` is launched itself.
+
+    The arguments of a launch file reach all files that it includes, so a parent's `config` is said to be unused.
+    """
+    config = context.launch_configurations["config"]
+    if config and is_launched_itself(file, sys.argv):
+        return config
+    if config:
+        print(f"{Path(file).name}: config:={config} does not count where this file is included; use {argument}")
+    return context.launch_configurations[argument]
+
+
 def when_ended(node: Node, on_exit: str, stopped: Sequence[Node] = ()) -> RegisterEventHandler:
     """Return the handler of the end of `node`.
 

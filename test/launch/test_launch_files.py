@@ -2,12 +2,15 @@
 
 import ast
 import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
 
-from gaze_vlm_ros.nodes.launching import is_launched_itself
+from gaze_vlm_ros.nodes.launching import is_launched_itself, parameter_file
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
@@ -93,10 +96,23 @@ def test_config_files_hold_what_their_nodes_declare(name: str) -> None:
         assert re.search(rf'"{parameter}"|^    {parameter}: ', source, re.MULTILINE), parameter
 
 
-def test_no_argument_has_a_name_that_including_files_use_for_themselves() -> None:
+def test_config_counts_only_where_the_file_is_launched_itself(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Launch hands the arguments of an including file on to the included one, whether it wants them or not."""
-    for path in LAUNCH_FILES:
-        assert "config" not in {text(call[""]) for call in calls(path, "DeclareLaunchArgument")}
+    file = str(ROOT / "launch" / "infer.launch.py")
+    context: Any = SimpleNamespace(launch_configurations={"config": "mine.yaml", "predictor_config": "infer.yaml"})
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "gaze_vlm_ros", "infer.launch.py", "config:=mine.yaml"])
+    assert parameter_file(context, file, "predictor_config") == "mine.yaml"
+    assert not capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["ros2", "launch", "robot", "robot.launch.py", "config:=mine.yaml"])
+    assert parameter_file(context, file, "predictor_config") == "infer.yaml"
+    assert capsys.readouterr().out == (
+        "infer.launch.py: config:=mine.yaml does not count where this file is included; use predictor_config\n"
+    )
+    context.launch_configurations["config"] = ""
+    assert parameter_file(context, file, "predictor_config") == "infer.yaml"
+    assert not capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("path", "page"), list(zip(LAUNCH_FILES, ("simulator", "predictor", "recorder"), strict=True)))
