@@ -15,7 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install --quiet --group dev -c constraints.txt
-	$(BIN)/python -m pip install --quiet --no-deps --group aria -c constraints.txt
+	$(BIN)/python -m pip install --quiet --no-deps --group aria --group faces -c constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -50,6 +50,20 @@ def _parser() -> argparse.ArgumentParser:
     recover.add_argument("bag", type=Path, help=f"{_BAG_HELP}; it is not changed")
     recover.add_argument("--out", type=Path, metavar="FOLDER", help="new bag (default: BAG_recovered)")
     recover.set_defaults(run=_bag_recover)
+    anonymize = bag_commands.add_parser("anonymize", help="copy a bag with faces hidden in its pictures")
+    anonymize.add_argument("bag", type=Path, help=f"{_BAG_HELP}; it is not changed")
+    anonymize.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new bag")
+    anonymize.add_argument(
+        "--leave-out", nargs="+", default=(), metavar="TOPIC", help="topics that the copy shall not have, such as sound"
+    )
+    anonymize.add_argument(
+        "--regions", type=Path, metavar="CSV", help="boxes to hide too: start_s, end_s, x0, y0, x1, y1 (px)"
+    )
+    anonymize.add_argument("--score", type=float, default=0.2, help="least score of a face, 0.1 to 1 (default: 0.2)")
+    anonymize.add_argument(
+        "--sheet", type=Path, metavar="PNG", help="picture of the least certain faces (default: OUT_faces.png)"
+    )
+    anonymize.set_defaults(run=_bag_anonymize)
     check = bag_commands.add_parser("check", help="check bags for training; exit code 1 on warnings or errors")
     check.add_argument("bag", type=Path, nargs="+", help=_BAG_HELP)
     check.add_argument("--json", action="store_true", help="print findings and figures as JSON")
@@ -139,6 +153,17 @@ def _bag_recover(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.bags.recover import recover, recovery_text
 
     print(recovery_text(recover(arguments.bag, arguments.out, progress=True)))
+    return 0
+
+
+def _bag_anonymize(arguments: argparse.Namespace) -> int:
+    from gaze_vlm_ros.privacy.anonymize import anonymize_bag
+
+    done = anonymize_bag(
+        arguments.bag, arguments.out, leave_out=arguments.leave_out, regions=arguments.regions,
+        score=arguments.score, sheet=arguments.sheet, progress=True,
+    )  # fmt: skip
+    print(done.text())
     return 0
 
 

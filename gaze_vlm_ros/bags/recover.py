@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, NamedTuple
 
-from mcap.records import Channel, Message, Schema
 from tqdm import tqdm
 
-from gaze_vlm_ros.bags.compression import NotDecompressed, in_mode, is_compressed_message
-from gaze_vlm_ros.bags.errors import NotABag, sqlite_bag
+from gaze_vlm_ros.bags.compression import NotDecompressed, in_mode
+from gaze_vlm_ros.bags.errors import NotABag
 from gaze_vlm_ros.bags.files import bag_files, files_of_metadata
-from gaze_vlm_ros.bags.mcap_file import MAGIC, SQLITE_MAGIC
-from gaze_vlm_ros.bags.mcap_records import RawFile
-from gaze_vlm_ros.bags.mcap_scan import Scan, contents, scan
-from gaze_vlm_ros.bags.message_types import TypeDescription
-from gaze_vlm_ros.bags.qos import DEFAULT_QOS, qos_profiles
+from gaze_vlm_ros.bags.mcap_file import MAGIC
+from gaze_vlm_ros.bags.mcap_scan import Scan, scan
+from gaze_vlm_ros.bags.raw_messages import DeclaredTopic, entries, message_compression, open_raw, same_type
 from gaze_vlm_ros.bags.session_records import (
     METADATA_RECORD,
     RECOVERED_TOPIC_RECORD,
@@ -62,23 +57,6 @@ class Recovery:
     last_ns: int
 
 
-class _Topic(NamedTuple):
-    """Declaration of a topic."""
-
-    type_name: str
-    qos: list[dict[str, Any]]
-    description: TypeDescription
-
-
-class _Entry(NamedTuple):
-    """One message with its topic; message None = the declaration of the topic."""
-
-    channel_id: int
-    name: str
-    topic: _Topic | None  # None: it is no ROS 2 topic, or its declaration is lost
-    message: Message | None
-
-
 def recover(path: Path, out: Path | None = None, progress: bool = False) -> Recovery:
     """Write every complete message of the bag at `path` to a new bag.
 
@@ -94,7 +72,7 @@ def recover(path: Path, out: Path | None = None, progress: bool = False) -> Reco
     if folder.exists():
         raise BagExists(f"{folder} exists already, and bags are never overwritten; give another name")
     with ExitStack() as stack:
-        opened = [stack.enter_context(closing(_opened(file))) for file in files]
+        opened = [stack.enter_context(closing(open_raw(file))) for file in files]
         total = 2 * sum(file.size for file in opened)  # they are scanned, then copied
         disable = None if progress else True  # None: unless stderr is a terminal
         bar = stack.enter_context(
@@ -105,13 +83,13 @@ def recover(path: Path, out: Path | None = None, progress: bool = False) -> Reco
         totals, totals_right = _totals(records)
         if all(found.whole for found in scans) and totals_right and _can_be_played(path, files):
             raise BagIsWhole(f"{path} is whole; nothing to recover")
-        if not any(entry.message and entry.topic for found in scans for entry in _by_topic(found)):
+        if not any(entry.message and entry.topic for found in scans for entry in entries(found)):
             begins = [found.file.read(0, len(MAGIC)) for found in scans]
             if all(begin != MAGIC[: len(begin)] for begin in begins):
                 raise NotABag(f"{path} is not an MCAP file: it has neither its magic bytes nor a chunk; give a bag")
             raise NothingToSave(f"{path} holds no whole message; nothing can be recovered from it")
         session = {key: value for name, record in records if name == METADATA_RECORD for key, value in record.items()}
-        writer = BagWriter(folder, session, message_compression=_message_compression(scans))
+        writer = BagWriter(folder, session, message_compression=message_compression(scans))
         try:
             return _copy(path, writer, scans, records, totals, bar.update)
         except OSError as error:
@@ -144,14 +122,6 @@ def _beside(path: Path) -> Path:
     return named.with_name(f"{named.stem if path.is_file() else named.name}_recovered")
 
 
-def _opened(path: Path) -> RawFile:
-    file = RawFile(path)
-    if file.read(0, len(SQLITE_MAGIC)) == SQLITE_MAGIC:
-        file.close()
-        raise sqlite_bag(path)
-    return file
-
-
 def _totals(records: list[tuple[str, dict[str, str]]]) -> tuple[dict[str, TopicTotals], bool]:
     """Return totals by topic, and whether every record of totals could be read."""
     totals: dict[str, TopicTotals] = {}
@@ -174,41 +144,6 @@ def _can_be_played(path: Path, files: list[Path]) -> bool:
     return sorted(files_of_metadata(path) or []) == sorted(file.name for file in files)
 
 
-def _by_topic(found: Scan) -> Iterator[_Entry]:
-    schemas: dict[int, Schema] = {}
-    topics: dict[int, tuple[str, _Topic | None]] = {}
-    for record in contents(found):
-        if isinstance(record, Schema):
-            schemas[record.id] = record
-        elif isinstance(record, Channel):
-            topics[record.id] = record.topic, _topic(record, schemas.get(record.schema_id))
-            yield _Entry(record.id, *topics[record.id], None)
-        else:
-            undeclared = f"(undeclared topic {record.channel_id})", None
-            yield _Entry(record.channel_id, *topics.get(record.channel_id, undeclared), record)
-
-
-def _topic(channel: Channel, schema: Schema | None) -> _Topic | None:
-    if channel.message_encoding != "cdr" or schema is None:
-        return None  # beside other encodings, rosbag2 would not open the bag
-    definition = schema.data.decode("utf-8", "surrogateescape")
-    description = TypeDescription(definition, channel.metadata.get("topic_type_hash", ""), schema.encoding)
-    qos = qos_profiles(channel.metadata.get("offered_qos_profiles", ""))
-    return _Topic(schema.name, qos or [DEFAULT_QOS], description)
-
-
-def _same_type(one: _Topic, other: _Topic) -> bool:
-    """Return whether one reader can decode the messages of both."""
-    first, second = one.description, other.description
-    return (one.type_name, first.definition, first.encoding) == (other.type_name, second.definition, second.encoding)
-
-
-def _message_compression(scans: list[Scan]) -> str:
-    """Return "zstd" where rosbag2 compressed the first message on its own, so that the copy keeps that mode."""
-    messages = (entry.message for found in scans for entry in _by_topic(found) if entry.message)
-    return "zstd" if any(is_compressed_message(message.data) for message in islice(messages, 1)) else ""
-
-
 def _copy(
     source: Path,
     writer: BagWriter,
@@ -222,12 +157,12 @@ def _copy(
             writer.add_record(name, record)
     saved: dict[str, int] = {}
     lost: Counter[str] = Counter()
-    declared: dict[str, _Topic] = {}
+    declared: dict[str, DeclaredTopic] = {}
     first_ns, last_ns = 2**64, 0
     for found in scans:
         names: dict[int, str] = {}
         seen: Counter[int] = Counter()
-        for channel_id, name, topic, message in _by_topic(found):
+        for channel_id, name, topic, message in entries(found):
             names[channel_id] = name
             if topic and name not in declared:
                 writer.add_topic(name, topic.type_name, topic.qos, description=topic.description)
@@ -236,7 +171,7 @@ def _copy(
                 continue
             seen[channel_id] += 1
             # A topic has one type, and that one definition, in a bag; files of different bags may disagree.
-            if topic is None or not _same_type(topic, declared[name]):
+            if topic is None or not same_type(topic, declared[name]):
                 lost[name] += 1
                 continue
             try:
