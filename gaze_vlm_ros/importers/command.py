@@ -46,7 +46,7 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         "--distance-m",
         type=float,
         metavar="M",
-        help=f"distance of gaze where the recording has none (default: 1): {kinds_with('distance_m')}",
+        help=f"distance of gaze where the recording has none (default: 1, holoassist 0.5): {kinds_with('distance_m')}",
     )
     parser.add_argument(
         "--cut", action="store_true", help="leave out gaze and labels beyond the end of the video instead of refusing"

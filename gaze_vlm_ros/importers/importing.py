@@ -34,7 +34,7 @@ def import_recording(
     labels: Path | None = None,  # annotation file; None = no labels
     mapping: Path | None = None,  # what the columns of a generic table of gaze mean
     events_as_labels: bool = False,  # the recording's events are actions
-    distance_m: float | None = None,  # of a gaze point whose distance is not known; None = 1 m
+    distance_m: float | None = None,  # of a gaze point whose distance is not known; None = the format's
     cut: bool = False,  # leave out gaze and labels beyond the video instead of refusing
     session: str = "",  # these four: "" = from the recording, if it has it
     person: str = "",

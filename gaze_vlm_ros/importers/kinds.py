@@ -22,6 +22,8 @@ KINDS = {
     "tobii-g3": Kind("folder", ("cut",), "tobii_g3.read_tobii_g3"),
     "pupil": Kind("folder", ("cut",), "pupil.read_pupil"),
     "generic": Kind("video", ("mapping", "gaze", "cut"), "generic.read_generic"),
+    "holoassist": Kind("folder", ("labels", "cut", "distance_m"), "holoassist.read_holoassist"),
+    "egoexolearn": Kind("video", ("gaze", "labels", "cut"), "egoexolearn.read_egoexolearn"),
     "egoexo4d": Kind("folder", ("gaze", "cut"), "egoexo4d.read_egoexo4d"),
 }
 

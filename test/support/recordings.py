@@ -338,3 +338,60 @@ def write_pupil_export(recording: Path) -> Path:
     times = np.load(recording / "world_timestamps.npy")
     write_csv(folder / "world_timestamps.csv", ["# timestamps [seconds]", "pts"], [[t, i] for i, t in enumerate(times)])
     return folder
+
+
+HOLO_TICK = 637_932_000_001_234_567  # ticks since the year 1, 2022-07-18
+HOLO_START_NS = (HOLO_TICK - 621_355_968_000_000_000) * 100
+
+
+def write_holoassist(root: Path, frames: int = 90) -> Path:
+    """A session whose head turns left by 0.2 degrees a frame; gaze stays at one point, 0.5 m ahead at first.
+
+    Every third row of the eyes repeats the one before; row 10 is invalid.
+    """
+    folder = root / "R007-7July-DSLR"
+    export = folder / "Export_py"
+    write_mp4(export / "Video_pitchshift.mp4", [grey(i) for i in range(frames)])
+    (export / "Video").mkdir()
+    (export / "Eyes").mkdir()
+    (export / "Video" / "VideoMp4Timing.txt").write_text(f"{HOLO_TICK}\n{HOLO_TICK + frames * 333_333}\n")
+    numbers = [60, 0, 31.5, 0, 61, 23.5, 0, 0, 1, 0, 0, *SIZE]
+    (export / "Video" / "Intrinsics.txt").write_text("\t".join(map(str, numbers)))
+    poses, eyes = [], []
+    for i in range(frames):
+        tick = HOLO_TICK + i * 333_333
+        turn = np.radians(0.2 * i)
+        pose = np.eye(4)
+        pose[:2, :2] = [[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]]
+        pose[:3, 3] = [0.1, 0.2, 1.5]
+        poses.append([i / 30, tick, *pose.ravel()])
+        own = tick + 50_000 if i % 3 != 2 else tick - 333_333 + 50_000
+        eyes.append([i / 30, own, 0.1, 0.2, 1.5, 2.0, 0.0, 0.0, int(i != 10)])
+    (export / "Video" / "Pose_sync.txt").write_text("\n".join("\t".join(map(str, row)) for row in poses) + "\n")
+    (export / "Eyes" / "Eyes_sync.txt").write_text("\n".join("\t".join(map(str, row)) for row in eyes) + "\n")
+    said = {"Verb": "open", "Adjective": "none", "Noun": "battery_door", "Action Correctness": "Correct Action"}
+    wrong = said | {"Verb": "close", "Adjective": "small", "Action Correctness": "Wrong Action, corrected by performer"}
+    events = [
+        {"id": 1, "label": "Fine grained action", "start": 0.5, "end": 1.0, "attributes": said},
+        {"id": 2, "label": "Conversation", "start": 0.6, "end": 1.0, "attributes": {}},
+        {"id": 3, "label": "Fine grained action", "start": 1.5, "end": 2.0, "attributes": wrong},
+    ]
+    (root / "labels.json").write_text(json.dumps([{"video_name": folder.name, "events": events}]))
+    return folder
+
+
+def write_egoexolearn(root: Path, frames: int = 90) -> Path:
+    """A video with gaze of every frame; frames 5 and 6 are placeholders, frame 7 is invalid."""
+    uid = "0d271871-c8ba-4249-9434-d39ce0060e58"
+    write_mp4(root / "full" / f"{uid}.mp4", [grey(i) for i in range(frames)])
+    gaze = np.stack([0.25 + np.arange(frames) / 400, np.full(frames, 0.75), np.ones(frames)], axis=1)
+    gaze[5:7, :2] = [[0, 0], [0.5, 0.5]]
+    gaze[7, 2] = 0
+    (root / "full" / "gazes_30fps_npy").mkdir()
+    np.save(root / "full" / "gazes_30fps_npy" / f"{uid}.npy", gaze)
+    header = ["video_uid", "annotation_uid", "subset", "view", "scene", "start_sec", "end_sec", "narration_en",
+              "narration_en_no_hand_prompt"]  # fmt: skip
+    rows = [[uid, 1, "train", "ego", "lab", 0.5, 1.25, "The left hand takes a pipette.", "Takes a pipette."],
+            ["other", 2, "train", "exo", "kitchen", 0, 9, "Cuts.", "Cuts."]]  # fmt: skip
+    write_csv(root / "fine_annotation_trainval_en.csv", header, rows)
+    return root / "full" / f"{uid}.mp4"
