@@ -28,7 +28,7 @@ class ConfiguringNode(LifecycleNodeMixin, Node):
         self.reentrant = ReentrantCallbackGroup()
         LifecycleNodeMixin.__init__(self, callback_group=self.reentrant)
         self._configuring: list[threading.Thread] = []
-        service = next(service for service in self.services if service.srv_name.endswith("/change_state"))
+        service: Any = next(service for service in self.services if service.srv_name.endswith("/change_state"))
         self._change_state = service.callback
         service.callback = self._on_change_state
 

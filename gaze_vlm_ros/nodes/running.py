@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
+import signal
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.nodes.barrier import Barrier
@@ -38,6 +40,8 @@ class ClosableNode(Protocol):
 def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str] | None = None) -> int:
     """Spin one node until SIGINT, SIGTERM or NodeFinished; close it; return the process's exit code.
 
+    SIGINT interrupts a node that starts, as usual. From then on it lets the callback that runs, and `close`, come to
+    their end, however often it is sent: a bag that is being closed gets its index and its metadata.yaml.
     A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case;
     after a signal the context is shut down by then, so it can print, and neither publish nor log.
     What a message, request or response makes a callback raise is refused by a Barrier, the node's `barrier` where it
@@ -61,6 +65,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
                 "`colcon build --base-paths . gaze_vlm_msgs`, or `make setup` without a ROS installation"
             ) from None
         given = sys.argv if args is None else args
+        interrupt = _Interrupt()
         try:
             rclpy.init(args=given)
         except RCLError as error:
@@ -82,6 +87,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             barrier = getattr(node, "barrier", barrier)
             executor = InputExecutor(barrier)
             executor.add_node(cast("Node", node))
+            interrupt.wait()  # rclpy's own handler shuts the context down, which ends the spin between two callbacks
             executor.spin()
         except (KeyboardInterrupt, ExternalShutdownException):
             pass  # a clean request to stop
@@ -94,6 +100,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             if rclpy.ok():
                 raise
         finally:
+            interrupt.wait()
             if node is not None:
                 code = node.close() or code
                 if refused := barrier.summary():
@@ -103,6 +110,28 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         return code
 
     return exit_code(program, main)
+
+
+class _Interrupt:
+    """The handler of SIGINT: raises KeyboardInterrupt once, and nothing any more after `wait` was called.
+
+    Set it before rclpy's handler, which calls it.
+    """
+
+    def __init__(self) -> None:
+        self._raises = True
+        signal.signal(signal.SIGINT, self)
+        # The interpreter gives SIGINT its default back while it ends: a late one would take the process's exit code.
+        atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
+
+    def __call__(self, number: int, frame: Any) -> None:
+        if self._raises:
+            self._raises = False
+            raise KeyboardInterrupt
+
+    def wait(self) -> None:
+        """Let what runs come to its end from now on."""
+        self._raises = False
 
 
 def _bad_value_text(error: Exception) -> str:
