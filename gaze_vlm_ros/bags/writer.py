@@ -105,6 +105,11 @@ class BagWriter:
             shutil.rmtree(folder, ignore_errors=True)  # an empty one would keep the name
             raise BagNotWritable(f"cannot write a bag to {folder}: {error.strerror}; give another place") from None
 
+    @property
+    def file_count(self) -> int:
+        """Files that the bag has so far."""
+        return len(self._files)
+
     def _open_file(self) -> None:
         name = f"{self.folder.name}_{len(self._files)}.mcap"
         self._stream = (self.folder / name).open("xb")

@@ -36,7 +36,7 @@ def _topic_status(topic: TopicState) -> TopicStatus:
     return TopicStatus(
         name=topic.name,
         type=topic.tally.type_name,
-        received=topic.tally.received,
+        received=topic.tally.taken,
         written=topic.tally.written,
         dropped=topic.tally.lost,
         rate=topic.rate_hz,

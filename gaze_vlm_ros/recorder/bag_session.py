@@ -15,6 +15,7 @@ from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.recorder.bag_thread import BagThread
 from gaze_vlm_ros.recorder.disk import require_free_disk
 from gaze_vlm_ros.recorder.episodes import episode_folder, is_bag, set_aside
+from gaze_vlm_ros.recorder.latched import NEVER_REPEATED, LatchedMessages
 from gaze_vlm_ros.recorder.tables import totals_table
 from gaze_vlm_ros.recorder.tally import TopicTally
 
@@ -70,6 +71,8 @@ class BagSession:
         self.lost = 0  # messages lost in all bags that are closed
         self._types: dict[str, str] | None = None
         self._bag: BagThread | None = None
+        self._latched = LatchedMessages()
+        self._latched_topics: set[str] = set()
         self._opened_s = 0.0  # time.monotonic()
         if settings.folder.exists() and not settings.in_episodes:
             raise BagExists(f"{settings.folder} exists already, and bags are never overwritten; give another name")
@@ -125,11 +128,13 @@ class BagSession:
 
         sequence: the `publisher`'s number of the message; 0 where the middleware gives none.
         """
+        if self._types and self._types[topic] not in NEVER_REPEATED:
+            self._latched.note(topic, publisher, data)
         if self._bag is None:
             return
         self.tallies[topic].count(data, sequence, publisher)
         # Sequence numbers are 32 bit in MCAP.
-        self._bag.put(topic, data, log_time_ns, publish_time_ns, sequence & 0xFFFFFFFF)
+        self._bag.put(topic, data, log_time_ns, publish_time_ns, sequence & 0xFFFFFFFF, publisher)
 
     def refuse(self, topic: str, sequence: int, publisher: bytes) -> None:
         """Count a received message that is not written because its bytes are no message of the topic's type."""
@@ -197,7 +202,7 @@ class BagSession:
             except OSError as error:
                 self._show_error(f"the end of {self.folder} was not written: {error.strerror}")
                 return False
-            empty = [topic for topic in required if not self.tallies[topic].received]
+            empty = [topic for topic in required if not self.tallies[topic].taken]
             if empty:
                 self._show_error(f"no message came on {', '.join(empty)}")
                 complete = False
@@ -219,11 +224,21 @@ class BagSession:
         for name, type_name in (self._types or {}).items():
             profiles = [dict(profile) for profile in self._offered_qos(name)]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
+            # Still latched for this recording once its publisher has gone.
+            is_kept = any(profile.get("durability") == "transient_local" for profile in profiles)
+            if is_kept and type_name not in NEVER_REPEATED:
+                self._latched_topics.add(name)
             self.tallies[name] = TopicTally(type_name, stamped=begins_with_stamp(type_name, known_types()))
         settings = self._settings
         self._bag = BagThread(
-            writer, self.tallies, settings.queue_bytes, settings.flush_s, sync_s=settings.sync_s
-        )  # fmt: skip
+            writer,
+            self.tallies,
+            settings.queue_bytes,
+            settings.flush_s,
+            sync_s=settings.sync_s,
+            latched=self._latched.of(self._latched_topics),
+            latched_topics=frozenset(self._latched_topics),
+        )
         self.folder, self._opened_s = folder, time.monotonic()
 
     def _close(self) -> str:

@@ -29,7 +29,7 @@ def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: floa
     for topic in topics:
         tally = topic.tally
         gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
-        counts = f"{tally.received:8d}  {tally.written:8d}  {tally.lost:8d}"
+        counts = f"{tally.taken:8d}  {tally.written:8d}  {tally.lost:8d}"
         lines.append(f"{topic.name:<{width}}  {topic.rate_hz:5.0f} Hz  {gap}  {counts}  {topic.note}".rstrip())
     left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
     return "\n".join([*lines, f"{doing}; {free_bytes / 1e9:.1f} GB free{left}"])
@@ -55,5 +55,5 @@ def totals_table(tallies: Mapping[str, TopicTally]) -> str:
     lines = [f"{'topic':<{width}}  received   written      lost  longest gap"]
     for name, tally in tallies.items():
         gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
-        lines.append(f"{name:<{width}}  {tally.received:8d}  {tally.written:8d}  {tally.lost:8d}  {gap}")
+        lines.append(f"{name:<{width}}  {tally.taken:8d}  {tally.written:8d}  {tally.lost:8d}  {gap}")
     return "\n".join(lines)

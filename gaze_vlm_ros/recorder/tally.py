@@ -17,6 +17,7 @@ class TopicTally:
     type_name: str
     stamped: bool  # messages begin with their acquisition time
     received: int = 0
+    repeated: int = 0  # latched messages of before that were written again
     written: int = 0  # handed to the operating system: they survive a kill of this process
     overflowed: int = 0  # dropped by our own full queue
     missed: int = 0  # gaps in the publishers' sequence numbers
@@ -24,6 +25,11 @@ class TopicTally:
     max_gap_s: float = 0.0  # between two consecutive acquisition stamps
     _sequences: dict[bytes, int] = field(default_factory=dict)  # newest number of each publisher
     _stamp_ns: int | None = None
+
+    @property
+    def taken(self) -> int:
+        """Messages that belong into the bag: received, or repeated."""
+        return self.received + self.repeated
 
     @property
     def lost(self) -> int:
@@ -58,4 +64,4 @@ class TopicTally:
 
     def totals(self) -> TopicTotals:
         """Return the counts as a bag stores them."""
-        return TopicTotals(self.received, self.written, self.lost)
+        return TopicTotals(self.taken, self.written, self.lost)

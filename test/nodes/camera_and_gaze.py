@@ -1,6 +1,6 @@
 """A camera and an eye tracker for tests: `camera_and_gaze.py SECONDS [--raw] [--black] [--points] [--wrong-type]`.
 
-With --silent it announces its topics and publishes nothing.
+With --silent it announces its topics and publishes nothing; with --latched it also keeps a robot's description.
 
 It is gone after so many seconds. Black pictures take no room worth mention. Stamps begin in the past or, with --now, at
 the time of day.
@@ -14,6 +14,7 @@ import time
 import numpy as np
 import rclpy
 from geometry_msgs.msg import Point, PointStamped
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header, String
 
@@ -41,6 +42,10 @@ def main() -> None:
     points = "--points" in sys.argv  # normalized, from the bottom left, as another tracker's driver might
     gaze = node.create_publisher(PointStamped if points else GazeStamped, "gaze", 2000)
     label = node.create_publisher(ActionLabel, "label", 10)
+    if "--latched" in sys.argv:
+        kept = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        robot = node.create_publisher(String, "robot_description", kept)
+        robot.publish(String(data="<robot/>"))
     deadline = time.monotonic() + 200
     if "--wrong-type" in sys.argv:
         while time.monotonic() < deadline:

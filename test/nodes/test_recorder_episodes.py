@@ -30,8 +30,9 @@ def wait_for(condition, timeout_s: float = 200.0) -> None:
 def test_episodes_by_service(tmp_path: Path) -> None:
     root = tmp_path / "day"
     environment = isolated_environment()
-    source = start([sys.executable, SOURCE, "60", "--now"], environment)
-    recorder = start_node("recorder", {"bag": str(root), "episodes": True, "task": "sort"}, environment, tmp_path)
+    source = start([sys.executable, SOURCE, "60", "--now", "--latched"], environment)
+    parameters = {"bag": str(root), "episodes": True, "task": "sort", "extra_topics": ["robot_description"]}
+    recorder = start_node("recorder", parameters, environment, tmp_path)
     calls = [
         ["stop", True], ["label", "too early"],
         ["sleep", 1.0], ["start", "", ""], ["start", "", ""], ["sleep", 1.0], ["label", "take the red mug"],
@@ -69,6 +70,9 @@ def test_episodes_by_service(tmp_path: Path) -> None:
     for name in ("episode_0000", "episode_0001", "pouring_discarded"):
         with open_bag(root / name) as bag:
             assert bag.totals["/gaze"].lost == 0
+            # Sent once, before the first episode.
+            (description,) = (message.data for message in bag.read("/robot_description").messages())
+            assert description == "<robot/>"
     # Training passes over what was discarded.
     assert [path.name for path in find_bags([root])] == ["episode_0000", "episode_0001"]
 

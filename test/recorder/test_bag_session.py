@@ -1,15 +1,19 @@
 """Bags of one run: a single one, or one per episode; read back from the disk."""
 
 import errno
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from mcap.reader import make_reader
 
 from gaze_vlm_ros.bags.message_types import UnknownMessageType
 from gaze_vlm_ros.bags.reader import open_bag
-from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists
+from gaze_vlm_ros.bags.roles import LABEL_TYPE
+from gaze_vlm_ros.bags.session_records import TopicTotals
+from gaze_vlm_ros.bags.writer import DEFAULT_QOS, BagExists, Split
 from gaze_vlm_ros.recorder.bag_session import BagSession, BagSettings
 from gaze_vlm_ros.recorder.disk import DiskFull
 
@@ -203,3 +207,59 @@ def test_a_request_that_the_disk_refuses_is_answered_and_leaves_nothing(
 
 def raise_name_too_long(writer: object) -> None:
     raise OSError(errno.ENAMETOOLONG, "File name too long")
+
+
+def latched(text: bytes) -> bytes:
+    """A serialized std_msgs/String."""
+    return b"\0\1\0\0" + (len(text) + 1).to_bytes(4, "little") + text + b"\0"
+
+
+class LatchedRun(Run):
+    def offered_qos(self, topic: str) -> list[dict[str, Any]]:
+        return [{**DEFAULT_QOS, "durability": "transient_local"}]
+
+
+def texts(bag: Path, number: int = 0) -> list[tuple[str, str]]:
+    """Topic and text of each message of one of the bag's files."""
+    with (bag / f"{bag.name}_{number}.mcap").open("rb") as stream:
+        reader = make_reader(stream)
+        return [(channel.topic, message.data[8:-1].decode()) for _, channel, message in reader.iter_messages()]
+
+
+def test_each_episode_has_what_publishers_keep_for_late_subscribers(tmp_path: Path) -> None:
+    """A robot's description is sent once, long before. A label stays where it was."""
+    run = LatchedRun(tmp_path / "day", in_episodes=True)
+    types = {"/robot_description": TEXT, "/tf_static": TEXT, "/label": LABEL_TYPE}
+    run.session.begin(types)
+    for topic, text, publisher in (
+        ("/robot_description", b"old", b"a"), ("/robot_description", b"robot", b"a"),
+        ("/tf_static", b"base", b"b"), ("/tf_static", b"camera", b"c"), ("/label", b"before", b"d"),
+    ):  # fmt: skip
+        run.session.write(topic, latched(text), 1, 1, 1, publisher)
+    kept = [("/robot_description", "robot"), ("/tf_static", "base"), ("/tf_static", "camera")]
+    for episode in ("first", "second"):
+        assert run.session.start_episode(episode).done
+        if episode == "second":
+            run.session.write("/tf_static", latched(b"moved"), time.time_ns(), 1, 2, b"c")
+        assert run.session.stop_episode(keep=True).done
+    assert texts(tmp_path / "day/first") == kept
+    assert texts(tmp_path / "day/second") == [*kept, ("/tf_static", "moved")]
+    assert run.session.finish([])
+    with open_bag(tmp_path / "day/second") as bag:
+        assert bag.totals["/tf_static"] == TopicTotals(received=3, written=3, lost=0)
+
+
+def test_each_file_of_a_split_bag_has_them(tmp_path: Path) -> None:
+    run = LatchedRun(tmp_path / "bag", split=Split(max_s=1.0))
+    run.session.begin({"/robot_description": TEXT, "/words": TEXT, "/label": LABEL_TYPE})
+    second = 10**9
+    run.session.write("/robot_description", latched(b"robot"), 0, 0, 1, b"a")
+    run.session.write("/label", latched(b"take"), 0, 0, 1, b"b")
+    run.session.write("/words", latched(b"one"), 0, 0, 1, b"c")
+    run.session.write("/words", latched(b"two"), 2 * second, 0, 2, b"c")
+    run.session.write("/robot_description", latched(b"new"), 4 * second, 0, 2, b"a")
+    assert run.session.finish([])
+    files = [texts(tmp_path / "bag", number) for number in range(3)]
+    assert files[0] == [("/robot_description", "robot"), ("/label", "take"), ("/words", "one")]
+    assert sorted(files[1]) == [("/robot_description", "robot"), ("/words", "two")]
+    assert sorted(files[2]) == [("/robot_description", "new"), ("/words", "two")]
