@@ -25,6 +25,7 @@ from gaze_vlm_ros.inspection.gaze_findings import (
     gaze_image,
     gaze_validity,
 )
+from gaze_vlm_ros.inspection.gaze_source_findings import gaze_against_picture, gaze_rate, gaze_repeats, picture_turn
 from gaze_vlm_ros.inspection.label_findings import label_coverage, window_use
 from gaze_vlm_ros.inspection.roles import camera_of, gaze_of, labels_of
 from gaze_vlm_ros.inspection.stream_findings import camera_gaps, clock, frame_quality, gaze_gaps, look_at_frames, order
@@ -106,6 +107,8 @@ def check_bag(
             findings.append(camera_gaps(frames.stamps_ns, settings))
             findings += _stamp_findings("camera", camera)
             findings.append(frame_quality(frames))
+            if camera.type_name == "sensor_msgs/msg/CompressedImage":
+                findings.append(picture_turn(bytes(camera.message(0).data)))
         if samples is None or gaze is None:
             limit = "warning: a fit on this bag needs `gaze: none`, and cannot supervise attention"
             findings.append(Finding("gaze", "warning", gaze_role.reason, limit))
@@ -114,12 +117,15 @@ def check_bag(
             findings += _stamp_findings("gaze", samples)
             findings.append(gaze_validity(gaze, frames.size if frames else None, settings))
             findings.append(blinks(gaze))
+            findings.append(gaze_repeats(gaze))
+            findings.append(gaze_rate(gaze, bag.metadata.get("tracker", "")))
         covered = None
         if frames and gaze and frames.size:
             findings.append(gaze_image(gaze, frames.size))
             covered = frames_with_gaze(frames.stamps_ns, gaze, frames.size, settings)
             findings.append(gaze_coverage(covered, frames.stamps_ns, gaze.stamps_ns, settings))
             findings.append(camera_gaze_lag(frames, gaze))
+            findings.append(gaze_against_picture(frames, gaze))
         label_role, own_labels, labels, label_file = labels_of(bag, stream)
         if labels is None:
             limit = "warning: training needs what the person does"
