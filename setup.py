@@ -32,12 +32,12 @@ setup(
     ],
     entry_points={
         "console_scripts": [
-            f"eye_tracker = {NAME}.nodes.eye_tracker:main",
-            f"overlay = {NAME}.nodes.overlay:main",
-            f"predictor = {NAME}.nodes.predictor:main",
-            f"recorder = {NAME}.nodes.recorder:main",
-            f"simulator = {NAME}.nodes.simulator:main",
-            f"gaze-vlm = {NAME}.cli:main",
+            f"eye_tracker = {NAME}.terminal.starting:eye_tracker",
+            f"overlay = {NAME}.terminal.starting:overlay",
+            f"predictor = {NAME}.terminal.starting:predictor",
+            f"recorder = {NAME}.terminal.starting:recorder",
+            f"simulator = {NAME}.terminal.starting:simulator",
+            f"gaze-vlm = {NAME}.terminal.starting:gaze_vlm",
         ],
     },
 )

@@ -70,8 +70,8 @@ class CameraSearch:
     ) -> None:
         """on_found: called once with the subscription. on_wrong_type: called once where the topic carries no images.
 
-        wait_s: raise NoCamera after this time; 0 = look forever. own_topics: image topics of the node itself, which the
-        error does not list.
+        wait_s: raise NoCamera after this time; 0 = look forever. own_topics: pictures of our own nodes, which the error
+        does not list.
         """
         self._node, self._topic, self._wait_s, self._own_topics = node, topic, wait_s, own_topics
         self._on_image, self._on_found, self._on_wrong_type = on_image, on_found, on_wrong_type

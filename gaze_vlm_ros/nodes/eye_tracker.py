@@ -45,7 +45,7 @@ from gaze_vlm_ros.nodes.neon_messages import (
     header_at,
     imu_message,
 )
-from gaze_vlm_ros.nodes.running import run_node
+from gaze_vlm_ros.nodes.running import run_node, until_shutdown
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.terminal.text import escaped
 
@@ -190,10 +190,11 @@ class EyeTracker(Node):
 
     def _publish_gaze(self, until_s: float = math.inf) -> None:
         """Publish the gaze that is due by `until_s` of the loop's clock, with its eye state as known by now."""
-        while self.context.ok() and (ready := self._gaze_delay.release(until_s)) is not None:
-            message, eye_state = ready
-            message.eye_state = eye_state
-            self._gaze.publish(message)
+        with until_shutdown(self):
+            while self.context.ok() and (ready := self._gaze_delay.release(until_s)) is not None:
+                message, eye_state = ready
+                message.eye_state = eye_state
+                self._gaze.publish(message)
 
     def _publish_audio(self, units: list[bytes], header_ns: int) -> None:
         assert self._client is not None

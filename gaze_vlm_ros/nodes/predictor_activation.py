@@ -19,6 +19,7 @@ from gaze_vlm_ros.nodes.parameters import topic_name
 from gaze_vlm_ros.nodes.prediction_message import prediction_message
 from gaze_vlm_ros.nodes.predictor_outputs import PredictorOutputs
 from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
+from gaze_vlm_ros.nodes.running import until_shutdown
 from gaze_vlm_ros.prediction.answers_over_time import point_text
 from gaze_vlm_ros.prediction.status import (
     CurrentStatus,
@@ -82,7 +83,7 @@ class Activation:
             self._give_up,
             # A managed node waits: its manager decides when to give up.
             parameters.number("camera_wait_s") if self._autostart else 0.0,
-            (outputs.attention_topic,),
+            (outputs.attention_topic, topic_name(node, "overlay/compressed")),
         )
         self._heartbeat = self._start_heartbeat()
         self.is_running = True
@@ -160,19 +161,21 @@ class Activation:
     # In the worker's thread.
 
     def _on_answer(self, answered: AnsweredObservation, observation: Observation) -> None:
-        warning = size_warning(observation.image_size, self._metadata.frame_size)
-        if self.worker.counts.answered == 1 and warning:
-            self._node.get_logger().warning(warning)
-        height, width, _ = observation.frames[-1].shape
-        self._outputs.publish_attention(
-            answered.answer.attention, (width, height), observation.stamp_ns, self._frame_id
-        )
-        self._outputs.publish_classification(self._publish())
+        with until_shutdown(self._node):
+            warning = size_warning(observation.image_size, self._metadata.frame_size)
+            if self.worker.counts.answered == 1 and warning:
+                self._node.get_logger().warning(warning)
+            height, width, _ = observation.frames[-1].shape
+            self._outputs.publish_attention(
+                answered.answer.attention, (width, height), observation.stamp_ns, self._frame_id
+            )
+            self._outputs.publish_classification(self._publish())
 
     def _on_problem(self, problem: Problem) -> None:
-        if problem.unexpected:
-            self._node.get_logger().error(escaped(f"no prediction: {problem.text}"), throttle_duration_sec=5.0)
-        self._publish()
+        with until_shutdown(self._node):
+            if problem.unexpected:
+                self._node.get_logger().error(escaped(f"no prediction: {problem.text}"), throttle_duration_sec=5.0)
+            self._publish()
 
     # In both.
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import atexit
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
@@ -83,6 +84,8 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             except ParameterException as error:
                 raise GazeVlmError(_bad_value_text(error)) from None
             except RCLError as error:  # also where ROS_SECURITY_ENABLE is set and the middleware has no security
+                if not rclpy.ok():
+                    raise ExternalShutdownException() from None
                 raise GazeVlmError(f"ROS cannot make the node ({_one_line(error)})") from None
             barrier = getattr(node, "barrier", barrier)
             executor = InputExecutor(barrier)
@@ -110,6 +113,19 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         return code
 
     return exit_code(program, main)
+
+
+@contextmanager
+def until_shutdown(node: Node) -> Iterator[None]:
+    """Drop what the block raises once the context is shut down; for threads other than the executor's.
+
+    A signal shuts it down at any moment, and whatever rclpy is doing then fails.
+    """
+    try:
+        yield
+    except Exception:
+        if node.context.ok():
+            raise
 
 
 class _Interrupt:

@@ -25,7 +25,7 @@ from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.parameters import ParameterNode, declared_like
-from gaze_vlm_ros.nodes.running import NodeFinished, run_node
+from gaze_vlm_ros.nodes.running import NodeFinished, run_node, until_shutdown
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import time_of
 from gaze_vlm_ros.sim.bench_session import (
@@ -92,7 +92,7 @@ class Simulator(Node):
         self._label = self.create_publisher(ActionLabel, "label", sample_qos)
         self._sim_time = self.create_publisher(ClockMessage, "/clock", 10) if self._speed != 1 else None
         self._wanted = [self.resolve_topic_name(topic) for topic in wanted]
-        self._failure: GazeVlmError | None = None
+        self._failure: Exception | None = None
         self._published = dict.fromkeys(("frames", "gaze", "labels"), 0)
         self._late_s = 0.0
         self._stop = threading.Event()
@@ -112,9 +112,10 @@ class Simulator(Node):
 
     def _run(self) -> None:
         try:
-            self._wait_for_subscribers()
-            self._publish_all()
-        except GazeVlmError as error:
+            with until_shutdown(self):
+                self._wait_for_subscribers()
+                self._publish_all()
+        except Exception as error:  # raised again in the executor's thread
             self._failure = error
 
     def _wait_for_subscribers(self) -> None:

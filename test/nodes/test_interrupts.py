@@ -5,7 +5,10 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import yaml
@@ -52,3 +55,41 @@ def test_a_bag_is_closed_however_often_it_is_interrupted(tmp_path: Path) -> None
                     }
     finally:
         stop(source)
+
+
+def test_a_node_that_is_being_made_may_be_asked_to_end() -> None:
+    """The signal shuts the context down, and whatever rclpy is doing then fails."""
+    program = (
+        "import sys, rclpy\n"
+        "from rclpy.node import Node\n"
+        "from gaze_vlm_ros.nodes.running import run_node\n"
+        "def make():\n"
+        "    rclpy.shutdown()\n"
+        "    return Node('late')\n"
+        "sys.exit(run_node('late', make, args=[]))\n"
+    )
+    code, output = finish(start([sys.executable, "-c", program], isolated_environment()))
+    assert code == 0, output
+    assert "error" not in output
+    assert "Traceback" not in output
+
+
+def test_a_thread_that_publishes_may_meet_the_shutdown() -> None:
+    program = (
+        "import sys, rclpy\n"
+        "from gaze_vlm_ros.nodes import simulator\n"
+        "simulator.Simulator._wait_for_subscribers = lambda self: rclpy.shutdown()\n"
+        "sys.exit(simulator.main())\n"
+    )
+    code, output = finish(start([sys.executable, "-c", program], isolated_environment()))
+    assert code == 0, output
+    assert "Traceback" not in output
+
+
+def test_errors_count_until_the_shutdown() -> None:
+    from gaze_vlm_ros.nodes.running import until_shutdown
+
+    for runs in (True, False):
+        node: Any = SimpleNamespace(context=SimpleNamespace(ok=lambda runs=runs: runs))
+        with pytest.raises(RuntimeError) if runs else nullcontext(), until_shutdown(node):
+            raise RuntimeError("the publisher's context is invalid")

@@ -154,8 +154,13 @@ def test_what_is_no_camera_is_refused(
 
 
 def test_a_camera_that_never_comes(small_checkpoint: Path, tmp_path: Path) -> None:
+    """The overlay's pictures are none to choose from."""
+    environment = isolated_environment()
+    overlay = start_node("overlay", {}, environment, tmp_path)
+    assert "overlay is ready" in next(line for line in overlay.stdout or () if "ready" in line)
     parameters = {"checkpoint": str(small_checkpoint), "camera_topic": "front/image", "camera_wait_s": 1.0}
-    code, output = finish(start_node("predictor", parameters, isolated_environment(), tmp_path))
+    code, output = finish(start_node("predictor", parameters, environment, tmp_path))
+    stop(overlay)
     assert code == 1
     (error,) = [text for text in output.splitlines() if text.startswith("predictor: error:")]
     assert "nobody published /front/image or /front/image/compressed within 1 s; image topics here are none" in error
