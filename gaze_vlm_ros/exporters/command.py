@@ -15,6 +15,9 @@ def add_export_arguments(parser: argparse.ArgumentParser) -> None:
     lerobot.add_argument("bag", type=Path, nargs="+", help="bag folder or .mcap file with a camera and labels")
     lerobot.add_argument("--out", type=Path, required=True, metavar="FOLDER", help="new data set")
     lerobot.add_argument("--fps", type=int, metavar="N", help="frames per second (default: the fastest camera's)")
+    lerobot.add_argument(
+        "--no-language", action="store_true", help="no column of subtasks: for LeRobot before version 0.6"
+    )
     add_role_arguments(lerobot)
 
 
@@ -22,5 +25,6 @@ def run_export(arguments: argparse.Namespace) -> int:
     """Export, print a summary and return the exit code, 0. Raises what export_lerobot raises."""
     from gaze_vlm_ros.exporters.lerobot import export_lerobot
 
-    print(export_lerobot(arguments.bag, arguments.out, arguments.fps, take_roles(vars(arguments))))
+    roles = take_roles(vars(arguments))
+    print(export_lerobot(arguments.bag, arguments.out, arguments.fps, roles, language=not arguments.no_language))
     return 0

@@ -27,7 +27,10 @@ CAMERA, GAZE, STAMP = "observation.images.scene", "observation.gaze", "stamp_ns"
 CHUNK = 1000  # files per folder
 FILE = "chunk-{chunk_index:03d}/file-{file_index:03d}"
 DATA_PATH, VIDEO_PATH = f"data/{FILE}.parquet", f"videos/{{video_key}}/{FILE}.mp4"
-SOURCES = "meta/gaze_vlm.json"  # what the format has no field for
+SOURCES = "meta/gaze_vlm.json"  # what the format has no field for: labels to the nanosecond among it
+SAMPLES = "meta/gaze_vlm_gaze.parquet"  # every gaze sample of the bags, as it was: the feature has one a frame
+# Since LeRobot 0.6: what is said of an episode, the same list in each of its rows. A label is a row of style subtask.
+LANGUAGE, SUBTASK, ROLE = "language_persistent", "subtask", "assistant"
 
 
 class CannotExport(GazeVlmError):
@@ -47,9 +50,16 @@ class _WrittenEpisode:
     source: dict[str, Any]  # entry of SOURCES
 
 
-def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None, roles: Roles = AS_THE_BAG_SAYS) -> str:
+def export_lerobot(
+    bags: Sequence[Path],
+    out: Path,
+    fps: int | None = None,
+    roles: Roles = AS_THE_BAG_SAYS,
+    language: bool = True,
+) -> str:
     """Write a data set to the new folder `out` and return a summary in words.
 
+    language: write labels as subtasks too, in a column that LeRobot knows since version 0.6.
     fps: frame rate of the data set; None = the highest typical rate of the bags' cameras, rounded.
     An unfinished export is removed. Raises what load_session and require_labels raise,
     DamagedImage, CannotExport, ExportExists, ExportNotWritable, PyarrowMissing.
@@ -65,7 +75,7 @@ def export_lerobot(bags: Sequence[Path], out: Path, fps: int | None = None, role
     if fps is None and not typical_hz:
         raise CannotExport(f"{bags[0]}: a single frame has no rate; give --fps")
     with export_folder(out):
-        return _write(bags, out, fps or max(1, round(typical_hz)), roles)
+        return _write(bags, out, fps or max(1, round(typical_hz)), roles, language)
 
 
 def _check(bags: Sequence[Path], roles: Roles) -> float:
@@ -86,7 +96,7 @@ def _check(bags: Sequence[Path], roles: Roles) -> float:
     return rate_hz
 
 
-def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles) -> str:
+def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles, language: bool) -> str:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -96,8 +106,11 @@ def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles) -> str:
     frames = 0
     data = out / DATA_PATH.format(chunk_index=0, file_index=0)
     data.parent.mkdir(parents=True)
+    spoken = [(LANGUAGE, _language_type())] if language else []
+    samples: list[pa.Table] = []
     schema = pa.schema(
         [
+            *spoken,
             ("timestamp", pa.float32()), ("frame_index", pa.int64()), ("episode_index", pa.int64()),
             ("index", pa.int64()), ("task_index", pa.int64()), (GAZE, pa.list_(pa.float32(), 3)), (STAMP, pa.int64()),
         ]
@@ -116,7 +129,12 @@ def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles) -> str:
                 tasks.setdefault(text, len(tasks))
             columns = _columns(episode, index, frames, tasks, fps)
             gaze = pa.FixedSizeListArray.from_arrays(pa.array(episode.gaze.ravel()), 3)
-            arrays = [gaze if name == GAZE else pa.array(columns[name][:, 0]) for name in schema.names]
+            columns_of: dict[str, Any] = {
+                name: pa.array(values[:, 0]) for name, values in columns.items() if name != GAZE
+            }
+            columns_of |= {GAZE: gaze, LANGUAGE: _subtasks(episode, fps) if language else None}
+            arrays = [columns_of[name] for name in schema.names]
+            samples.append(_samples(session, index))
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))  # one row group per episode
             statistics = {name: column_statistics(values) for name, values in columns.items()}
             statistics[CAMERA] = picture_statistics(episode.histogram, episode.counted)
@@ -125,11 +143,12 @@ def _write(bags: Sequence[Path], out: Path, fps: int, roles: Roles) -> str:
     assert size is not None
     _write_tasks(out, tasks)
     _write_episodes(out, written)
+    pq.write_table(pa.concat_tables(samples), out / SAMPLES)
     _write_json(out / "meta/stats.json", _plain(combined([one.statistics for one in written])))
     sources = {"gaze_max_age_s": GAZE_MAX_AGE_S, "episodes": [one.source for one in written]}
     _write_json(out / SOURCES, sources)
     # Written last: without this file, LeRobot does not recognize the folder as a data set.
-    _write_json(out / "meta/info.json", _info(fps, len(written), frames, len(tasks), size))
+    _write_json(out / "meta/info.json", _info(fps, len(written), frames, len(tasks), size, language))
     return _summary(out, fps, frames, len(tasks), [one.source for one in written])
 
 
@@ -183,11 +202,74 @@ def _written_episode(
         "left_out": episode.left_out,
         "damaged": episode.damaged,
         "with_gaze": int(episode.gaze[:, 2].sum()),
+        "labels": {
+            "starts_ns": np.asarray(session.labels.starts_ns).tolist() if session.labels else [],
+            "texts": session.labels.texts if session.labels else [],
+            "verbs": session.labels.verbs if session.labels else [],
+            "object_classes": session.labels.object_classes if session.labels else [],
+        },
     }
     return _WrittenEpisode(row, statistics, source)
 
 
-def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int]) -> dict[str, Any]:
+def _language_type() -> Any:
+    """Arrow's type of the language column, field by field as LeRobot's."""
+    import pyarrow as pa
+
+    row = pa.struct(
+        [
+            pa.field("role", pa.string(), nullable=False), pa.field("content", pa.string()),
+            pa.field("style", pa.string()), pa.field("timestamp", pa.float32(), nullable=False),
+            pa.field("camera", pa.string()), pa.field("tool_calls", pa.list_(pa.json_())),
+        ]
+    )  # fmt: skip
+    return pa.list_(row)
+
+
+def _subtasks(episode: Episode, fps: int) -> Any:
+    """Return the language column: the labels of an episode, each from the first row that it holds in, in every row."""
+    import pyarrow as pa
+
+    begins = [row for row in range(len(episode)) if row == 0 or episode.labels[row] != episode.labels[row - 1]]
+    rows, total = len(episode), len(episode) * len(begins)
+    kind = _language_type()
+    texts = [episode.labels[row] for row in begins]
+    times = (np.array(begins) / fps).astype(np.float32)
+    fields = {
+        "role": pa.array([ROLE] * total), "content": pa.array(texts * rows), "style": pa.array([SUBTASK] * total),
+        "timestamp": pa.array(np.tile(times, rows)), "camera": pa.nulls(total, pa.string()),
+        "tool_calls": pa.nulls(total, kind.value_type.field("tool_calls").type),
+    }  # fmt: skip
+    structs = pa.StructArray.from_arrays(list(fields.values()), fields=list(kind.value_type))
+    offsets = pa.array(np.arange(0, total + 1, len(begins), dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, structs, type=kind)
+
+
+def _samples(session: Session, index: int) -> Any:
+    """Return the gaze samples of one bag with their episode's number."""
+    import pyarrow as pa
+
+    gaze = session.gaze
+    empty = np.empty(0)
+    xy = gaze.xy if gaze else np.empty((0, 2))
+    count = len(xy)
+    width, height = gaze.image_size if gaze else (0, 0)
+    return pa.table(
+        {
+            "episode_index": np.full(count, index, np.int64),
+            "stamp_ns": gaze.stamps_ns if gaze else np.empty(0, np.int64),
+            "x": np.ascontiguousarray(xy[:, 0]),
+            "y": np.ascontiguousarray(xy[:, 1]),
+            "confidence": gaze.confidence if gaze else empty,
+            "worn": gaze.worn if gaze else empty.astype(np.uint8),
+            "eye_state": gaze.eye_state if gaze else empty.astype(np.uint8),
+            "image_width": np.full(count, width, np.int64),
+            "image_height": np.full(count, height, np.int64),
+        }
+    )
+
+
+def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int], language: bool) -> dict[str, Any]:
     video = {
         "video.height": size[1], "video.width": size[0], "video.codec": "h264", "video.pix_fmt": "yuv420p",
         "video.is_depth_map": False, "video.fps": fps, "video.channels": 3, "has_audio": False,
@@ -201,6 +283,8 @@ def _info(fps: int, episodes: int, frames: int, tasks: int, size: tuple[int, int
         GAZE: {"dtype": "float32", "shape": [3], "names": ["x", "y", "valid"]},
         **{name: {"dtype": dtype, "shape": [1], "names": None} for name, dtype in columns.items()},
     }  # fmt: skip
+    if language:
+        features[LANGUAGE] = {"dtype": "language", "shape": [1], "names": None}
     return {
         "codebase_version": VERSION,
         "robot_type": None,

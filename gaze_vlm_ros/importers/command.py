@@ -49,6 +49,9 @@ def add_import_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"distance of gaze where the recording has none (default: 1, holoassist 0.5): {kinds_with('distance_m')}",
     )
     parser.add_argument(
+        "--episode", type=int, metavar="N", help=f"episode of a data set, from 0 (default: 0): {kinds_with('episode')}"
+    )
+    parser.add_argument(
         "--cut", action="store_true", help="leave out gaze and labels beyond the end of the video instead of refusing"
     )
     for name in ("session", "person", "task", "scene"):

@@ -35,6 +35,7 @@ def import_recording(
     mapping: Path | None = None,  # what the columns of a generic table of gaze mean
     events_as_labels: bool = False,  # the recording's events are actions
     distance_m: float | None = None,  # of a gaze point whose distance is not known; None = the format's
+    episode: int | None = None,  # of a data set of several; None = the first
     cut: bool = False,  # leave out gaze and labels beyond the video instead of refusing
     session: str = "",  # these four: "" = from the recording, if it has it
     person: str = "",
@@ -53,7 +54,7 @@ def import_recording(
         raise BagExists(f"{out} exists already, and bags are never overwritten; give another name")
     imported = read_recording(
         kind, source, gaze=gaze, labels=labels, mapping=mapping, events_as_labels=events_as_labels, cut=cut,
-        distance_m=distance_m,
+        distance_m=distance_m, episode=episode,
     )  # fmt: skip
     described = {"session": session, "person": person, "task": task, "scene": scene}
     imported.metadata = {

@@ -24,6 +24,7 @@ KINDS = {
     "generic": Kind("video", ("mapping", "gaze", "cut"), "generic.read_generic"),
     "holoassist": Kind("folder", ("labels", "cut", "distance_m"), "holoassist.read_holoassist"),
     "egoexolearn": Kind("video", ("gaze", "labels", "cut"), "egoexolearn.read_egoexolearn"),
+    "lerobot": Kind("folder", ("episode",), "lerobot.read_lerobot"),
     "egoexo4d": Kind("folder", ("gaze", "cut"), "egoexo4d.read_egoexo4d"),
 }
 

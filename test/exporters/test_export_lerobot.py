@@ -18,7 +18,7 @@ from gaze_vlm_ros.bags.message_types import message_class
 from gaze_vlm_ros.bags.writer import BagWriter
 from gaze_vlm_ros.exporters.episode import gaze_at, write_episode
 from gaze_vlm_ros.exporters.grid import lay_grid
-from gaze_vlm_ros.exporters.lerobot import CAMERA, GAZE, CannotExport, export_lerobot
+from gaze_vlm_ros.exporters.lerobot import CAMERA, GAZE, LANGUAGE, CannotExport, export_lerobot
 from gaze_vlm_ros.exporters.output_folder import ExportExists
 from gaze_vlm_ros.exporters.statistics import column_statistics, combined, picture_statistics
 from gaze_vlm_ros.session.gaze_track import GazeTrack
@@ -98,7 +98,7 @@ def test_tasks_gaze_and_stamps_are_those_of_the_bag(exported: Path) -> None:
 
 def test_statistics_name_every_feature(exported: Path) -> None:
     info, stats = (json.loads((exported / "meta" / name).read_text()) for name in ("info.json", "stats.json"))
-    assert set(stats) == set(info["features"])
+    assert set(stats) == set(info["features"]) - {LANGUAGE}
     gaze = np.array(pq.read_table(exported / "data/chunk-000/file-000.parquet")[GAZE].to_pylist())
     np.testing.assert_allclose(stats[GAZE]["mean"], gaze.mean(0), rtol=1e-6)
     np.testing.assert_allclose(stats[GAZE]["std"], gaze.std(0), rtol=1e-4)
