@@ -26,6 +26,7 @@ ROOMS = (
     "gaze_vlm_ros.neon", "gaze_vlm_ros.recorder",
     "gaze_vlm_ros.vlm", "gaze_vlm_ros.prediction", "gaze_vlm_ros.prediction.backends",
     "gaze_vlm_ros.view",
+    "gaze_vlm_ros.assessment",
     "gaze_vlm_ros.inspection", "gaze_vlm_ros.importers", "gaze_vlm_ros.exporters", "gaze_vlm_ros.privacy",
     "gaze_vlm_ros.annotation.formats", "gaze_vlm_ros.annotation.review", "gaze_vlm_ros.annotation",
     "gaze_vlm_ros.sim.neon_device", "gaze_vlm_ros.sim",

@@ -29,6 +29,7 @@ class GazeTrack:
     worn: NDArray[np.uint8]  # (N,)
     eye_state: NDArray[np.uint8]  # (N,)
     image_size: tuple[int, int]  # (width, height) px of the image that xy refers to; (0, 0) = unknown
+    pupils_mm: NDArray[np.float64] | None = None  # (N, 2) diameters, left and right; NaN or 0 = unknown; None = all are
 
     def __len__(self) -> int:
         return len(self.stamps_ns)
@@ -48,14 +49,19 @@ def read_gaze(stream: TopicStream, coordinates: str = "", frames: FrameStream | 
     stamps_ns, xy, confidence = np.empty(count, np.int64), np.empty((count, 2)), np.empty(count)
     worn, eye_state = np.empty(count, np.uint8), np.empty(count, np.uint8)
     sizes = np.zeros((count, 2), np.int64)
+    pupils_mm = np.full((count, 2), np.nan)
     for index, message in enumerate(stream.messages()):
         stamps_ns[index] = header_stamp_ns(message)
         xy[index] = message.x, message.y
         confidence[index], worn[index], eye_state[index] = message.confidence, message.worn, message.eye_state
         sizes[index] = message.image_width, message.image_height
+        if hasattr(message, "pupil_diameter_left"):  # bags of earlier releases have none
+            pupils_mm[index] = message.pupil_diameter_left, message.pupil_diameter_right
     xy, image_size = _on_one_size(stream, xy, sizes)
     order = np.argsort(stamps_ns, kind="stable")
-    return GazeTrack(stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size)
+    return GazeTrack(
+        stamps_ns[order], xy[order], confidence[order], worn[order], eye_state[order], image_size, pupils_mm[order]
+    )
 
 
 def _on_one_size(
