@@ -10,6 +10,7 @@ from typing import Any
 
 from gaze_vlm_ros import __version__
 from gaze_vlm_ros.annotation.command import add_label_arguments, run_label
+from gaze_vlm_ros.assessment.options import add_assess_arguments
 from gaze_vlm_ros.bags.role_options import add_role_arguments, take_roles
 from gaze_vlm_ros.errors import exit_code
 from gaze_vlm_ros.exporters.command import add_export_arguments, run_export
@@ -112,6 +113,12 @@ def _parser() -> argparse.ArgumentParser:
     add_role_arguments(replay)
     replay.set_defaults(run=_replay)
 
+    assess = commands.add_parser(
+        "assess", help="compare gaze of whole sessions with a model's attention and a baseline"
+    )
+    add_assess_arguments(assess)
+    assess.set_defaults(run=_assess)
+
     importing = commands.add_parser("import", help="import another program's or data set's recording as a training bag")
     add_import_arguments(importing)
     importing.set_defaults(run=run_import)
@@ -193,6 +200,16 @@ def _replay(arguments: argparse.Namespace) -> int:
 
     options: dict[str, Any] = {key: value for key, value in vars(arguments).items() if key not in ("command", "run")}
     return run_replay(roles=take_roles(options), **options)
+
+
+def _assess(arguments: argparse.Namespace) -> int:
+    from gaze_vlm_ros.assessment.command import run_assess
+
+    options: dict[str, Any] = {key: value for key, value in vars(arguments).items() if key not in ("command", "run")}
+    return run_assess(
+        options.pop("bag"), write=options.pop("write_baseline"), as_json=options.pop("json"), roles=take_roles(options),
+        **options,
+    )  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:

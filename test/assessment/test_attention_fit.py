@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gaze_vlm_ros.assessment.surprise import (
+from gaze_vlm_ros.assessment.attention_fit import (
     LEAST_MASS,
     mass_near,
     percentile,
