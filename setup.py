@@ -34,6 +34,7 @@ setup(
         "console_scripts": [
             f"eye_tracker = {NAME}.terminal.starting:eye_tracker",
             f"overlay = {NAME}.terminal.starting:overlay",
+            f"predicates = {NAME}.terminal.starting:predicates",
             f"predictor = {NAME}.terminal.starting:predictor",
             f"recorder = {NAME}.terminal.starting:recorder",
             f"simulator = {NAME}.terminal.starting:simulator",

@@ -3,19 +3,22 @@
     ros2 run gaze_vlm_ros predictor --ros-args -p checkpoint:=runs/bench &
     python examples/handover_planner.py --ros-args -p "helps_with:=[take the red mug, take the jar]"
 
-`Robot.begin` and `Robot.cancel` only print; put your action client there. Keep the rules: act only on status OK and on
-probable answers, never after `valid_until`, once per revision, and cancel the action when the revision changes.
+`Robot.begin` and `Robot.cancel` only print; put your action client there. The rules are those of gaze_vlm_ros.planning:
+act only on status OK and on probable answers, never after `valid_until`, once per answer, and cancel the action when
+another answer comes, or no message at all.
 """
 
 from __future__ import annotations
 
+import time
+from typing import Any
+
 import rclpy
 from rclpy.executors import ExternalShutdownException
 from rclpy.node import Node
-from rclpy.qos import QoSProfile, ReliabilityPolicy
-from rclpy.time import Time
 
-from gaze_vlm_msgs.msg import ActionPrediction
+from gaze_vlm_ros.nodes import PredictionInput
+from gaze_vlm_ros.planning import PredictionFollower
 
 
 class Robot:
@@ -36,54 +39,30 @@ class HandoverPlanner(Node):
     def __init__(self, robot: Robot) -> None:
         super().__init__("handover_planner")
         self._robot = robot
-        self._helps_with: set[str] = set(self.declare_parameter("helps_with", [""]).value)
+        helps_with: set[str] = set(self.declare_parameter("helps_with", [""]).value)
         # For a model without thresholds of its own. Weigh the cost of a wrong move against that of a late one; 0.7 is a
         # starting point. A model that says when nothing begins gives OK only where its own thresholds are reached.
-        self._least = float(self.declare_parameter("least_probability", 0.7).value)
-        self._doing: ActionPrediction | None = None  # the prediction that the robot acts on
-        # Reliable, and only the newest message: an older prediction is of no use.
-        qos = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
-        self.create_subscription(ActionPrediction, "next_action", self._on_prediction, qos)
+        least = float(self.declare_parameter("least_probability", 0.7).value)
+        # Time without a message after which the predictor counts as dead; 0 = 1.5 / rate_hz of the predictor.
+        silence_s = float(self.declare_parameter("silence_s", 0.0).value)
+        self._follower = PredictionFollower(lambda best: best.action_id in helps_with, least, silence_s)
+        self._doing = ""  # the action that the robot helps with
+        self._input = PredictionInput(self, self._follower, self._step)
         # If the predictor dies, no message will cancel the action.
-        self.create_timer(0.05, self._expire)
+        self.create_timer(0.05, self._step)
 
-    def _on_prediction(self, prediction: ActionPrediction) -> None:
-        if self._doing is not None:
-            if prediction.revision == self._doing.revision:
-                self._doing = prediction  # the same answer from newer frames: its validity is extended
-                return
-            self._cancel(self._why_not(prediction) or f"the person will {prediction.candidates[0].text} instead")
-        if self._why_not(prediction):
-            return
-        self._doing = prediction
-        self._robot.begin(prediction.candidates[0].text)
+    def _step(self) -> None:
+        holds = self._holds()
+        if self._doing and holds.prediction is None:
+            self._robot.cancel(self._doing, holds.why)
+            self._doing = ""
+            holds = self._holds()  # another answer may hold at once
+        if not self._doing and holds.prediction is not None:
+            self._doing = holds.prediction.candidates[0].text
+            self._robot.begin(self._doing)
 
-    def _why_not(self, prediction: ActionPrediction) -> str:
-        """Reason not to act on a prediction; "" = none."""
-        if prediction.status != ActionPrediction.STATUS_OK:
-            return f"the predictor says: {prediction.status_text or prediction.status}"
-        if self._is_over(prediction):
-            return "it came too late"
-        if prediction.score_kind == ActionPrediction.SCORE_RANK_ONLY:
-            return "its scores are not probabilities"
-        best = prediction.candidates[0]
-        if best.probability < self._least and not prediction.nothing_probability > 0:
-            return f"'{best.text}' has a probability of only {best.probability:.2f}"
-        if best.text not in self._helps_with:
-            return f"nothing to do for '{best.text}'"
-        return ""
-
-    def _is_over(self, prediction: ActionPrediction) -> bool:
-        return self.get_clock().now() > Time.from_msg(prediction.valid_until)
-
-    def _expire(self) -> None:
-        if self._doing is not None and self._is_over(self._doing):
-            self._cancel("the prediction expired, and no newer one confirms it")
-
-    def _cancel(self, why: str) -> None:
-        assert self._doing is not None
-        self._robot.cancel(self._doing.candidates[0].text, why)
-        self._doing = None
+    def _holds(self) -> Any:
+        return self._follower.update(self.get_clock().now().nanoseconds, time.monotonic())
 
 
 def main() -> None:

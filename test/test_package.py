@@ -29,7 +29,7 @@ def test_an_install_puts_files_where_ros2_looks(tmp_path: Path) -> None:
     )  # fmt: skip
     prefix = tmp_path / "prefix"
     executables = {path.name for path in (prefix / "lib" / "gaze_vlm_ros").iterdir()}
-    assert {"eye_tracker", "recorder", "predictor", "overlay", "simulator"} <= executables
+    assert {"eye_tracker", "recorder", "predictor", "predicates", "overlay", "simulator"} <= executables
     share = prefix / "share"
     assert (share / "ament_index/resource_index/packages/gaze_vlm_ros").is_file()
     assert {path.name for path in ROOT.glob("launch/*.launch.py")} == {

@@ -25,6 +25,7 @@ ROOMS = (
     "gaze_vlm_ros.windows",
     "gaze_vlm_ros.neon", "gaze_vlm_ros.recorder",
     "gaze_vlm_ros.vlm", "gaze_vlm_ros.prediction", "gaze_vlm_ros.prediction.backends",
+    "gaze_vlm_ros.planning",
     "gaze_vlm_ros.view",
     "gaze_vlm_ros.assessment",
     "gaze_vlm_ros.inspection", "gaze_vlm_ros.importers", "gaze_vlm_ros.exporters", "gaze_vlm_ros.privacy",

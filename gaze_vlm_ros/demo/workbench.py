@@ -247,7 +247,11 @@ def predict_live(settings: DemoSettings, out: Path) -> dict[str, Any]:
     example = shared_file("examples/handover_planner.py")
     helps_with = "helps_with:=" + json.dumps(list(checkpoint.labels))
     planner = Child(
-        "planner", [sys.executable, str(example), "--ros-args", "-p", helps_with], logs / "planner.log", environment
+        "planner",
+        # All programs of the demo share a computer, which may hold a message up for longer than a robot should wait.
+        [sys.executable, str(example), "--ros-args", "-p", helps_with, "-p", "silence_s:=2.0"],
+        logs / "planner.log",
+        environment,
     )
     said: list[tuple[int, str]] = []
     with started(view, node, planner):

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
         wait_for_line,
     )
     from gaze_vlm_ros.nodes.dds_transport import NoFreeDomain, use_tested_transport
+    from gaze_vlm_ros.nodes.prediction_holds import PredictionHolds
+    from gaze_vlm_ros.nodes.prediction_input import PredictionInput
 else:
     __getattr__, __dir__ = lazy_face(
         __name__,
@@ -31,12 +33,16 @@ else:
                 "wait_for_line",
             ],
             "gaze_vlm_ros.nodes.dds_transport": ["NoFreeDomain", "use_tested_transport"],
+            "gaze_vlm_ros.nodes.prediction_holds": ["PredictionHolds"],
+            "gaze_vlm_ros.nodes.prediction_input": ["PredictionInput"],
         },
     )
 
 __all__ = [
     "Child",
     "NoFreeDomain",
+    "PredictionHolds",
+    "PredictionInput",
     "StepFailed",
     "node_command",
     "private_ros_environment",

@@ -67,8 +67,11 @@ class PredictorNode(ConfiguringNode):
         return self._settings.refuse_late_changes(changes)
 
     def _apply_changes(self, changes: list[Parameter]) -> None:
+        names = {change.name for change in changes}
+        if self._outputs is not None and "rate_hz" in names:
+            self._outputs.publish_info(self._settings.number("rate_hz"))
         if self._activation is not None and self._activation.is_running:
-            self._activation.apply_changes({change.name for change in changes})
+            self._activation.apply_changes(names)
 
     # Transitions.
 

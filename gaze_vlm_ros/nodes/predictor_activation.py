@@ -134,7 +134,7 @@ class Activation:
 
     def _start_heartbeat(self) -> Any:
         # Often enough to report silence, or the end of the camera, when it is due and not a cycle later.
-        period_s = min(max(0.25 / self._parameters.number("rate_hz"), 0.005), 0.1)
+        period_s = min(max(0.1 / self._parameters.number("rate_hz"), 0.005), 0.1)
         return self._node.create_timer(period_s, self._beat, clock=self._clock)
 
     # In the executor's thread.

@@ -23,7 +23,7 @@ class PredictorOutputs:
 
         classification: the class vision_msgs.msg.Classification; None = do not publish it.
         """
-        self._node = node
+        self._node, self._metadata = node, metadata
         reliable = QoSProfile(depth=1, reliability=ReliabilityPolicy.RELIABLE)
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self._predictions = node.create_publisher(ActionPrediction, "next_action", reliable)
@@ -32,7 +32,11 @@ class PredictorOutputs:
         if classification is not None:
             self._classification = node.create_publisher(classification, "next_action/classification", 1)
         self._info = node.create_publisher(ModelInfo, "model_info", latched)
-        self._info.publish(model_info(metadata, rate_hz, node.get_clock().now().to_msg()))
+        self.publish_info(rate_hz)
+
+    def publish_info(self, rate_hz: float) -> None:
+        """Publish `model_info`; again where the rate changes, by which planners know how long silence is normal."""
+        self._info.publish(model_info(self._metadata, rate_hz, self._node.get_clock().now().to_msg()))
 
     @property
     def attention_topic(self) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from gaze_vlm_ros.prediction.types import WITH_CANDIDATES, AnsweredObservation, Problem, Status
 
-# Publish the heartbeat a quarter of a cycle after an answer was due: an answer that is slightly late speaks for itself.
-HEARTBEAT_CYCLES = 1.25
+# Publish the heartbeat soon after an answer was due: one that is slightly late speaks for itself, and a planner that
+# counts the node as dead after 1.5 cycles (planning.rules) must have it before, transport included.
+HEARTBEAT_CYCLES = 1.1
 REVISIONS = 1 << 32  # a uint32
 AHEAD_S = 0.5  # a frame that is stamped so long after now has another clock than this node
 

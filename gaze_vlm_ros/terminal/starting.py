@@ -39,6 +39,11 @@ def overlay() -> int:
     return start("gaze_vlm_ros.nodes.overlay", 0)
 
 
+def predicates() -> int:
+    """Start the node of this name."""
+    return start("gaze_vlm_ros.nodes.predicates", 0)
+
+
 def predictor() -> int:
     """Start the node of this name."""
     return start("gaze_vlm_ros.nodes.predictor", 0)

@@ -13,12 +13,14 @@ import yaml
 from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters, simulator
 from gaze_vlm_ros.nodes.overlay import OverlayNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, declared_like, listed, read
+from gaze_vlm_ros.nodes.predicates import PredicatesNode
 from gaze_vlm_ros.nodes.predictor_parameters import PredictorParameters
 
 ROOT = Path(__file__).resolve().parents[2]
 DECLARE: dict[str, Callable[[Any], object]] = {
     "recorder": recorder_parameters.declare_parameters,
     "eye_tracker": eye_tracker_parameters.read_parameters,
+    "predicates": PredicatesNode._declare_parameters,
     "predictor": PredictorParameters,
     "overlay": OverlayNode._declare_parameters,
     "simulator": simulator.read_parameters,

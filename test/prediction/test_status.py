@@ -136,12 +136,12 @@ def test_a_revision_of_one_activation_names_no_answer_of_another() -> None:
     assert not revisions[0] & revisions[1]
 
 
-def test_a_message_is_due_a_quarter_of_a_cycle_after_an_answer_was() -> None:
+def test_a_message_is_due_a_tenth_of_a_cycle_after_an_answer_was() -> None:
     log = PublicationLog()
     assert log.is_due(0.0, rate_hz=5.0, is_stale=False)  # nothing was published yet
     log.note(Status.OK, "go", 10.0)
-    assert not log.is_due(10.24, rate_hz=5.0, is_stale=False)
-    assert log.is_due(10.26, rate_hz=5.0, is_stale=False)
+    assert not log.is_due(10.21, rate_hz=5.0, is_stale=False)
+    assert log.is_due(10.23, rate_hz=5.0, is_stale=False)
 
 
 def test_the_end_of_the_camera_is_due_at_once_and_only_once() -> None:
