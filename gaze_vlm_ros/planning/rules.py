@@ -15,7 +15,7 @@ RANK_ONLY = 2  # ActionPrediction.SCORE_RANK_ONLY
 # The node repeats its last message 1.1 to 1.2 cycles after it, where there is no newer answer.
 SILENT_CYCLES = 1.5
 LEAST_PATIENCE_S = 0.1  # networks and schedulers hold a message up for tens of ms, however fast the predictor is
-# Of a model without thresholds of its own: a starting point, to be weighed by the cost of a wrong move.
+# Counts for a model without thresholds of its own; weigh the cost of a wrong move against that of a late one.
 LEAST_PROBABILITY = 0.7
 
 
