@@ -4,10 +4,12 @@ import fcntl
 import os
 import random
 import re
+import shutil
 import sys
 import time
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from gaze_vlm_ros.errors import GazeVlmError
@@ -17,6 +19,9 @@ SHARED_MEMORY = Path("/dev/shm")
 # RTPS 9.6.1.1: the ports of domain d begin at 7400 + 250 d. Domain 0 is the default, where the user's own robot may be;
 # above 101, Linux gives the ports to other programs.
 FIRST_PORT, PORTS_PER_DOMAIN, DOMAINS = 7400, 250, range(1, 102)
+# Fast DDS 3 reads the first and warns of the second, which is the only one that Fast DDS 2 reads.
+PROFILE_VARIABLES = ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE")
+ROOMY_BYTES = 512_000_000  # of shared memory: 64 MB for each of our nodes and the robot's
 RESERVED_S = 60.0  # starting a node takes 1 to 3 s, and many times that on a busy machine
 
 
@@ -25,19 +30,37 @@ class NoFreeDomain(GazeVlmError):
 
 
 def use_tested_transport(environment: MutableMapping[str, str] = os.environ) -> None:
-    """Set the measured transport settings in `environment`, except those that are already set.
+    """Set our Fast DDS profile in `environment`, unless it names transports or a profile of its own.
 
-    Without them Fast DDS loses most images above half a megabyte, and the first second of every topic.
+    Without it Fast DDS loses most images above half a megabyte, and the first second of every topic.
     Without a ROS installation, also make the message packages of the virtual environment findable.
     """
-    # TCP and 64 MB of shared memory instead of a 549 KB segment, which drops 134 of 150 best-effort 900 KB images.
-    environment.setdefault("FASTDDS_BUILTIN_TRANSPORTS", "LARGE_DATA")
-    # 30 announcements 100 ms apart: discovery within 0.4 s at every start, instead of 2 to 3 s.
-    # Fast DDS 3 (Kilted) reads the first name, Fast DDS 2 (Jazzy) the second.
-    for name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):
-        environment.setdefault(name, str(shared_file("config/fastdds.xml")))
+    if not any(name in environment for name in ("FASTDDS_BUILTIN_TRANSPORTS", *PROFILE_VARIABLES)):
+        profile = shared_file(f"config/{profile_name(free_shared_memory_bytes())}")
+        environment[PROFILE_VARIABLES[_fast_dds_version() < 3]] = str(profile)
     if Path(sys.prefix, "share", "ament_index").is_dir():
         environment.setdefault("AMENT_PREFIX_PATH", sys.prefix)
+
+
+def profile_name(free_bytes: int) -> str:
+    """Return the file of config/ for a machine with `free_bytes` of shared memory."""
+    return "fastdds.xml" if free_bytes >= ROOMY_BYTES else "fastdds_small_memory.xml"
+
+
+def free_shared_memory_bytes() -> int:
+    """Free bytes in /dev/shm; 0 where there is none, as on macOS."""
+    try:
+        return shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:
+        return 0
+
+
+def _fast_dds_version() -> int:
+    # Kilted, the first on Fast DDS 3, has rclpy 9. An import of rclpy would already read the variables.
+    try:
+        return 3 if int(version("rclpy").split(".")[0]) >= 9 else 2
+    except PackageNotFoundError:
+        return 3
 
 
 def unused_domain() -> int:

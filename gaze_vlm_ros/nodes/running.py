@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.nodes.barrier import Barrier
 from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
+from gaze_vlm_ros.nodes.open_transports import network_of, network_text, network_warnings
 
 if TYPE_CHECKING:
     from rclpy.node import Node
@@ -87,6 +88,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
                 if not rclpy.ok():
                     raise ExternalShutdownException() from None
                 raise GazeVlmError(f"ROS cannot make the node ({_one_line(error)})") from None
+            _say_how_it_is_reached(cast("Node", node))
             barrier = getattr(node, "barrier", barrier)
             executor = InputExecutor(barrier)
             executor.add_node(cast("Node", node))
@@ -109,6 +111,8 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
                 if refused := barrier.summary():
                     print(f"{program}: {refused}", file=sys.stderr, flush=True)
                 node.destroy_node()
+                # A lifecycle node keeps its state machine, and with it DDS and its shared memory, until it is freed.
+                vars(node).pop("_state_machine", None)
             rclpy.try_shutdown()
         return code
 
@@ -148,6 +152,15 @@ class _Interrupt:
     def wait(self) -> None:
         """Let what runs come to its end from now on."""
         self._raises = False
+
+
+def _say_how_it_is_reached(node: Node) -> None:
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    network = network_of(get_rmw_implementation_identifier(), node.context.get_domain_id())
+    node.get_logger().info(network_text(network))
+    for warning in network_warnings(network):
+        node.get_logger().warning(warning)
 
 
 def _bad_value_text(error: Exception) -> str:

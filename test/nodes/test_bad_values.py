@@ -33,6 +33,6 @@ def test_a_value_that_cannot_be_is_one_line(
     environment = isolated_environment() | {"PYTHONPATH": str(Path(__file__).parents[2])}
     code, output = finish(start_node(node, parameters, environment, tmp_path))
     assert code == 1
-    (error,) = [text for text in output.splitlines() if text]
+    (error,) = [text for text in output.splitlines() if text and not text.startswith("[INFO]")]
     assert error.startswith(f"{node}: error: ")
     assert line in error

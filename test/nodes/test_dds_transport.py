@@ -37,14 +37,3 @@ def test_two_that_choose_at_the_same_time_get_different_domains(
 def test_without_shared_memory_a_domain_is_still_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "SHARED_MEMORY", tmp_path / "none")
     assert unused_domain() in range(1, 102)
-
-
-def test_each_fast_dds_reads_the_profile_by_its_own_name() -> None:
-    """The second major version, of Jazzy, knows only the second name; what a user set stays."""
-    environment: dict[str, str] = {"FASTRTPS_DEFAULT_PROFILES_FILE": "/own.xml"}
-    transport.use_tested_transport(environment)
-    assert Path(environment["FASTDDS_DEFAULT_PROFILES_FILE"]).name == "fastdds.xml"
-    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == "/own.xml"
-    environment = {}
-    transport.use_tested_transport(environment)
-    assert environment["FASTRTPS_DEFAULT_PROFILES_FILE"] == environment["FASTDDS_DEFAULT_PROFILES_FILE"]
