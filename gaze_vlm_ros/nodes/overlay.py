@@ -22,7 +22,8 @@ from sensor_msgs.msg import CompressedImage, Image
 from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.barrier import Barrier, describe
-from gaze_vlm_ros.nodes.camera import NotACamera, subscribe_camera
+from gaze_vlm_ros.nodes.camera import Camera
+from gaze_vlm_ros.nodes.camera_choice import NotACamera
 from gaze_vlm_ros.nodes.decoded_subscription import subscribe_decoded
 from gaze_vlm_ros.nodes.parameters import Declarations, topic_name
 from gaze_vlm_ros.nodes.running import run_node
@@ -45,6 +46,7 @@ from gaze_vlm_ros.view.overlay import (
 LOOK_PERIOD_S = 0.25  # between two checks for a viewer, and for the camera
 GAZE_KEPT = 2000  # samples: enough for all kept frames at 200 Hz and more
 FRAMES_KEPT_BYTES = 200_000_000  # 34 raw frames of 1600x1200, or seconds of JPEG
+CAMERA_SILENT_S = 1.0  # then it is looked for again: it may have come back with another quality of service
 GRACE_S = 2.0  # discovery may take this long; only then is a missing topic drawn as missing
 
 
@@ -59,7 +61,7 @@ class OverlayNode(Node):
         self.barrier = Barrier(lambda text: self._screen.show(f"overlay: warning: {text}", sys.stderr))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._subscriptions_open: list[Any] = []
-        self._camera: Any = None
+        self._camera: Camera | None = None
         self._pictures = 0
         self._reset()
         self._output = self.create_publisher(
@@ -91,8 +93,8 @@ class OverlayNode(Node):
             self._open()
         elif not viewers and self._subscriptions_open:
             self._close()
-        if viewers and self._camera is None:
-            self._look_for_camera()
+        if self._camera is not None:
+            self._look_for_camera(self._camera)
 
     def _open(self) -> None:
         self._reset()
@@ -106,14 +108,16 @@ class OverlayNode(Node):
             # Accept any publisher; one lost sample of 200 Hz is invisible.
             lossy = QoSProfile(depth=GAZE_KEPT, reliability=ReliabilityPolicy.BEST_EFFORT)
             self._subscriptions_open.append(subscribe_decoded(self, GazeStamped, topic, self._on_gaze, lossy))
+        self._camera = Camera(self, self._camera_topic(), self._on_image)
         self._drawing.reset()
         self._screen.show("a viewer subscribed: drawing")
 
     def _close(self) -> None:
         self._drawing.cancel()
-        for subscription in [*self._subscriptions_open, self._camera]:
-            if subscription is not None:
-                self.destroy_subscription(subscription)
+        for subscription in self._subscriptions_open:
+            self.destroy_subscription(subscription)
+        if self._camera is not None:
+            self._camera.destroy()
         self._subscriptions_open, self._camera = [], None
         self._reset()
         self._screen.show("no viewer is left: stopped drawing")
@@ -133,15 +137,15 @@ class OverlayNode(Node):
     def _camera_topic(self) -> str:
         return topic_name(self, str(self.get_parameter("camera_topic").value))
 
-    def _look_for_camera(self) -> None:
+    def _look_for_camera(self, camera: Camera) -> None:
         topic = self._camera_topic()
         self._no_camera = f"nobody publishes {topic} or {topic}/compressed; start the camera, or set camera_topic"
         try:
-            self._camera = subscribe_camera(self, topic, self._on_image)
+            camera.look(CAMERA_SILENT_S)
         except NotACamera as error:
             self._no_camera = str(error)
-        if self._camera is not None:
-            self._no_camera = f"no frame on {self._camera.topic_name} yet"
+        if camera.subscription is not None:
+            self._no_camera = f"no frame on {camera.subscription.topic_name} yet"
 
     def _on_image(self, message: Any) -> None:
         stamp_ns = nanoseconds(message.header.stamp)
@@ -219,7 +223,7 @@ class OverlayNode(Node):
             try:
                 rgb = to_rgb(frame)
             except Exception as error:  # also what OpenCV raises on the sizes that it does not take
-                self.barrier.refuse(self._camera.topic_name if self._camera else "the camera", error)
+                self.barrier.refuse("the camera", error)
                 state = PredictionState("BAD FRAME", shown_text(str(error)), False)
         size, marks, answers, other = EMPTY_SIZE, Marks(), [], 0.0
         prediction = self._prediction

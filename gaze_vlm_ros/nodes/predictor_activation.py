@@ -52,7 +52,7 @@ class Activation:
     ) -> None:
         """clock: steady, for timers. least_probability: the threshold that target_precision takes.
 
-        on_camera: called once with the camera's subscription.
+        on_camera: called with each subscription of the camera: a new one where it came back as another.
         """
         self._node, self._clock, self._parameters, self._outputs = node, clock, parameters, outputs
         self._metadata, self._least_probability = backend.metadata, least_probability
@@ -81,6 +81,7 @@ class Activation:
             self._on_image,
             on_camera,
             self._give_up,
+            lambda: parameters.number("stale_after_s"),
             # A managed node waits: its manager decides when to give up.
             parameters.number("camera_wait_s") if self._autostart else 0.0,
             (outputs.attention_topic, topic_name(node, "overlay/compressed")),

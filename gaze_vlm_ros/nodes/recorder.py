@@ -26,9 +26,10 @@ from rclpy.serialization import serialize_message
 from gaze_vlm_msgs.msg import ActionLabel, GazeStamped, RecorderStatus
 from gaze_vlm_msgs.srv import AddLabel, StartEpisode, StopEpisode
 from gaze_vlm_ros.bags.message_types import deserialize
-from gaze_vlm_ros.bags.roles import GAZE_TYPE
+from gaze_vlm_ros.bags.roles import CAMERA_TYPES, GAZE_TYPE
 from gaze_vlm_ros.bags.writer import BagNotWritable
 from gaze_vlm_ros.nodes.barrier import Barrier
+from gaze_vlm_ros.nodes.graph_view import Feelers, blindness_text
 from gaze_vlm_ros.nodes.message_classes import message_class_of
 from gaze_vlm_ros.nodes.parameters import topic_name
 from gaze_vlm_ros.nodes.qos import recording_qos, rosbag2_qos
@@ -56,12 +57,18 @@ class Recorder(Node):
         self._folder = settings.folder
         self._gaze_topic = settings.metadata["gaze_topic"]
         self._min_free_bytes = settings.min_free_bytes
-        self._topic_wait = TopicWait(self._config.topics(partial(topic_name, self)), self._config.wait_s)
+        self._topic_wait = TopicWait(
+            self._config.topics(partial(topic_name, self)), self._config.wait_s, blindness_text()
+        )
         self._screen = Screen()
         self.barrier = Barrier(lambda text: self._screen.show(f"recorder: warning: {text}", sys.stderr))
         self._session = BagSession(settings, self._offered_qos, self._screen.show, self._show_error)
         self._started_s = time.monotonic()
         self._statistics = LiveStatistics(self._gaze_topic, self._started_s)
+        any_type = CAMERA_TYPES[:1]
+        self._feelers = Feelers(
+            self, {wanted.name: (wanted.types or any_type)[0] for wanted in self._topic_wait.topics}
+        )
         self._types: dict[str, str] = {}  # of the topics that are recorded, once they are known
         self._connections: dict[str, int] = {}  # publishers that a subscription is connected to
         self._gave_up = False  # since a topic that is required stayed silent
@@ -92,7 +99,7 @@ class Recorder(Node):
             for topic in self._topic_wait.topics
         }
         types = self._topic_wait.types(offered, time.monotonic() - self._started_s, self._published_topics)
-        if types is None:
+        if types is None or not self._feelers.let_go():
             return
         self._waiting.cancel()
         self._config.check_gaze_coordinates(self._gaze_topic, types)

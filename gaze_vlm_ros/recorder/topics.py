@@ -50,6 +50,7 @@ class TopicWait:
 
     topics: tuple[WantedTopic, ...]
     wait_s: float  # how long required topics may take, from the start of the node; then again, to their first message
+    hint: str = ""  # end of the error about a topic without a publisher
 
     def types(
         self, offered: Mapping[str, Collection[str]], waited_s: float, published: Callable[[], Sequence[str]]
@@ -83,7 +84,7 @@ class TopicWait:
             return None
         raise TopicMissing(
             f"no publisher of {', '.join(missing)} appeared within {self.wait_s:g} s; published topics: "
-            f"{', '.join(published()) or 'none'}; start the source, or set the topic's parameter"
+            f"{', '.join(published()) or 'none'}; start the source, or set the topic's parameter{self.hint}"
         )
 
     def is_connected(self, connections: Mapping[str, int], waited_s: float) -> bool:
