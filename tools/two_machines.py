@@ -37,7 +37,7 @@ class Machine(NamedTuple):
 def two_machines(shared_memory_mb: int = 1024) -> Iterator[tuple[Machine, Machine]]:
     """Make them, and take them down at the end. Raises NoNamespaces.
 
-    shared_memory_mb: size of each /dev/shm; a container has 64 unless it is told otherwise.
+    shared_memory_mb: size of each /dev/shm; a container has 64 by default.
     """
     for program in ("unshare", "nsenter", "ip"):
         if shutil.which(program) is None:
