@@ -31,9 +31,10 @@ class Robot:
         from lifecycle_msgs.srv import ChangeState, GetState
         from rcl_interfaces.srv import SetParameters
         from rclpy.executors import SingleThreadedExecutor
+        from rclpy.qos import DurabilityPolicy, QoSProfile
         from sensor_msgs.msg import CompressedImage, Image
 
-        from gaze_vlm_msgs.msg import ActionPrediction
+        from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo
 
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
@@ -45,6 +46,9 @@ class Robot:
         self.diagnostics: list[Any] = []
         self.node.create_subscription(ActionPrediction, "next_action", self._note, 10)
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self.diagnostics.append, 10)
+        self.infos: list[Any] = []
+        latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
+        self.node.create_subscription(ModelInfo, "model_info", self.infos.append, latched)
         self.attention: list[Any] = []
         self.node.create_subscription(Image, "attention", self.attention.append, 10)
         self.camera = self.node.create_publisher(CompressedImage, TOPIC, 10)
@@ -151,16 +155,18 @@ def test_fifty_lifecycle_cycles_leave_nothing_behind(
     assert not manager.change(T.TRANSITION_ACTIVATE)
     manager.shows = True
     memory, tasks = [], []
+    revisions = []
     for cycle in range(50):
         assert manager.change(T.TRANSITION_CONFIGURE)
         assert manager.change(T.TRANSITION_ACTIVATE)
         if cycle % 10 == 0:
-            manager.wait_for_status(OK)
+            revisions.append(manager.wait_for_status(OK).revision)
         assert manager.change(T.TRANSITION_DEACTIVATE)
         assert manager.change(T.TRANSITION_CLEANUP)
         memory.append(resident_mb(process))
         tasks.append(threads(process))
     assert manager.state() == "unconfigured"
+    assert len(set(revisions)) == 5  # an answer of one activation is none of another
     # The first cycles fill caches and pools of memory; a leak of one model (0.3 MB of weights) a cycle would add 12 MB.
     assert min(memory[-10:]) - min(memory[5:15]) < 8, memory
     assert tasks[-1] == tasks[5]
@@ -344,10 +350,13 @@ def test_faults_and_changes_while_it_predicts(
     planner.wait_for(lambda: len(planner.predictions[-1].candidates) == 1, "more than one candidate")
     assert planner.set("rate_hz", 2.0) == (True, "")
     planner.wait_for_status(OK)
+    # Planners go by it to know how long silence is normal.
+    planner.wait_for(lambda: bool(planner.infos) and planner.infos[-1].rate == 2.0, "model_info has another rate")
 
     values = {value.key: value.value for value in planner.diagnostics[-1].status[0].values}
     assert {
         "answers in the last second", "frames skipped for newer ones", "age of the newest frame [s]", "CPU memory [MB]",
+        "frames held for observations", "of them [MB]",
         "of it preprocess [ms]", "of it language [ms]", "of it ranking [ms]",
     } <= values.keys()  # fmt: skip
     assert int(values["observations answered"]) > 0
