@@ -1,6 +1,11 @@
 # Each target does its own set-up: a virtual environment in .venv, made once and kept until what it is made from changes.
 PYTHON ?= python3
-VENV := .venv
+# The ROS distribution: jazzy, or `make TARGET ROS=kilted`, with an environment of its own, .venv-kilted.
+ROS := jazzy
+ifeq ($(filter $(ROS),jazzy kilted),)
+$(error ROS=$(ROS) is not supported; expected jazzy or kilted)
+endif
+VENV := $(if $(filter jazzy,$(ROS)),.venv,.venv-$(ROS))
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed.stamp
 
@@ -9,12 +14,14 @@ INSTALLED := $(VENV)/installed.stamp
 setup: $(INSTALLED)
 	@$(BIN)/python tools/build_messages.py
 
-$(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
+$(INSTALLED): pyproject.toml constraints.txt constraints-$(ROS).txt setup.py setup.cfg
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "make: $(PYTHON) is older than 3.10; call make PYTHON=/path/to/python3.10-or-newer" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make: no C compiler (cc); install one (Debian: apt install gcc g++ python3-dev)" >&2; exit 1; }
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# One that has no rclpy of this distribution, but perhaps of another, is made again.
+	{ test -x $(BIN)/python && ls -d $(VENV)/lib/python3*/site-packages/ros_$(ROS)_rclpy-*; } >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'
-	$(BIN)/python -m pip install --quiet --group dev -c constraints.txt
+	$(BIN)/python -m pip install --quiet --group dev --group ros-$(ROS) -c constraints.txt -c constraints-$(ROS).txt
 	$(BIN)/python -m pip install --quiet --no-deps --group aria --group faces -c constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
@@ -22,8 +29,11 @@ $(INSTALLED): pyproject.toml constraints.txt setup.py setup.cfg
 # More processes than cores, since many tests wait; tests of one file stay in one process (test/support/parallel.py).
 PARALLEL := -n auto --dist loadfile --no-loadscope-reorder
 
+# On a distribution that is not the default, only tests of the nodes, of what starts them and of what talks to them.
+TESTS := $(if $(filter-out jazzy,$(ROS)),test/nodes test/launch test/examples test/replay)
+
 test: setup
-	$(BIN)/python -m pytest $(PARALLEL)
+	$(BIN)/python -m pytest $(PARALLEL) $(TESTS)
 
 # The same beside a program that keeps every core busy: no test may depend on how fast the machine is.
 test-busy: setup

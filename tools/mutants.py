@@ -69,7 +69,7 @@ CORE: dict[str, tuple[str, ...]] = {
 }
 NEED_ARGUMENTS = {"core/VariableReplacer", "core/VariableInserter"}  # operators for chosen variables
 # Checkouts are copied without what is built and what no test reads.
-NOT_COPIED = shutil.ignore_patterns(".git", ".venv", "build", "install", "log", "__pycache__", ".*_cache")
+NOT_COPIED = shutil.ignore_patterns(".git", ".venv*", "build", "install", "log", "__pycache__", ".*_cache")
 
 
 @dataclass(frozen=True)
