@@ -98,7 +98,7 @@ def is_shell(block: Block) -> bool:
 
 def program_of(command: str) -> str:
     name = command.split()[0]
-    return "python" if name.endswith("bin/python") else name
+    return next((program for program in ("python", "pip") if name.endswith(f"bin/{program}")), name)
 
 
 # One check for each program.
@@ -134,7 +134,7 @@ def check_python(command: str) -> None:
         check_options(words[3:], main.read_text())
     elif words[1] == "-m":
         assert words[2] in ("venv", "pip", "mypy"), f"no check for python -m {words[2]}"
-    elif words[1] != "-":
+    elif words[1] not in ("-", "/usr/bin/colcon"):
         script = ROOT / words[1]
         assert script.is_file(), f"no file {words[1]}"
         options, _, ros = " ".join(words[2:]).partition("--ros-args")
@@ -225,8 +225,7 @@ CHECKS: dict[str, Callable[[str], None]] = {
     "ros2": check_ros2,
     "make": check_make,
     "pip": check_pip,
-    "clean/bin/pip": check_pip,
-    **dict.fromkeys(("git", "cd", "rosdep", "colcon", "vllm", "echo", "cat", "pre-commit"), check_words),
+    **dict.fromkeys(("git", "cd", "touch", "rosdep", "colcon", "vllm", "echo", "cat", "pre-commit"), check_words),
 }
 
 

@@ -59,3 +59,28 @@ def test_messages_are_real_ros_messages() -> None:
     sent = GazeStamped(x=12.5, y=-3.0, image_width=1600, worn=GazeStamped.WORN_YES)
     assert deserialize_message(serialize_message(sent), GazeStamped) == sent
     assert ActionPrediction.STATUS_OK == 0
+
+
+def test_rosdep_is_asked_only_for_what_it_installs_without_pip() -> None:
+    """Ubuntu 24.04 refuses pip outside virtual environments, and a key that rosdep lacks ends all of `rosdep install`.
+
+    The keys of Python libraries are those of apt packages in rosdep's list; all else is the group `robot`.
+    """
+    keys = {
+        element.text or "" for element in ElementTree.parse(ROOT / "package.xml").getroot() if "depend" in element.tag
+    }
+    assert {key for key in keys if key.startswith(("python3-", "mcap"))} == {
+        f"python3-{name}" for name in ("numpy", "opencv", "pil", "pytest", "scipy", "tqdm", "yaml")
+    }
+
+
+def test_the_image_does_the_steps_of_the_readme() -> None:
+    readme, recipe = ((ROOT / path).read_text() for path in ("README.md", "docker/Dockerfile"))
+    for step in (
+        "rosdep install --from-paths src src/gaze_vlm_ros/gaze_vlm_msgs --ignore-src -y",
+        "python3 -m venv --system-site-packages",
+        "--group robot --group glasses",
+        "venv/bin/python /usr/bin/colcon build --base-paths src/gaze_vlm_ros src/gaze_vlm_ros/gaze_vlm_msgs",
+    ):
+        assert step in readme
+        assert step in recipe
