@@ -6,7 +6,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tqdm import tqdm
@@ -209,7 +209,7 @@ def _copy(
         writer.add_record(RECOVERED_TOPIC_RECORD, {"topic": name, **counts})
     writer.close(
         {
-            name: TopicTotals(known.received, saved.get(name, 0), known.lost + known.written - saved.get(name, 0))
+            name: replace(known, written=saved.get(name, 0), lost=known.lost + known.written - saved.get(name, 0))
             for name, known in totals.items()
             if known.written >= saved.get(name, 0)  # otherwise they belong to another bag
         }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -104,8 +104,8 @@ def record(
             size_bytes += bag.size_bytes
             for topic, total in bag.totals.items():
                 of_topic = totals.setdefault(topic, {"received": 0, "written": 0, "lost": 0})
-                for key, value in asdict(total).items():
-                    of_topic[key] += value
+                for key in of_topic:
+                    of_topic[key] += getattr(total, key)
     written, lost = (sum(topic[key] for topic in totals.values()) for key in ("written", "lost"))
     return {
         "sessions": len(sessions), "messages": written, "lost": lost, "bytes": size_bytes, "topics": totals,

@@ -171,20 +171,25 @@ def losses(bag: Bag) -> Finding:
     """Return the finding about lost messages, by the recorder's totals."""
     limit = "note: anything lost, or not known; warning: above 1 % of a topic, or totals that disagree with the bag"
     unknown = [name for name in bag.topics if name not in bag.totals]
+    mixed = [name for name in bag.topics if name in bag.totals and not bag.totals[name].lost_is_known]
     lost = {name: bag.totals[name].lost for name in bag.topics if name in bag.totals and bag.totals[name].lost}
     differing = [n for n, stream in bag.topics.items() if n in bag.totals and bag.totals[n].written != len(stream)]
     shares = [count / (count + bag.totals[name].received) for name, count in lost.items()]
     text = ", ".join(f"{count} of {printable(name)}" for name, count in lost.items()) or "nothing known to be lost"
     if unknown:
         text += f"; no totals of {', '.join(map(printable, unknown))}: the bag was cut off, or another program wrote it"
+    if mixed:
+        text += f"; not known of {', '.join(map(printable, mixed))}: several publishers that were not distinguished"
     if differing:
         text += f"; the totals of {', '.join(map(printable, differing))} disagree with the messages in the bag"
     severity = worse(
-        "note" if lost or unknown else "ok",
+        "note" if lost or unknown or mixed else "ok",
         graded(max(shares, default=0), warning=0.01),
         graded(len(differing), warning=0),
     )
-    return Finding("recorder", severity, text, limit, {"lost": lost, "not_known": unknown, "differing": differing})
+    return Finding(
+        "recorder", severity, text, limit, {"lost": lost, "not_known": unknown + mixed, "differing": differing}
+    )
 
 
 def problems_text(check: BagCheck) -> str:

@@ -105,7 +105,7 @@ def _topic_summary(stream: TopicStream, totals: TopicTotals | None, progress: Ca
         longest_gap_s=float(intervals_ns.max()) / 1e9 if len(intervals_ns) else None,
         received=totals.received if totals else None,
         written=totals.written if totals else None,
-        lost=totals.lost if totals else None,
+        lost=totals.lost if totals and totals.lost_is_known else None,
         unreadable=unreadable,
     )
 

@@ -112,6 +112,9 @@ def _recovery_text(summary: BagSummary) -> str:
 
 
 def _lost_text(summary: BagSummary) -> str:
+    mixed = [printable(topic.name) for topic in summary.topics if topic.received is not None and topic.lost is None]
+    if mixed:
+        return f"not known of {', '.join(mixed)}: several publishers, which the recorder's ROS did not distinguish"
     if summary.lost is None:
         lost = sum(summary.recovered_lost.values())
         return "not known: the bag has no totals" + (f"; at least {lost} in damaged chunks" if lost else "")

@@ -43,6 +43,7 @@ from gaze_vlm_ros.recorder.disk import free_disk_bytes
 from gaze_vlm_ros.recorder.keyboard import Action, KeyBindings, Keyboard
 from gaze_vlm_ros.recorder.live_statistics import LiveStatistics, is_valid_gaze
 from gaze_vlm_ros.recorder.tables import TopicState, live_line, live_table
+from gaze_vlm_ros.recorder.tally import MIXED
 from gaze_vlm_ros.recorder.topics import TopicMissing, TopicWait
 
 
@@ -72,6 +73,7 @@ class Recorder(Node):
         self._types: dict[str, str] = {}  # of the topics that are recorded, once they are known
         self._connections: dict[str, int] = {}  # publishers that a subscription is connected to
         self._gave_up = False  # since a topic that is required stayed silent
+        self._connected: dict[str, int] = {}  # likewise, those of before included
         self._has_unheard_publisher = False  # one whose quality of service does not match our subscription
         self._status = self.create_publisher(RecorderStatus, "~/status", 10)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still, or run fast
@@ -139,8 +141,7 @@ class Recorder(Node):
 
         def on_message(data: bytes, info: Mapping[str, Any]) -> None:
             self._statistics.count(name, len(data), time.monotonic())
-            # Each publisher numbers its own messages; older rclpy does not tell publishers apart.
-            publisher = bytes((info.get("publisher_gid") or {}).get("data", b""))
+            publisher = self._publisher(name, info)
             sequence = info["publication_sequence_number"] or 0
             if is_gaze:
                 try:
@@ -159,12 +160,21 @@ class Recorder(Node):
             )
 
         def on_matched(event: QoSSubscriptionMatchedInfo) -> None:
-            self._connections[name] = event.current_count
+            self._connections[name], self._connected[name] = event.current_count, event.total_count
 
         qos = recording_qos(type_name, [info.qos_profile for info in self.get_publishers_info_by_topic(name)])
         callbacks = SubscriptionEventCallbacks(incompatible_qos=on_incompatible, matched=on_matched)
         callback: Any = on_message  # rclpy of Jazzy declares callbacks of one argument, and calls those of two as well
         self.create_subscription(message_class, name, callback, qos, raw=True, event_callbacks=callbacks)
+
+    def _publisher(self, topic: str, info: Mapping[str, Any]) -> bytes:
+        """Return an id of who published a message: each publisher numbers its own.
+
+        rclpy of Jazzy gives none. There it is known while a topic has one publisher: a new one whenever one connects.
+        """
+        if gid := info.get("publisher_gid"):
+            return bytes(gid["data"])
+        return MIXED if self._connections.get(topic, 0) > 1 else str(self._connected.get(topic, 0)).encode()
 
     def _count_gaze(self, sample: GazeStamped) -> None:
         image_size = (sample.image_width, sample.image_height)

@@ -17,7 +17,7 @@ from gaze_vlm_ros.recorder.disk import require_free_disk
 from gaze_vlm_ros.recorder.episodes import episode_folder, is_bag, set_aside
 from gaze_vlm_ros.recorder.latched import NEVER_REPEATED, LatchedMessages
 from gaze_vlm_ros.recorder.tables import totals_table
-from gaze_vlm_ros.recorder.tally import TopicTally
+from gaze_vlm_ros.recorder.tally import MIXED, TopicTally
 
 OWN_PUBLISHER = b"recorder"  # publisher id of the labels that the recorder itself writes
 LONGEST_TASK = 1000  # characters
@@ -118,6 +118,8 @@ class BagSession:
             describe_type(type_name)
         require_free_disk(self._settings.folder, self._settings.min_free_bytes)
         self._types = dict(types)
+        for name in types:
+            self._find_latched(name, self._offered_qos(name))
         if not self._settings.in_episodes:
             self._open(self._settings.folder)
 
@@ -126,10 +128,12 @@ class BagSession:
     ) -> None:
         """Hand one received message to the bag; dropped where none is open.
 
-        sequence: the `publisher`'s number of the message; 0 where the middleware gives none.
+        sequence: the `publisher`'s number of the message; 0 without numbers. publisher: its id or MIXED.
         """
         if self._types and self._types[topic] not in NEVER_REPEATED:
-            self._latched.note(topic, publisher, data)
+            # Several publishers that are not distinguished keep one message each: better too many of them than too few.
+            is_one_of_several = publisher == MIXED and topic in self._latched_topics
+            self._latched.note(topic, data if is_one_of_several else publisher, data)
         if self._bag is None:
             return
         self.tallies[topic].count(data, sequence, publisher)
@@ -224,10 +228,7 @@ class BagSession:
         for name, type_name in (self._types or {}).items():
             profiles = [dict(profile) for profile in self._offered_qos(name)]
             writer.add_topic(name, type_name, *([profiles] if profiles else []))
-            # Still latched for this recording once its publisher has gone.
-            is_kept = any(profile.get("durability") == "transient_local" for profile in profiles)
-            if is_kept and type_name not in NEVER_REPEATED:
-                self._latched_topics.add(name)
+            self._find_latched(name, profiles)
             self.tallies[name] = TopicTally(type_name, stamped=begins_with_stamp(type_name, known_types()))
         settings = self._settings
         self._bag = BagThread(
@@ -241,6 +242,12 @@ class BagSession:
         )
         self.folder, self._opened_s = folder, time.monotonic()
 
+    def _find_latched(self, topic: str, profiles: Sequence[Mapping[str, Any]]) -> None:
+        """Note whether a topic is latched: it still is for this recording once its publisher has gone."""
+        is_kept = any(profile.get("durability") == "transient_local" for profile in profiles)
+        if is_kept and (self._types or {})[topic] not in NEVER_REPEATED:
+            self._latched_topics.add(topic)
+
     def _close(self) -> str:
         """Write queued messages, totals and index; return the table of totals.
 
@@ -252,8 +259,10 @@ class BagSession:
             bag.close()
         finally:
             self.lost += self._lost_now()
+        mixed = ", ".join(topic for topic, tally in self.tallies.items() if tally.is_mixed)
+        why = f"what was lost on the way is unknown of {mixed}: several publishers, not distinguished by this ROS\n"
         return (
-            f"{totals_table(self.tallies)}\n"
+            f"{totals_table(self.tallies)}\n{why if mixed else ''}"
             f"at most {bag.most_waiting_bytes / 1e6:.1f} MB waited for the disk; "
             f"the longest write took {bag.longest_write_s:.3f} s"
         )

@@ -29,7 +29,7 @@ def live_table(topics: Sequence[TopicState], free_bytes: int, seconds_left: floa
     for topic in topics:
         tally = topic.tally
         gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
-        counts = f"{tally.taken:8d}  {tally.written:8d}  {tally.lost:8d}"
+        counts = f"{tally.taken:8d}  {tally.written:8d}  {tally.lost_text:>8}"
         lines.append(f"{topic.name:<{width}}  {topic.rate_hz:5.0f} Hz  {gap}  {counts}  {topic.note}".rstrip())
     left = f", room for {seconds_left / 60:.0f} minutes" if math.isfinite(seconds_left) else ""
     return "\n".join([*lines, f"{doing}; {free_bytes / 1e9:.1f} GB free{left}"])
@@ -40,7 +40,7 @@ def live_line(topics: Sequence[TopicState], free_bytes: int, seconds_left: float
     parts = [
         f"{topic.name} {topic.tally.written} written ({topic.rate_hz:.0f} Hz, "
         + (f"longest gap {topic.tally.max_gap_s:.3f} s, " if topic.tally.stamped else "")
-        + f"{topic.tally.lost} lost"
+        + f"{topic.tally.lost_text} lost"
         + (f", {topic.note})" if topic.note else ")")
         for topic in topics
         if topic.tally.received
@@ -55,5 +55,5 @@ def totals_table(tallies: Mapping[str, TopicTally]) -> str:
     lines = [f"{'topic':<{width}}  received   written      lost  longest gap"]
     for name, tally in tallies.items():
         gap = f"{tally.max_gap_s:9.3f} s" if tally.stamped else "          -"
-        lines.append(f"{name:<{width}}  {tally.taken:8d}  {tally.written:8d}  {tally.lost:8d}  {gap}")
+        lines.append(f"{name:<{width}}  {tally.taken:8d}  {tally.written:8d}  {tally.lost_text:>8}  {gap}")
     return "\n".join(lines)

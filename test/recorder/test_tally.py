@@ -2,7 +2,7 @@
 
 import struct
 
-from gaze_vlm_ros.recorder.tally import MAX_PUBLISHERS, TopicTally
+from gaze_vlm_ros.recorder.tally import MAX_PUBLISHERS, MIXED, TopicTally
 
 
 def stamped(stamp_ns: int, encapsulation: bytes = b"\0\1\0\0") -> bytes:
@@ -21,17 +21,30 @@ def test_numbers_that_are_missing_are_lost_for_each_publisher_by_itself() -> Non
 def test_a_publisher_that_restarts_has_lost_nothing_that_is_known() -> None:
     tally = TopicTally("a/msg/A", stamped=False)
     for sequence in (7, 8, 1, 2, 0, 0):  # 0 = the middleware gives no number
-        tally.count(b"", sequence)
+        tally.count(b"", sequence, b"p")
     assert tally.lost == 0
+
+
+def test_of_several_publishers_that_are_not_distinguished_losses_are_unknown() -> None:
+    """Their numbers look like gaps of hundreds; what the recorder itself drops is known all the same."""
+    tally = TopicTally("a/msg/A", stamped=False)
+    tally.count(b"", 7, b"first")
+    for sequence in (500, 8, 501, 9):
+        tally.count(b"", sequence, MIXED)
+    tally.count(b"", 900, b"second")
+    assert (tally.received, tally.lost, tally.lost_text) == (6, 0, "unknown")
+    assert not tally.totals().lost_is_known
+    tally.overflowed = 2
+    assert (tally.totals().lost, tally.lost_text) == (2, ">= 2")
 
 
 def test_the_longest_gap_is_that_of_the_stamps() -> None:
     tally = TopicTally("a/msg/A", stamped=True)
     for number, stamp_ms in enumerate((1_999_900, 2_000_100, 2_000_150)):
-        tally.count(stamped(stamp_ms * 1_000_000), number)
+        tally.count(stamped(stamp_ms * 1_000_000), number, b"p")
     assert tally.max_gap_s == 0.2
-    tally.count(stamped(9_000_000_000_000, b"\0\0\0\0"), 3)  # big endian: not read
-    tally.count(b"\0\1\0\0", 4)  # too short
+    tally.count(stamped(9_000_000_000_000, b"\0\0\0\0"), 3, b"p")  # big endian: not read
+    tally.count(b"\0\1\0\0", 4, b"p")  # too short
     assert tally.max_gap_s == 0.2
 
 
