@@ -54,5 +54,5 @@ def _truth(start: list[Slot], takes: list[Take], actions: Actions, eyes: Eyes, t
     return TruthTrack(
         times_s, places, scales, carried, hand, np.ones(count, bool), grip, head, gaze, state,
         np.array([takes[row].hint for row in now]), actions.going_on(times_s), actions.targets[now],
-        actions.starts_s[now],
+        actions.starts_s[now], np.zeros(count, np.uint8),
     )  # fmt: skip

@@ -26,6 +26,7 @@ from gaze_vlm_ros.sim.bench2_eyes import (
 from gaze_vlm_ros.sim.bench2_layout import Layout, draw_layout, free_place, scale_at
 from gaze_vlm_ros.sim.bench2_rates import BENCH_2, Rates
 from gaze_vlm_ros.sim.bench2_sign import Sign, draw_sign
+from gaze_vlm_ros.sim.bench2_states import PersonState, States, draw_states
 from gaze_vlm_ros.sim.bench2_traits import Traits, draw_traits
 from gaze_vlm_ros.sim.bench_scene import (
     GRASP,
@@ -114,18 +115,29 @@ def script(settings: BenchSettings) -> Script:
     taken = movements.kind == hand.GRASPING
     put = movements.kind == hand.CARRY
     count = int(put.sum())
-    actions = Actions(movements.start_s[taken][:count], movements.end_s[put], movements.target[put])
+    states = draw_states(np.random.default_rng([settings.seed, 26]), settings)
+    actions = Actions(
+        states.real_time(movements.start_s[taken][:count]), states.real_time(movements.end_s[put]),
+        movements.target[put],
+    )  # fmt: skip
     share = settings.hint_reliability if settings.scene == "workbench" else 0.0
     sign = draw_sign(np.random.default_rng([settings.seed, 23]), actions, share, rates, settings.duration_s)
     standing = _Standing(start, actions, moved)
     eyes = _eyes(
-        np.random.default_rng([settings.seed, 24]), settings, rates, person, movements, standing, layout.occluders
+        np.random.default_rng([settings.seed, 24]),
+        settings,
+        rates,
+        person,
+        movements,
+        standing,
+        layout.occluders,
+        states,
     )
     wander = _wander(np.random.default_rng([settings.seed, 25]), rates, settings.duration_s)
     height = VIEW_WIDTH * settings.height / settings.width
 
     def truth_at(times_s: Floats) -> TruthTrack:
-        return _truth(times_s, rates, movements, actions, standing, sign, eyes, wander, view, height)
+        return _truth(times_s, rates, movements, actions, standing, sign, eyes, wander, view, height, states)
 
     return Script(actions, eyes, look, person.habits, layout.clutter, truth_at, view)
 
@@ -186,19 +198,24 @@ class _Standing:
 
 def _eyes(
     rng: np.random.Generator, settings: BenchSettings, rates: Rates, person: Person, movements: hand.Hands,
-    standing: _Standing, occluders: tuple[Occluder, ...],
+    standing: _Standing, occluders: tuple[Occluder, ...], states: States,
 ) -> Eyes:  # fmt: skip
     until_s = settings.duration_s + 1
     times_s = np.arange(int(np.ceil(until_s * TRACK_RATE_HZ)) + 2) / TRACK_RATE_HZ
     steps_s = np.arange(0, until_s, _LOOK_STEP_S)
-    now = movements.of(_rows_at(movements, steps_s))
-    mode, object_ = attention(now, steps_s, rates)
+    # Movements are in usual time: what the hand would do by now if the person were as usual all along.
+    usual_s, state = states.usual_time(steps_s), states.at(steps_s)
+    now = movements.of(_rows_at(movements, usual_s))
+    mode, object_ = attention(now, usual_s, rates)
     object_ = np.where(mode == GUIDED, object_, -1)
     # A look-ahead, if it comes while nothing else leads gaze.
-    ahead = (now.look_ahead_s <= steps_s) & (steps_s < now.look_ahead_s + _LOOK_STEP_S) & (mode == IDLE)
-    changes = np.r_[True, (mode[1:] != mode[:-1]) | (object_[1:] != object_[:-1]) | ahead[1:]]
+    ahead = (now.look_ahead_s <= usual_s) & (usual_s < now.look_ahead_s + _LOOK_STEP_S) & (mode == IDLE)
+    ahead &= state == PersonState.USUAL
+    changes = np.r_[
+        True, (mode[1:] != mode[:-1]) | (object_[1:] != object_[:-1]) | ahead[1:] | (state[1:] != state[:-1])
+    ]
     rows = np.flatnonzero(changes)
-    led = Led(steps_s[rows], mode[rows], object_[rows], np.where(ahead[rows], now.target[rows], -1))
+    led = Led(steps_s[rows], mode[rows], object_[rows], np.where(ahead[rows], now.target[rows], -1), state[rows])
     places = standing.at(steps_s[rows])
     destinations = now.goal[rows] - GRASP
     next_put = np.searchsorted(standing.actions.ends_s, steps_s[rows], side="right")
@@ -243,14 +260,15 @@ def _wander(rng: np.random.Generator, rates: Rates, duration_s: float) -> Floats
 
 def _truth(
     times_s: Floats, rates: Rates, movements: hand.Hands, actions: Actions, standing: _Standing, sign: Sign, eyes: Eyes,
-    wander: Floats, view: View, height: float,
+    wander: Floats, view: View, height: float, states: States,
 ) -> TruthTrack:  # fmt: skip
-    rows = _rows_at(movements, times_s)
+    usual_s = states.usual_time(times_s)
+    rows = _rows_at(movements, usual_s)
     now = movements.of(rows)
     position = times_s * TRACK_RATE_HZ / 4
     before = np.clip(position.astype(int), 0, len(wander) - 2)
     share = (position - before)[:, None]
-    fingertips = hand.place_at(now, times_s, rates) + (1 - share) * wander[before] + share * wander[before + 1]
+    fingertips = hand.place_at(now, usual_s, rates) + (1 - share) * wander[before] + share * wander[before + 1]
     places = standing.at(times_s)
     doing = actions.going_on(times_s)
     held = np.flatnonzero(now.kind == hand.CARRY)
@@ -266,9 +284,9 @@ def _truth(
     gaze = np.array([look[0] for look in looks]).reshape(-1, 2)
     return TruthTrack(
         times_s, places, scales, carried, fingertips, in_view(fingertips, head, view, height),
-        hand.grip_at(now, times_s), head, gaze, np.array([look[1] for look in looks], np.uint8),
+        hand.grip_at(now, usual_s), head, gaze, np.array([look[1] for look in looks], np.uint8),
         sign.at(times_s), doing, np.where(busy, doing, following),
-        np.where(busy, np.append(actions.starts_s, np.inf)[row], starts_s),
+        np.where(busy, np.append(actions.starts_s, np.inf)[row], starts_s), states.at(times_s),
     )  # fmt: skip
 
 

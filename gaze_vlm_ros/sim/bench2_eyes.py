@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gaze_vlm_ros.sim.bench2_hand import CARRY, CHANGES, GRASPING, REACH, WITHDRAWS, Hands
 from gaze_vlm_ros.sim.bench2_rates import Rates
+from gaze_vlm_ros.sim.bench2_states import PersonState
 from gaze_vlm_ros.sim.bench_scene import OBJECTS, SIGN, VIEW_WIDTH, Floats
 from gaze_vlm_ros.sim.person import HEAD_S
 from gaze_vlm_ros.sim.truth import Indices
 
 IDLE, GUIDED, PLACING = range(3)  # what leads gaze: nothing, the object to be taken, the place to put it
 ELSEWHERE = ((20.0, 130.0), (VIEW_WIDTH - 20.0, 440.0))  # where gaze is that is on nothing
+AWAY = ((20.0, 10.0), (VIEW_WIDTH - 20.0, 70.0))  # where gaze is of who looks away: high, above what is on the wall
 SIGN_CENTRE = ((SIGN[0] + SIGN[2]) / 2, (SIGN[1] + SIGN[3]) / 2)
 
 
@@ -59,6 +62,29 @@ def glances(mode: Indices, object_: Indices, reliability: float, obstacle: bool,
     return chances
 
 
+def unusual_glances(chances: Floats, led: Led, rates: Rates) -> Floats:
+    """Return (M, SIGHTS) the chances of `glances` with those of moments at which the person is not as usual.
+
+    Who searches looks at any object and back at the sign, wherever the hand goes; who is distracted looks away; who
+    acts without looking looks around as if no hand moved, and never where it goes.
+    """
+    found = chances.copy()
+    searching, away = led.state == PersonState.SEARCHING, led.state == PersonState.DISTRACTED
+    found[searching] = 0.0
+    found[searching, : len(OBJECTS)] = 0.6 / len(OBJECTS)
+    found[searching, AT_SIGN], found[searching, ANYWHERE] = 0.3, 0.1
+    found[away] = np.eye(SIGHTS)[ANYWHERE]
+    blind = np.flatnonzero(led.state == PersonState.NOT_LOOKING)
+    objects, _, sign, _ = rates.idle_glances
+    found[blind] = 0.0
+    found[blind, : len(OBJECTS)] = objects / len(OBJECTS)
+    found[blind, AT_SIGN] = sign
+    acting = blind[led.mode[blind] != IDLE]
+    found[acting, led.object_[acting]] = 0.0
+    found[blind, ANYWHERE] = 1 - found[blind].sum(axis=1)
+    return found
+
+
 @dataclass(frozen=True)
 class Led:
     """What leads gaze over time: from each moment until the next."""
@@ -67,6 +93,7 @@ class Led:
     mode: Indices  # (M,)
     object_: Indices  # (M,)
     glance: Indices  # (M,) object of a look-ahead that starts here, -1: none
+    state: NDArray[np.uint8]  # (M,) PersonState
 
 
 def fixations(
@@ -75,7 +102,10 @@ def fixations(
     """Return (from when, where) of each fixation. sights_at: what there is to see from each moment of `led` on."""
     made = []
     obstacle = bool(np.isfinite(sights_at[0].places[OBSTACLE, 0]))
-    chances = glances(led.mode, led.object_, reliability, obstacle, rates).cumsum(axis=1)
+    chances = glances(led.mode, led.object_, reliability, obstacle, rates)
+    if led.state.any():
+        chances = unusual_glances(chances, led, rates)
+    chances = chances.cumsum(axis=1)
     now_s, number, ahead = 0.0, 0, False
     while now_s < duration_s:
         if ahead:
@@ -83,7 +113,7 @@ def fixations(
         else:
             sight = min(int(np.searchsorted(chances[number], rng.random(), side="right")), SIGHTS - 1)
         if sight == ANYWHERE:
-            place = rng.uniform(*ELSEWHERE)
+            place = rng.uniform(*(AWAY if led.state[number] == PersonState.DISTRACTED else ELSEWHERE))
         else:
             place = sights_at[number].places[sight] + rng.normal(0, rates.fixation_spread, 2)
         made.append((now_s, place))

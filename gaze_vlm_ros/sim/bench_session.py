@@ -43,6 +43,7 @@ class Truth:
     hint: int  # index into OBJECTS of the sign's colour
     doing: int  # index into OBJECTS of what is being moved; -1: nothing
     hand_seen: bool  # the fingertips are in the picture, and not behind something
+    person_state: int  # bench2_states.PersonState
 
 
 @dataclass(frozen=True)
@@ -182,6 +183,7 @@ def _frames(script: Script, renderer: BenchRenderer, settings: BenchSettings) ->
             hint,
             int(track.doing[row]),
             bool(track.hand_seen[row]),
+            int(track.person_state[row]),
         )
         yield FrameEvent(round(time_s * 1e9), rgb, truth)
 

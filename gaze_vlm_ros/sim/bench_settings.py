@@ -37,6 +37,10 @@ class BenchSettings:
         0.73  # share of the moments before a take that gaze is on its object, once it is led there
     )
     gaze_lead_s: float = 0.7  # median time for which it is led there before contact
+    # Bench 2 only: how often a part begins in which the person is not as usual (bench2_states). 0: never
+    searching_rate_hz: float = 0.0  # does not know the task
+    distracted_rate_hz: float = 0.0  # looks away, and stops
+    not_looking_rate_hz: float = 0.0  # acts without looking
     kinds: str = "known"  # held_out: benches, walls and shapes of objects that no `known` session shows
 
     def __post_init__(self) -> None:
@@ -48,6 +52,12 @@ class BenchSettings:
                 raise BadBenchSettings(f"{name} is {getattr(self, name)}, expected 0 to 1")
         if not self.gaze_lead_s > 0:
             raise BadBenchSettings(f"gaze_lead_s is {self.gaze_lead_s}, expected more than 0")
+        for name in ("searching_rate_hz", "distracted_rate_hz", "not_looking_rate_hz"):
+            rate_hz = getattr(self, name)
+            if not 0 <= rate_hz < float("inf"):
+                raise BadBenchSettings(f"{name} is {rate_hz}, expected 0 or more")
+            if rate_hz and self.bench != 2:
+                raise BadBenchSettings(f"{name} is {rate_hz} on bench {self.bench}, expected 0 there; set bench to 2")
         if self.bench not in (1, 2):
             raise BadBenchSettings(f"bench is {self.bench}, expected 1 or 2")
         if self.kinds not in KINDS:

@@ -71,6 +71,7 @@ class TruthTrack:
     doing: Indices  # (T,) target of the action that goes on; -1: nothing
     target: Indices  # (T,) the action that goes on or comes next: its object; -1: none does
     contact_s: Floats  # (T,) when that action starts; inf: none does
+    person_state: NDArray[np.uint8]  # (T,) bench2_states.PersonState
 
     def __len__(self) -> int:
         return len(self.times_s)
