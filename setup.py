@@ -33,6 +33,7 @@ setup(
     entry_points={
         "console_scripts": [
             f"eye_tracker = {NAME}.terminal.starting:eye_tracker",
+            f"gaze_monitor = {NAME}.terminal.starting:gaze_monitor",
             f"overlay = {NAME}.terminal.starting:overlay",
             f"predicates = {NAME}.terminal.starting:predicates",
             f"predictor = {NAME}.terminal.starting:predictor",

@@ -73,19 +73,19 @@ def scanpath_saliency(points: Floats, attention: Floats, size: tuple[int, int]) 
 def within_half(points: Floats, attention: Floats, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return (N,) whether each point is in the smallest set of cells that holds half of the attention.
 
-    Half: a set that every map has, however sharp it is. A point that is NaN or off the frame is not in it.
+    Half: a set that every map has, however sharp it is. Cells with as much as the last one needed are in it too, so an
+    even map has all of them. A point that is NaN or off the frame is not in it.
     """
     rows, columns = attention.shape
     values = np.asarray(attention, float)
-    order = np.argsort(-values, axis=None, kind="stable")
-    count = int(np.searchsorted(np.cumsum(values.ravel()[order]), 0.5 * values.sum())) + 1
-    chosen = np.zeros(values.size, bool)
-    chosen[order[:count]] = True
+    falling = np.sort(values, axis=None)[::-1]
+    least = falling[np.searchsorted(np.cumsum(falling), 0.5 * falling.sum())]
+    chosen = values >= least
     with np.errstate(invalid="ignore"):
         inside = (points >= 0).all(axis=1) & (points < size).all(axis=1)
     found = np.zeros(len(points), bool)
     cells = (points[inside] / size * (columns, rows)).astype(int)
-    found[inside] = chosen.reshape(rows, columns)[cells[:, 1], cells[:, 0]]
+    found[inside] = chosen[cells[:, 1], cells[:, 0]]
     return found
 
 

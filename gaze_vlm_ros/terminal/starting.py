@@ -34,6 +34,11 @@ def eye_tracker() -> int:
     return start("gaze_vlm_ros.nodes.eye_tracker", 0)
 
 
+def gaze_monitor() -> int:
+    """Start the node of this name."""
+    return start("gaze_vlm_ros.nodes.gaze_monitor", 0)
+
+
 def overlay() -> int:
     """Start the node of this name."""
     return start("gaze_vlm_ros.nodes.overlay", 0)

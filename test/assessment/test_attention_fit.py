@@ -54,6 +54,7 @@ def test_half_of_the_attention_is_the_fewest_cells_that_hold_it() -> None:
     attention[0, 0], attention[1, 1], attention[2, 3] = 0.4, 0.35, 0.25
     points = np.array([[50.0, 50.0], [150.0, 150.0], [350.0, 250.0], [np.nan, 0.0]])
     assert within_half(points, attention, SIZE).tolist() == [True, True, False, False]
+    assert within_half(points, EVEN, SIZE).tolist() == [True, True, True, False]
 
 
 def test_percentile_of_normal_values() -> None:

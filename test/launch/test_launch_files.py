@@ -14,7 +14,7 @@ from gaze_vlm_ros.nodes.launching import is_launched_itself, parameter_file
 
 ROOT = Path(__file__).parents[2]
 LAUNCH_FILES = sorted((ROOT / "launch").glob("*.launch.py"))
-CONFIGS = ("record", "infer", "overlay", "eye_tracker", "simulator")
+CONFIGS = ("record", "infer", "overlay", "eye_tracker", "simulator", "gaze_monitor")
 
 
 def calls(path: Path, name: str) -> list[dict[str, ast.expr]]:
@@ -40,7 +40,12 @@ def parameters(config: str) -> dict[str, object]:
 
 
 def test_there_is_one_for_each_use() -> None:
-    assert [path.name for path in LAUNCH_FILES] == ["demo.launch.py", "infer.launch.py", "record.launch.py"]
+    assert [path.name for path in LAUNCH_FILES] == [
+        "demo.launch.py",
+        "infer.launch.py",
+        "monitor.launch.py",
+        "record.launch.py",
+    ]
 
 
 @pytest.mark.parametrize("path", LAUNCH_FILES, ids=lambda path: path.name)
@@ -115,7 +120,9 @@ def test_config_counts_only_where_the_file_is_launched_itself(
     assert not capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("path", "page"), list(zip(LAUNCH_FILES, ("simulator", "predictor", "recorder"), strict=True)))
+@pytest.mark.parametrize(
+    ("path", "page"), list(zip(LAUNCH_FILES, ("simulator", "predictor", "gaze_monitor", "recorder"), strict=True))
+)
 def test_pages_list_every_argument_with_its_default(path: Path, page: str) -> None:
     declared = {}
     for call in calls(path, "DeclareLaunchArgument"):

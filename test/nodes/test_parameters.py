@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from gaze_vlm_ros.nodes import eye_tracker_parameters, recorder_parameters, simulator
+from gaze_vlm_ros.nodes import eye_tracker_parameters, gaze_monitor, recorder_parameters, simulator
 from gaze_vlm_ros.nodes.overlay import OverlayNode
 from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, declared_like, listed, read
 from gaze_vlm_ros.nodes.predicates import PredicatesNode
@@ -23,6 +23,7 @@ DECLARE: dict[str, Callable[[Any], object]] = {
     "predicates": PredicatesNode._declare_parameters,
     "predictor": PredictorParameters,
     "overlay": OverlayNode._declare_parameters,
+    "gaze_monitor": gaze_monitor.declare_parameters,
     "simulator": simulator.read_parameters,
 }
 CONFIG = {"recorder": "record.yaml", "predictor": "infer.yaml"}  # else named after the node

@@ -46,6 +46,7 @@ def test_the_policy_allows_what_the_nodes_do_and_no_more(
         "recorder": {"bag": str(tmp_path / "day"), "episodes": True},
         "predictor": {"checkpoint": str(small_checkpoint), "camera_wait_s": 0.0},
         "overlay": {},
+        "gaze_monitor": {},
         "predicates": {},
         "eye_tracker": {
             "address": "127.0.0.1:9", "connect_timeout_s": 300.0, "streams": ["world", "gaze", "imu", "eyes", "audio"],
