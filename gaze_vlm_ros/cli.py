@@ -74,6 +74,16 @@ def _parser() -> argparse.ArgumentParser:
     add_role_arguments(check)
     check.set_defaults(run=_bag_check)
 
+    doctor = commands.add_parser("doctor", help="listen on the running robot and print what is wrong; exit code 1 then")
+    doctor.add_argument("--camera-topic", default="camera/image_raw", metavar="TOPIC", help="default: %(default)s")
+    doctor.add_argument("--gaze-topic", default="gaze", metavar="TOPIC", help="default: %(default)s")
+    doctor.add_argument("--seconds", type=float, default=5.0, help="time to listen (default: %(default)g)")
+    doctor.add_argument(
+        "--folder", type=Path, default=Path(), help="where bags are to be written (default: the current folder)"
+    )
+    doctor.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="checkpoint that the predictor is to load")
+    doctor.set_defaults(run=_doctor)
+
     view = commands.add_parser("view", help="show a bag: video, gaze, labels, predictions, delays")
     view.add_argument("bag", type=Path, help=_BAG_HELP)
     view.add_argument(
@@ -178,6 +188,17 @@ def _bag_check(arguments: argparse.Namespace) -> int:
     from gaze_vlm_ros.inspection.check import run_check
 
     return run_check(arguments.bag, arguments.config, arguments.json, take_roles(vars(arguments)))
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from gaze_vlm_ros.nodes.dds_transport import use_tested_transport
+
+    use_tested_transport()  # before rclpy is imported
+    from gaze_vlm_ros.nodes.doctor import run_doctor
+
+    return run_doctor(
+        arguments.camera_topic, arguments.gaze_topic, arguments.seconds, arguments.folder, arguments.checkpoint
+    )
 
 
 def _view(arguments: argparse.Namespace) -> int:
