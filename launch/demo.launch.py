@@ -42,7 +42,7 @@ def _simulator(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         package="gaze_vlm_ros",
         executable="simulator",
         name="simulator",
-        output="screen",
+        output="both",
         parameters=[
             parameter_file(context, __file__, "simulator_config"),
             {

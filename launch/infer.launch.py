@@ -62,7 +62,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="predictor",
         name="predictor",
         namespace=LaunchConfiguration("namespace"),
-        output="screen",
+        output="both",
         respawn=on_exit == "respawn",
         respawn_delay=RESPAWN_DELAY_S,
         parameters=[
@@ -83,7 +83,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="overlay",
         name="overlay",
         namespace=LaunchConfiguration("namespace"),
-        output="screen",
+        output="both",
         parameters=[
             LaunchConfiguration("overlay_config"),
             {

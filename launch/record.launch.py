@@ -51,7 +51,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="eye_tracker",
         name="eye_tracker",
         namespace=LaunchConfiguration("namespace"),
-        output="screen",
+        output="both",
         condition=IfCondition(LaunchConfiguration("eye_tracker")),
         parameters=[LaunchConfiguration("eye_tracker_config"), given_parameters(context, address=str)],
     )
@@ -61,7 +61,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="recorder",
         name="recorder",
         namespace=LaunchConfiguration("namespace"),
-        output="screen",
+        output="both",
         parameters=[LaunchConfiguration("record_config"), given],
     )
     on_exit = LaunchConfiguration("on_exit").perform(context)

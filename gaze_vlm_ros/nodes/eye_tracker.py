@@ -60,6 +60,8 @@ class EyeTracker(Node):
         super().__init__("eye_tracker")
         self._settings = read_parameters(self)
         self.barrier = Barrier(lambda text: self._notice(False, text))
+        self._screen = Screen(self)
+        self.log = self._screen.log
         self._create_publishers()
         self._stream_reports = StreamReports()
         self._delivered = DeliveredLog(self._settings.streams, self._settings.delivered_log)
@@ -222,10 +224,9 @@ class EyeTracker(Node):
         streams = [state.stream for state in self._client.states.values()] if self._client else []
         dropped = self._frames_dropped()
         # On the screen: after SIGINT the logger's context is gone. A full disk under it must not cost what follows.
-        screen = Screen()
         for line in summary_lines(self._delivered.counts, streams, dropped, len(self._gaze_delay)):
-            screen.show(f"eye_tracker: {line}")
-        screen.close()
+            self._screen.show(f"eye_tracker: {line}")
+        self._screen.close()
         losses = {stream.name: stream.losses() for stream in streams}
         self._delivered.write(stamps_refused(streams), dropped, losses)
         return 0

@@ -57,7 +57,8 @@ class OverlayNode(Node):
         super().__init__("overlay")
         self._declare_parameters()
         self._camera_topic()  # fail now, and not when the first viewer comes
-        self._screen = Screen()
+        self._screen = Screen(self)
+        self.log = self._screen.log
         self.barrier = Barrier(lambda text: self._screen.show(f"overlay: warning: {text}", sys.stderr))
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._subscriptions_open: list[Any] = []

@@ -40,7 +40,8 @@ class PredictorNode(ConfiguringNode):
     def __init__(self) -> None:
         super().__init__("predictor")
         self._settings = PredictorParameters(self)
-        self._screen = Screen()  # a log on a full disk, or a terminal that is held, must not end predictions
+        self._screen = Screen(self)  # a log on a full disk, or a terminal that is held, must not end predictions
+        self.log = self._screen.log
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._backend: Backend | None = None  # from configure to cleanup
         self._outputs: PredictorOutputs | None = None  # likewise

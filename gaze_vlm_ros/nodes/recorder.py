@@ -61,7 +61,8 @@ class Recorder(Node):
         self._topic_wait = TopicWait(
             self._config.topics(partial(topic_name, self)), self._config.wait_s, blindness_text()
         )
-        self._screen = Screen()
+        self._screen = Screen(self)
+        self.log = self._screen.log
         self.barrier = Barrier(lambda text: self._screen.show(f"recorder: warning: {text}", sys.stderr))
         self._session = BagSession(settings, self._offered_qos, self._screen.show, self._show_error)
         self._started_s = time.monotonic()

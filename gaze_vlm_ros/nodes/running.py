@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
@@ -46,6 +47,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
     their end, however often it is sent: a bag that is being closed gets its index and its metadata.yaml.
     A GazeVlmError, while starting or spinning, becomes one line on stderr and exit code 1. `close` runs in every case;
     after a signal the context is shut down by then, so it can print, and neither publish nor log.
+    A node's `log`, where it has one, takes the lines that this function prints.
     What a message, request or response makes a callback raise is refused by a Barrier, the node's `barrier` where it
     has one, and the node goes on; only NodeFinished ends it.
     """
@@ -58,6 +60,7 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
         from rclpy.executors import ExternalShutdownException
 
         from gaze_vlm_ros.nodes.input_executor import InputExecutor
+        from gaze_vlm_ros.nodes.ros_log import log_to_file
 
         try:
             import gaze_vlm_msgs  # noqa: F401  # the nodes' own message package, built apart from this one
@@ -78,7 +81,15 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             ) from None
         node = None
         code = 0
-        barrier = Barrier(lambda text: print(f"{program}: warning: {text}", file=sys.stderr, flush=True))
+
+        def log(line: str) -> None:
+            getattr(node, "log", partial(log_to_file, program))(line)
+
+        def warn(text: str) -> None:
+            log(f"{program}: warning: {text}")
+            print(f"{program}: warning: {text}", file=sys.stderr, flush=True)
+
+        barrier = Barrier(warn)
         try:
             try:
                 node = make_node()
@@ -98,7 +109,8 @@ def run_node(program: str, make_node: Callable[[], ClosableNode], args: list[str
             pass  # a clean request to stop
         except NodeFinished as finished:
             code = finished.code
-        except GazeVlmError:
+        except GazeVlmError as error:
+            log(f"{program}: error: {error}")
             raise
         except Exception:
             # A signal may shut the context down at any moment; whatever rclpy is doing then fails.

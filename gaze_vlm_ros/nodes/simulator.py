@@ -96,7 +96,8 @@ class Simulator(Node):
         self._published = dict.fromkeys(("frames", "gaze", "labels"), 0)
         self._late_s = 0.0
         self._stop = threading.Event()
-        self._screen = Screen()  # output on a full disk, or a terminal that is held, must not end the session
+        self._screen = Screen(self)  # output on a full disk, or a terminal that is held, must not end the session
+        self.log = self._screen.log
         self._thread = threading.Thread(target=self._run, name="publish")
         self._thread.start()
         self.create_timer(0.05, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
