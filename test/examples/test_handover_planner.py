@@ -135,3 +135,39 @@ def test_a_predictor_that_is_silent_ends_it_long_before_the_validity(impatient: 
     assert re.match(rf"robot: cancel '{MUG}': no prediction came for 15\.\d\d s, more than 15\.00 s", said), said
     impatient.planner.send_signal(signal.SIGINT)
     assert finish(impatient.planner) == (0, "")
+
+
+def test_it_waits_while_the_person_needs_help_and_not_beyond_the_validity(predictor: Predictor) -> None:
+    from rclpy.duration import Duration
+
+    from gaze_vlm_msgs.msg import GazeAssessment
+
+    monitor = predictor.node.create_publisher(GazeAssessment, "gaze_assessment", 1)
+    deadline_s = time.monotonic() + 200
+    while not monitor.get_subscription_count():
+        assert time.monotonic() < deadline_s, "no planner came"
+        time.sleep(0.02)
+
+    def assess(needs_help: float, status: int = 0, valid_s: float = 600.0) -> None:
+        message = GazeAssessment(status=status, needs_help=needs_help)
+        message.header.stamp = predictor.node.get_clock().now().to_msg()
+        message.valid_until = (predictor.node.get_clock().now() + Duration(seconds=valid_s)).to_msg()
+        monitor.publish(message)
+
+    assess(0.995)
+    assert predictor.robot_says() == "robot: wait: the person seems to need help"
+    predictor.say(MUG)
+    assess(0.5)
+    assert predictor.robot_says() == f"robot: begin helping with '{MUG}'"
+    assess(0.995, status=1)  # it abstains
+    predictor.say(JAR)
+    assert predictor.robot_says().startswith(f"robot: cancel '{MUG}'")
+    assert predictor.robot_says() == f"robot: begin helping with '{JAR}'"
+    assess(0.995, valid_s=5.0)
+    assert predictor.robot_says() == "robot: wait: the person seems to need help"
+    predictor.say(MUG)
+    assert predictor.robot_says().startswith(f"robot: cancel '{JAR}'")
+    assert predictor.robot_says() == f"robot: begin helping with '{MUG}'"  # the assessment is too old by then
+    predictor.planner.send_signal(signal.SIGINT)
+    code, output = finish(predictor.planner)
+    assert code == 0, output

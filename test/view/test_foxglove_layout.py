@@ -12,6 +12,7 @@ LAYOUT = json.loads((ROOT / "config" / "foxglove_layout.json").read_text())
 PACKAGES = {
     "ActionPrediction": "gaze_vlm_msgs",
     "ModelInfo": "gaze_vlm_msgs",
+    "GazeAssessment": "gaze_vlm_msgs",
     "Image": "sensor_msgs",
     "CompressedImage": "sensor_msgs",
     "DiagnosticArray": "diagnostic_msgs",
@@ -19,8 +20,9 @@ PACKAGES = {
 
 
 def published() -> dict[str, str]:
-    """Type by topic, with the namespace left out, of all nodes that infer.launch.py starts."""
-    nodes = re.findall(r'executable="(\w+)"', (ROOT / "launch" / "infer.launch.py").read_text())
+    """Type by topic, with the namespace left out, of all nodes that infer.launch.py and monitor.launch.py start."""
+    launched = "".join((ROOT / "launch" / f"{name}.launch.py").read_text() for name in ("infer", "monitor"))
+    nodes = re.findall(r'executable="(\w+)"', launched)
     assert nodes
     files = [path for node in nodes for path in (ROOT / "gaze_vlm_ros" / "nodes").glob(f"{node}*.py")]
     text = "".join(path.read_text() for path in files)
