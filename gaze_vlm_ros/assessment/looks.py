@@ -39,7 +39,7 @@ class Looks:
 class LookStatistics:
     """How the eyes move. NaN where there is nothing to take it from."""
 
-    fixations_per_s: float  # fixations over the time from the first sample to the last
+    fixations_per_s: float  # of the time with samples: gaps of more than LONGEST_GAP_NS are left out
     fixation_s: float  # median duration of a fixation
     saccade_width: float  # median distance between the places of two fixations that follow each other, picture widths
     blinks_per_s: float
@@ -77,7 +77,8 @@ def look_statistics(gaze: GazeTrack, looks: Looks, width_px: float) -> LookStati
     The distance between fixations that follow each other without a loss stands for the saccade's amplitude.
     width_px: of the image that gaze refers to. With other looks than those of the track the result means nothing.
     """
-    span_s = (gaze.stamps_ns[-1] - gaze.stamps_ns[0]) / 1e9 if len(gaze) > 1 else 0.0
+    steps_ns = np.diff(gaze.stamps_ns)
+    span_s = float(steps_ns[steps_ns <= LONGEST_GAP_NS].sum()) / 1e9
     blink = gaze.eye_state == BLINK
     begins = int((blink[1:] & ~blink[:-1]).sum()) + int(blink[:1].sum())
     steps = np.hypot(*np.diff(looks.xy, axis=0).T) / width_px if len(looks) > 1 else np.empty(0)

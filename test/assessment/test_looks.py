@@ -46,6 +46,8 @@ def test_statistics_of_looks() -> None:
     assert found.saccade_width == pytest.approx(0.15)  # the median of 64 and 128 px of 640
     assert found.blinks_per_s == pytest.approx(1 / 0.2)
     assert found.tracked == pytest.approx(20 / 21)
+    gaze.stamps_ns[13:] += 30_000_000_000  # time without samples has no rate
+    assert look_statistics(gaze, looks_of(gaze, SIZE), 640).fixations_per_s == pytest.approx(3 / 0.19)
 
 
 def test_nothing_known_is_nan_and_not_zero() -> None:
