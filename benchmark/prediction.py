@@ -106,7 +106,9 @@ class Trial:
         def query(window: Sequence[np.ndarray], stamps: Sequence[int]) -> dict[str, float]:
             prompt = stream.read(window, stamps)
             began = time.perf_counter()
-            ranker.rank_after(prompt)
+            ranking = ranker.rank_after(prompt)
+            assert ranking.attention_of is not None
+            ranking.attention_of([int(ranking.log_likelihoods.argmax())])
             return stream.stages | {"ranking": time.perf_counter() - began}
 
         return query

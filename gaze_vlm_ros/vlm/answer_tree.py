@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -62,7 +63,9 @@ class AnswerTree:
 
     def sums(self, edges: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (A, ...) sums of the edge values (E, ...) along each answer."""
-        return np.stack([edges[list(path)].sum(axis=0) for path in self.paths])
+        steps = np.fromiter(itertools.chain.from_iterable(self.paths), np.int64)
+        begins = np.cumsum([0, *(len(path) for path in self.paths[:-1])])
+        return np.asarray(np.add.reduceat(edges[steps], begins, axis=0))
 
 
 def split_answers(answers: Sequence[Sequence[int]], most_nodes: int) -> Iterator[list[int]]:

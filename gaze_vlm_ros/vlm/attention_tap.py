@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +131,16 @@ class AttentionTap:
             self._read.clear()
             self._masks.clear()
         return self._attention
+
+    def at_rows(self, chosen: Tensor) -> AttentionTap:
+        """Return a tap of only some of the rows that were read, (C,) numbers of them, whose attention takes less time.
+
+        For use before the attention of all rows was asked for. This tap stays as it is.
+        """
+        part = AttentionTap(self.rows[:, chosen], self.visual, self.layers, self.total)
+        part._read = {layer: replace(read, rows=read.rows[..., chosen, :]) for layer, read in self._read.items()}
+        part._masks = {key: (mask, hidden[:, chosen]) for key, (mask, hidden) in self._masks.items()}
+        return part
 
     def per_head(self, heads: Mapping[int, tuple[int, ...]] | None = None) -> Tensor:
         """Return (B, L * H, R, V) log attention of each head of each layer, in the order of `layers`.

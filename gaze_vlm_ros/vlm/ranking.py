@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gaze_vlm_ros.vlm.answer_tree import AnswerTree, split_answers
+from gaze_vlm_ros.vlm.answer_tree import PROMPT, AnswerTree, split_answers
 from gaze_vlm_ros.vlm.attention_tap import KEYWORD, AttentionTap, enable_tap
 from gaze_vlm_ros.vlm.cross_attention import crossing_layers
 from gaze_vlm_ros.vlm.observation import Encoded
@@ -28,8 +29,14 @@ class Ranking:
     """Scores of A answers to one question."""
 
     log_likelihoods: NDArray[np.float64]  # (A,) nats, of each complete answer including its end token
-    attention: NDArray[np.float64] | None
-    # (A, V) over the visual tokens while giving each answer; rows sum to one, or are 0 where no token of it sees any
+    # (C, V) over the visual tokens while giving each of C answers (their numbers); rows sum to one, or are 0 where no
+    # token of the answer sees any. Computed when it is called: who ranks mostly wants that of the best answer
+    attention_of: Callable[[Sequence[int]], NDArray[np.float64]] | None
+
+    @property
+    def attention(self) -> NDArray[np.float64] | None:
+        """(A, V) attention_of all answers; None where no layer was to be read."""
+        return None if self.attention_of is None else self.attention_of(range(len(self.log_likelihoods)))
 
 
 class Ranker:
@@ -48,6 +55,7 @@ class Ranker:
         self._model, self._answers, self._layers = model, list(answers), layers
         self._in_rows = False  # the model cannot read a tree
         self._checked_tokens = 0  # length of the longest tree pass that was found right
+        self._trees: dict[int, list[tuple[list[int], AnswerTree]]] = {}  # by the most nodes of a pass
 
     def rank(self, encoded: Encoded) -> Ranking:
         """Score every answer to the same question. Raises CannotTap."""
@@ -57,24 +65,33 @@ class Ranker:
     def rank_after(self, prompt: Prompt) -> Ranking:
         """Score every answer after a prompt that was read with the same layers."""
         log_likelihoods = np.zeros(len(self._answers))
-        attention = np.zeros((len(self._answers), len(prompt.visual))) if self._layers else None
-        for group in split_answers(self._answers, _most_nodes(self._model, prompt, self._layers)):
+        parts: list[tuple[list[int], Ranking]] = []
+        for group, tree in self._groups(_most_nodes(self._model, prompt)):
             chosen = [self._answers[index] for index in group]
-            rank_group = _rank_tree if self._reads_trees(prompt, chosen) else _rank_rows
-            part = rank_group(self._model, prompt, chosen, self._layers)
+            if self._reads_trees(prompt, tree, chosen):
+                part = _rank_tree(self._model, prompt, tree, self._layers)
+            else:
+                part = _rank_rows(self._model, prompt, chosen, self._layers)
             log_likelihoods[group] = part.log_likelihoods
-            if attention is not None:
-                attention[group] = part.attention
-        return Ranking(log_likelihoods, attention)
+            parts.append((group, part))
+        return Ranking(log_likelihoods, _of_groups(parts) if self._layers else None)
 
-    def _reads_trees(self, prompt: Prompt, answers: Sequence[Sequence[int]]) -> bool:
+    def _groups(self, most_nodes: int) -> list[tuple[list[int], AnswerTree]]:
+        """Return the answers of each pass, and their tree."""
+        if most_nodes not in self._trees:
+            groups = split_answers(self._answers, most_nodes)
+            of_groups = [(group, AnswerTree.of([self._answers[index] for index in group])) for group in groups]
+            self._trees = {most_nodes: of_groups}
+        return self._trees[most_nodes]
+
+    def _reads_trees(self, prompt: Prompt, tree: AnswerTree, answers: Sequence[Sequence[int]]) -> bool:
         """Whether a pass of this length over a tree gives the same scores as rows; tried where it is not known yet."""
         if self._in_rows:
             return False
         tokens = prompt.length + sum(map(len, answers))
         if tokens <= self._checked_tokens:
             return True
-        if problem := _tree_problem(self._model, prompt, answers):
+        if problem := _tree_problem(self._model, prompt, tree, answers):
             _log.warning(
                 "%s ranks its answers in rows, not as a tree, which takes longer (%s)",
                 type(self._model).__name__,
@@ -93,21 +110,39 @@ def rank(
     return Ranker(model, answers, layers).rank(encoded)
 
 
-def _most_nodes(model: Any, prompt: Prompt, layers: tuple[int, ...] | None) -> int:
-    """Return how many tokens of a tree fit into PASS_BYTES."""
+def _of_groups(parts: Sequence[tuple[list[int], Ranking]]) -> Callable[[Sequence[int]], NDArray[np.float64]]:
+    """Return Ranking.attention_of for the answers of several passes. parts: numbers of the answers of each."""
+    place = {index: (part, row) for group, part in parts for row, index in enumerate(group)}
+
+    def attention_of(answers: Sequence[int]) -> NDArray[np.float64]:
+        found: dict[int, NDArray[np.float64]] = {}
+        for _, part in parts:
+            own = [index for index in answers if place[index][0] is part]
+            if own and part.attention_of is not None:
+                found |= zip(own, part.attention_of([place[index][1] for index in own]), strict=True)
+        return np.stack([found[index] for index in answers])
+
+    return attention_of
+
+
+def _most_nodes(model: Any, prompt: Prompt) -> int:
+    """Return how many tokens of a tree one pass reads: those that fit into PASS_BYTES, and on a CPU fewer."""
     text = model.config.get_text_config()
     heads = text.num_attention_heads
     per_node = 8 * len(prompt.log_probabilities)  # logits, in the model's precision and in float32
     per_node += 8 * heads * (prompt.length + 1000)  # attention scores, where they are formed
-    per_node += 12 * heads * len(layers or ()) * len(prompt.visual)  # tapped attention
-    return max(16, int(PASS_BYTES // per_node))
+    most = max(16, int(PASS_BYTES // per_node))
+    if prompt.log_probabilities.device.type != "cpu":
+        return most
+    # Attention within a tree takes the square of its size: 1120 tokens in four passes of 300 take 0.78 of the time.
+    return min(most, max(300, prompt.length // 2))
 
 
-def _tree_problem(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) -> str:
+def _tree_problem(model: Any, prompt: Prompt, whole: AnswerTree, answers: Sequence[Sequence[int]]) -> str:
     """Return why a pass over a tree does not give what rows give, on the longest answers; empty where it does."""
     sample = sorted(answers, key=len)[-4:]
     try:
-        tree = _rank_tree(model, prompt, answers, None).log_likelihoods
+        tree = _rank_tree(model, prompt, whole, None).log_likelihoods
         rows = _rank_rows(model, prompt, sample, None).log_likelihoods
         off = np.abs(tree[[list(answers).index(answer) for answer in sample]] - rows).max()
         if not off <= rounding_nats(model) and np.isfinite(rows).all():
@@ -117,8 +152,7 @@ def _tree_problem(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]]) 
     return ""
 
 
-def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
-    tree = AnswerTree.of(answers)
+def _rank_tree(model: Any, prompt: Prompt, tree: AnswerTree, layers: tuple[int, ...] | None) -> Ranking:
     device = prompt.log_probabilities.device
     count = len(tree.tokens)
     tap = None
@@ -143,14 +177,24 @@ def _rank_tree(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
     nodes, tokens = (torch.from_numpy(array).to(device) for array in (tree.edge_nodes, tree.edge_tokens))
     normalizers = torch.cat([logits.float().logsumexp(dim=-1), logits.new_zeros(1, dtype=torch.float32)]).double()
     edges = (of_node[nodes, tokens].double() - normalizers[nodes]).cpu().numpy()
-    if not layers:
-        return Ranking(tree.sums(edges), None)
+    return Ranking(tree.sums(edges), functools.partial(_tree_attention, prompt, tree, tap) if layers else None)
+
+
+@torch.inference_mode()
+def _tree_attention(
+    prompt: Prompt, tree: AnswerTree, tap: AttentionTap | None, answers: Sequence[int]
+) -> NDArray[np.float64]:
+    """Return Ranking.attention_of for a pass over a tree. tap: None = the tree has no node."""
     assert prompt.attention is not None
-    attention = prompt.attention[None].double()
-    if tap is not None:
-        attention = torch.cat([tap.log_attention()[0].double().exp(), attention])
-    rows = attention.cpu().numpy()
-    return Ranking(tree.sums(edges), summing_to_one(tree.sums(rows[tree.edge_nodes])))
+    edges = [np.array(tree.paths[index]) for index in answers]
+    nodes = np.unique(tree.edge_nodes[np.concatenate(edges)])
+    nodes = nodes[nodes != PROMPT]
+    rows = np.zeros((len(tree.tokens) + 1, len(prompt.visual)))  # the last row is the prompt's
+    rows[PROMPT] = prompt.attention.double().cpu().numpy()
+    if tap is not None and len(nodes):
+        chosen = torch.from_numpy(nodes).to(tap.rows.device)
+        rows[nodes] = tap.at_rows(chosen).log_attention()[0].double().exp().cpu().numpy()
+    return summing_to_one(np.stack([rows[tree.edge_nodes[path]].sum(axis=0) for path in edges]))
 
 
 def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None) -> Ranking:
@@ -161,13 +205,17 @@ def _rank_rows(model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], lay
     if not all(hasattr(layer, "batch_repeat_interleave") for layer in prompt.cache.layers):
         size = 1  # a memory that cannot be repeated, of linear attention
     parts = [_rank_batch(model, prompt, answers[at : at + size], layers) for at in range(0, len(answers), size)]
-    attention = np.concatenate([part.attention for part in parts if part.attention is not None]) if layers else None
-    return Ranking(np.concatenate([part.log_likelihoods for part in parts]), attention)
+    log_likelihoods = np.concatenate([likelihoods for likelihoods, _ in parts])
+    if not layers:
+        return Ranking(log_likelihoods, None)
+    attention = np.concatenate([rows for _, rows in parts if rows is not None])
+    return Ranking(log_likelihoods, lambda answers: attention[list(answers)])
 
 
 def _rank_batch(
     model: Any, prompt: Prompt, answers: Sequence[Sequence[int]], layers: tuple[int, ...] | None
-) -> Ranking:
+) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+    """Return (B,) log-likelihoods and (B, V) attention of some answers; None without layers."""
     device = prompt.log_probabilities.device
     targets, present = _padded(answers, device)
     first = prompt.log_probabilities[targets[:, :1]]
@@ -195,8 +243,8 @@ def _rank_batch(
             attention = torch.cat([attention, tap.log_attention().double().exp()], dim=1)
     log_likelihoods = (first * present).sum(dim=1).cpu().numpy()
     if attention is None:
-        return Ranking(log_likelihoods, None)
-    return Ranking(log_likelihoods, summing_to_one((attention * present[:, :, None]).sum(dim=1).cpu().numpy()))
+        return log_likelihoods, None
+    return log_likelihoods, summing_to_one((attention * present[:, :, None]).sum(dim=1).cpu().numpy())
 
 
 def tap_for(

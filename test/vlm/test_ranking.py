@@ -181,7 +181,7 @@ def test_a_ranker_compares_tree_and_rows_once_and_again_when_passes_get_longer(
 ):
     compared = []
 
-    def no_problem(_model: Any, prompt: Any, _answers: Any) -> str:
+    def no_problem(_model: Any, prompt: Any, _tree: Any, _answers: Any) -> str:
         compared.append(prompt.length)
         return ""
 

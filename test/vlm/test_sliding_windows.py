@@ -125,7 +125,9 @@ def test_attention_is_eager_attention_at_every_window(build: Any, window: int) -
         tap = AttentionTap(torch.arange(LENGTH - 5, LENGTH)[None], VISUAL, (layer,), LENGTH)
         with torch.inference_mode():
             model(**inputs, logits_to_keep=5, attention_tap=tap, use_cache=False)
-        torch.testing.assert_close(tap.per_head().exp(), whole[:, :, -5:], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            tap.per_head().exp(), whole[:, :, -5:], rtol=0, atol=1e-5
+        )  # float32 kernels differ by CPU
         blind = window == 4 and layer % 2 == 0
         assert bool((tap.per_head() == HIDDEN).all()) == blind  # the last 5 see no visual token
 
@@ -134,7 +136,9 @@ def test_attention_is_eager_attention_at_every_window(build: Any, window: int) -
         with torch.inference_mode():
             cache = model(**before, use_cache=True).past_key_values
             model(input_ids=inputs["input_ids"][:, -2:], past_key_values=cache, attention_tap=tap)
-        torch.testing.assert_close(tap.per_head().exp(), whole[:, :, -2:], rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            tap.per_head().exp(), whole[:, :, -2:], rtol=0, atol=1e-5
+        )  # float32 kernels differ by CPU
 
 
 def test_a_layer_that_is_not_given_the_rows_is_named() -> None:

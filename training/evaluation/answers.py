@@ -62,15 +62,15 @@ def answer_windows(model: Any, processor: Any, data: Dataset, settings: Settings
     for row in _progress(rows):
         encoded = data.encoded(row, device)
         began = time.perf_counter()
-        ranking = ranker.rank(encoded)  # returns NumPy arrays, so the device has finished
-        seconds.append(time.perf_counter() - began)
+        ranking = ranker.rank(encoded)
         log_likelihoods.append(ranking.log_likelihoods)
         if block is not None:
             assert block.log_attention is not None
             attention.append(block.log_attention[0].double().exp().detach().cpu().numpy())
-            continue
-        assert ranking.attention is not None
-        attention.append(ranking.attention[ranking.log_likelihoods.argmax()])
+        else:
+            assert ranking.attention_of is not None
+            attention.append(ranking.attention_of([int(ranking.log_likelihoods.argmax())])[0])
+        seconds.append(time.perf_counter() - began)
     generated = generate_windows(model, processor, data, rows, device, settings.batch_size)
     return Answers(np.stack(log_likelihoods), generated, np.stack(attention), np.array(seconds))
 

@@ -149,10 +149,9 @@ class ModelBackend:
     def _rank(self, prompt: Any, observation: Observation) -> Answer:
         began = time.perf_counter()
         ranking = self._ranker.rank_after(prompt)
-        ranked_s = time.perf_counter() - began
         probabilities = _probabilities(ranking, self._metadata.temperature)
-        assert ranking.attention is not None
-        attention = self._attention(ranking.attention[probabilities.argmax()], observation)
+        attention = self._attention(ranking.attention_of([int(probabilities.argmax())])[0], observation)
+        ranked_s = time.perf_counter() - began
         if stream := self._metadata.stream:
             table, nothing = stream.words.table(probabilities)
             return Answer(
