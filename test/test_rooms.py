@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -88,3 +89,9 @@ def test_no_node_needs_torch_before_a_model_loads() -> None:
 @pytest.mark.parametrize("banned", ["common", "utils", "helpers", "misc"])
 def test_no_room_is_a_drawer_for_everything(banned: str) -> None:
     assert not [path for package in ("gaze_vlm_ros", "training") for path in (ROOT / package).rglob(f"{banned}*")]
+
+
+def test_no_two_test_files_have_one_name() -> None:
+    """pytest imports them by it, and refuses the second in a process: alone each passes, all together none is run."""
+    names = Counter(path.name for path in (ROOT / "test").rglob("test_*.py"))
+    assert [name for name, count in names.items() if count > 1] == []

@@ -302,7 +302,8 @@ def _subscriptions(node: str, topic: str, environment: dict[str, str], log: Path
     child = Child("subscriptions", python_command("gaze_vlm_ros.nodes.subscriptions", node, topic), log, environment)
     with started(child):
         child.must_succeed(60)
-    return {topic: types for topic, *types in map(str.split, log.read_text().splitlines())}
+    # The log also has what the program says of itself.
+    return {topic: types for topic, *types in map(str.split, log.read_text().splitlines()) if topic.startswith("/")}
 
 
 def _print_indented(text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from rclpy.duration import Duration
 from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
 
 from gaze_vlm_ros.bags.roles import CAMERA_TYPES
@@ -27,6 +28,11 @@ def recording_qos(type_name: str, offered: Sequence[QoSProfile]) -> QoSProfile:
         reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
         durability=DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE,
     )
+
+
+def rosout_qos() -> QoSProfile:
+    """Return the profile of /rosout, as rmw has it; rclpy of Jazzy has no name for it."""
+    return QoSProfile(depth=1000, durability=DurabilityPolicy.TRANSIENT_LOCAL, lifespan=Duration(seconds=10))
 
 
 def rosbag2_qos(qos: QoSProfile) -> dict[str, Any]:

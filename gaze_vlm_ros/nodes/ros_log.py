@@ -14,8 +14,8 @@ from rcl_interfaces.msg import Log
 from rclpy.duration import Duration
 from rclpy.logging import get_logging_directory
 from rclpy.node import Node
-from rclpy.qos import qos_profile_rosout_default
 
+from gaze_vlm_ros.nodes.qos import rosout_qos
 from gaze_vlm_ros.terminal.text import escaped
 
 LEVELS = {"warning": (Log.WARN, "WARN"), "error": (Log.ERROR, "ERROR")}
@@ -28,7 +28,7 @@ class RosLog:
     def __init__(self, node: Node) -> None:
         self._node = node
         self.name = node.get_logger().name
-        self._publisher = node.create_publisher(Log, "/rosout", qos_profile_rosout_default)
+        self._publisher = node.create_publisher(Log, "/rosout", rosout_qos())
 
     def publish(self, line: str) -> None:
         """Publish a line such as "recorder: warning: text"; nothing once the context is shut down."""

@@ -18,14 +18,15 @@ class Listener:
         import rclpy
         from rcl_interfaces.msg import Log
         from rclpy.executors import SingleThreadedExecutor
-        from rclpy.qos import qos_profile_rosout_default
+
+        from gaze_vlm_ros.nodes.qos import rosout_qos
 
         self.environment = environment
         self.heard: list[tuple[int, str, str]] = []
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=int(environment["ROS_DOMAIN_ID"]))
         self.node = rclpy.create_node("listener", context=self.context)
-        self.node.create_subscription(Log, "/rosout", self._note, qos_profile_rosout_default)
+        self.node.create_subscription(Log, "/rosout", self._note, rosout_qos())
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 

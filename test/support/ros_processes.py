@@ -78,7 +78,7 @@ def stop(process: subprocess.Popen[str]) -> None:
 def remove_leftovers(environment: Mapping[str, str]) -> None:
     """What killed processes of a test's own domain left in shared memory."""
     first = FIRST_PORT + PORTS_PER_DOMAIN * int(environment["ROS_DOMAIN_ID"])
-    for path in SHARED_MEMORY.glob("*fastdds_port*"):
+    for path in SHARED_MEMORY.glob("*fast*_port*"):
         match = re.search(r"port(\d+)", path.name)
         if match and first <= int(match[1]) < first + PORTS_PER_DOMAIN:
             path.unlink(missing_ok=True)
