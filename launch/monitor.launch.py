@@ -43,7 +43,7 @@ def _nodes(context: LaunchContext) -> list[LaunchDescriptionEntity]:
         executable="gaze_monitor",
         name="gaze_monitor",
         namespace=LaunchConfiguration("namespace"),
-        output="screen",
+        output="both",
         respawn=on_exit == "respawn",
         respawn_delay=RESPAWN_DELAY_S,
         parameters=[

@@ -8,7 +8,6 @@ or the tasks.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.json_file import read_json
 from gaze_vlm_ros.importers.video import Video, read_video
 from gaze_vlm_ros.labels.track import LabelTrack
 from gaze_vlm_ros.session.gaze_track import GazeTrack
@@ -131,10 +131,7 @@ def _read(folder: Path, info: dict[str, Any], number: int, pq: Any) -> ImportedS
 
 def _json(path: Path) -> dict[str, Any]:
     require_file(path, f"{path.name} of a LeRobot data set")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadDataSet(f"{path} cannot be read as JSON ({error}); copy the data set again") from None
+    content = read_json(path, BadDataSet, "copy the data set again")
     if not isinstance(content, dict):
         raise BadDataSet(f"{path} holds no object; copy the data set again")
     return content

@@ -7,7 +7,6 @@ optional: older downloads lack saccades.csv and some columns.
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from gaze_vlm_ros.importers.eye_events import (
     eye_states,
 )
 from gaze_vlm_ros.importers.imported_session import CameraModel, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.json_file import read_json
 from gaze_vlm_ros.importers.video import LONGEST_TAIL_S, Video, read_video
 from gaze_vlm_ros.labels.actions import actions_from_events
 from gaze_vlm_ros.labels.track import track_from_actions
@@ -118,10 +118,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     """Return the object in a JSON file, or {} if there is no file. Raises BadJson."""
     if not path.is_file():
         return {}
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadJson(f"{path} cannot be read as JSON ({error}); download it again, or remove it") from None
+    content = read_json(path, BadJson, "download it again, or remove it")
     if not isinstance(content, dict):
         raise BadJson(f"{path} holds a {type(content).__name__}, expected an object; download it again, or remove it")
     return content

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.importers.eye_events import EYE_UNKNOWN, WORN_UNKNOWN
 from gaze_vlm_ros.importers.imported_session import UNDATED_START_NS, CameraModel, ImportedSession, TimedVideo
+from gaze_vlm_ros.importers.json_file import read_json
 from gaze_vlm_ros.importers.plausible import WrongUnit, require_on_picture
 from gaze_vlm_ros.importers.video import read_video, within_video
 from gaze_vlm_ros.labels.track import track_from_actions
@@ -98,10 +99,7 @@ class _Samples(NamedTuple):
 def _about(folder: Path) -> dict[str, Any]:
     path = folder / RECORDING
     require_file(path, "the description of a Tobii Pro Glasses 3 recording; copy the recording's whole folder")
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BadRecording(f"{path} cannot be read as JSON ({error}); copy the folder again") from None
+    about = read_json(path, BadRecording, "copy the folder again")
     if not (isinstance(about, dict) and isinstance(about.get("scenecamera"), dict)):
         raise BadRecording(f"{path} has no scenecamera: expected a recording of Tobii Pro Glasses 3")
     return about

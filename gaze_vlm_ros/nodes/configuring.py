@@ -5,14 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from lifecycle_msgs.msg import Transition
 from rclpy._rclpy_pybind11 import RCLError  # rclpy has no public name for it
 from rclpy.callback_groups import ReentrantCallbackGroup
-from rclpy.lifecycle import LifecycleNodeMixin, TransitionCallbackReturn
+from rclpy.clock import Clock
+from rclpy.lifecycle import LifecycleNodeMixin, LifecycleState, TransitionCallbackReturn
 from rclpy.node import Node
 from rclpy.task import Future
+
+from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.nodes.parameters import BadParameter
+from gaze_vlm_ros.terminal.text import escaped
 
 
 class ConfiguringNode(LifecycleNodeMixin, Node):
@@ -28,6 +33,8 @@ class ConfiguringNode(LifecycleNodeMixin, Node):
         self.reentrant = ReentrantCallbackGroup()
         LifecycleNodeMixin.__init__(self, callback_group=self.reentrant)
         self._configuring: list[threading.Thread] = []
+        self._failure: GazeVlmError | None = None  # why configuring failed
+        self._starts_itself = False
         service: Any = next(service for service in self.services if service.srv_name.endswith("/change_state"))
         self._change_state = service.callback
         service.callback = self._on_change_state
@@ -37,9 +44,35 @@ class ConfiguringNode(LifecycleNodeMixin, Node):
         """Whether `on_configure` runs."""
         return any(thread.is_alive() for thread in self._configuring)
 
-    async def configure(self) -> Any:
-        """Trigger the transition in its thread; return rclpy's TransitionCallbackReturn."""
-        return await self._in_thread(self.trigger_configure)
+    def start_itself(self, clock: Clock) -> None:
+        """Configure and activate as soon as the node spins; where it cannot, raise why there, which ends the node."""
+        self._starts_itself = True
+        self._starting = self.create_timer(
+            0.0,
+            cast(Any, self._start),  # rclpy awaits a coroutine, which its types do not say
+            callback_group=self.reentrant,
+            clock=clock,
+        )
+
+    async def _start(self) -> None:
+        self._starting.cancel()
+        success = TransitionCallbackReturn.SUCCESS
+        if await self._in_thread(self.trigger_configure) != success or self.trigger_activate() != success:
+            raise self._failure or BadParameter(f"the {self.get_name()} cannot start")
+
+    def load(self) -> None:
+        """Get all that `activate` needs. Raises GazeVlmError, and the transition fails."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        """Load; a failure is logged unless the node, which started itself, ends with it."""
+        try:
+            self.load()
+        except GazeVlmError as error:
+            self._failure = error
+            if not self._starts_itself:
+                self.get_logger().error(escaped(str(error)))
+            return TransitionCallbackReturn.FAILURE
+        return TransitionCallbackReturn.SUCCESS
 
     def _LifecycleNodeMixin__change_state(self, transition_id: int) -> TransitionCallbackReturn:
         """Stand in for the method of rclpy that its service and its triggers call.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
@@ -23,15 +23,13 @@ from gaze_vlm_ros.assessment.baseline import Baseline, read_baseline
 from gaze_vlm_ros.assessment.moments import WINDOW_S
 from gaze_vlm_ros.assessment.monitoring import Assessment, AssessmentStatus, Monitor, Sample
 from gaze_vlm_ros.bags.stamps import nanoseconds
-from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.configuring import ConfiguringNode
 from gaze_vlm_ros.nodes.decoded_subscription import subscribe_decoded
 from gaze_vlm_ros.nodes.diagnostics import diagnostic_status
-from gaze_vlm_ros.nodes.parameters import BadParameter, Declarations, ParameterNode, topic_name
+from gaze_vlm_ros.nodes.parameters import Declarations, ParameterNode, topic_name
 from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.nodes.stamps import time_of
-from gaze_vlm_ros.terminal.text import escaped
 
 GAZE_DEPTH = 2000  # samples that DDS keeps while Python is busy: 10 s at 200 Hz
 
@@ -55,10 +53,10 @@ class GazeMonitorNode(ConfiguringNode):
     def __init__(self) -> None:
         super().__init__("gaze_monitor")
         declare_parameters(self)
-        self._screen = Screen()
+        self._screen = Screen(self)
+        self.log = self._screen.log
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)  # simulated time may stand still
         self._baseline: Baseline | None = None
-        self._failure: GazeVlmError | None = None  # why configuring failed
         self._monitor: Monitor | None = None  # while active
         self._open: list[Any] = []  # subscriptions
         self._newest = Assessment(AssessmentStatus.NO_INPUT, "inactive")
@@ -69,35 +67,19 @@ class GazeMonitorNode(ConfiguringNode):
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
         self._cycle = self.create_timer(1.0 / self._number("rate_hz"), self._publish, clock=self._steady)
         self._cycle.cancel()
-        self._autostart = bool(self.get_parameter("autostart").value)
-        if self._autostart:
-            self._starting = self.create_timer(
-                0.0, cast(Any, self._start), callback_group=self.reentrant, clock=self._steady
-            )
+        if self.get_parameter("autostart").value:
+            self.start_itself(self._steady)
 
     def _number(self, name: str) -> float:
         return float(self.get_parameter(name).value)
 
     # Transitions.
 
-    async def _start(self) -> None:
-        self._starting.cancel()
-        success = TransitionCallbackReturn.SUCCESS
-        if await self.configure() != success or self.trigger_activate() != success:
-            raise self._failure or BadParameter("the monitor cannot start")
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def load(self) -> None:
         """Read the baseline."""
-        try:
-            topic_name(self, str(self.get_parameter("gaze_topic").value))
-            path = str(self.get_parameter("baseline").value)
-            self._baseline = read_baseline(Path(path)) if path else None
-        except GazeVlmError as error:
-            self._failure = error
-            if not self._autostart:
-                self.get_logger().error(escaped(str(error)))
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
+        topic_name(self, str(self.get_parameter("gaze_topic").value))
+        path = str(self.get_parameter("baseline").value)
+        self._baseline = read_baseline(Path(path)) if path else None
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         """Subscribe, and assess."""

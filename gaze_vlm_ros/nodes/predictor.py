@@ -6,7 +6,7 @@ and, where somebody subscribes to it, `attention`. See config/infer.yaml and doc
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
@@ -14,10 +14,9 @@ from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 
-from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.nodes.classification import classification_type
 from gaze_vlm_ros.nodes.configuring import ConfiguringNode
-from gaze_vlm_ros.nodes.parameters import BadParameter, topic_name
+from gaze_vlm_ros.nodes.parameters import topic_name
 from gaze_vlm_ros.nodes.predictor_activation import Activation
 from gaze_vlm_ros.nodes.predictor_diagnostics import PredictorDiagnostics
 from gaze_vlm_ros.nodes.predictor_outputs import PredictorOutputs
@@ -26,7 +25,6 @@ from gaze_vlm_ros.nodes.running import run_node
 from gaze_vlm_ros.nodes.screen import Screen
 from gaze_vlm_ros.prediction.checkpoint import abstain_threshold
 from gaze_vlm_ros.prediction.types import Backend
-from gaze_vlm_ros.terminal.text import escaped
 
 CLOSE_S = 3.0  # for the query in progress: launch kills a node 5 s after it asked it to end
 
@@ -48,19 +46,12 @@ class PredictorNode(ConfiguringNode):
         self._least_probability = 0.0  # the threshold that target_precision takes
         self._activation: Activation | None = None  # the newest one, running or not
         self._diagnosis = PredictorDiagnostics(None)
-        self._failure: GazeVlmError | None = None  # why configuring failed
         self.add_on_set_parameters_callback(self._refuse_late_changes)
         self.add_post_set_parameters_callback(self._apply_changes)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         self.create_timer(1.0, self._publish_diagnostics, clock=self._steady)
-        self._autostart = self._settings.flag("autostart")
-        if self._autostart:
-            self._starting = self.create_timer(
-                0.0,
-                cast(Any, self._start),  # rclpy awaits a coroutine, which its types do not say
-                callback_group=self.reentrant,
-                clock=self._steady,
-            )
+        if self._settings.flag("autostart"):
+            self.start_itself(self._steady)
 
     def _refuse_late_changes(self, changes: list[Parameter]) -> SetParametersResult:
         if self._backend is None and not self.is_configuring:
@@ -76,24 +67,8 @@ class PredictorNode(ConfiguringNode):
 
     # Transitions.
 
-    async def _start(self) -> None:
-        self._starting.cancel()
-        success = TransitionCallbackReturn.SUCCESS
-        if await self.configure() != success or self.trigger_activate() != success:
-            raise self._failure or BadParameter("the predictor cannot start")
-
-    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+    def load(self) -> None:
         """Load the model and warm it up; publish `model_info`."""
-        try:
-            self._configure()
-        except GazeVlmError as error:
-            self._failure = error
-            if not self._autostart:
-                self.get_logger().error(escaped(str(error)))
-            return TransitionCallbackReturn.FAILURE
-        return TransitionCallbackReturn.SUCCESS
-
-    def _configure(self) -> None:
         settings = self._settings
         topic_name(self, settings.text("camera_topic"))
         backend = settings.open_backend()
