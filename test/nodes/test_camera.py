@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_processes import shared_environment, start_node, stop
+from peers import Peer
+from ros_processes import start_node, stop
 
 from gaze_vlm_ros.nodes.camera_choice import CameraChoice, NotACamera, Offer, choose_camera
 from gaze_vlm_ros.video.images import encode_jpeg
@@ -30,20 +31,14 @@ def test_what_carries_no_images_is_named(types: list[str]) -> None:
         choose_camera("/a", {"/a": [Offer(name, True) for name in types]})
 
 
-def test_a_camera_that_comes_back_as_another_is_heard_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
+def test_a_camera_that_comes_back_as_another_is_heard_again(peer: tuple[Peer, dict[str, str]], tmp_path: Path) -> None:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import CompressedImage, Image
 
     from gaze_vlm_msgs.msg import ActionPrediction
 
-    environment = shared_environment(monkeypatch)
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=int(environment["ROS_DOMAIN_ID"]))
-    node = rclpy.create_node("robot", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
+    robot, environment = peer
+    node, executor = robot.node, robot.executor
     heard: list[ActionPrediction] = []
     pictures: list[CompressedImage] = []
     node.create_subscription(ActionPrediction, "next_action", heard.append, 10)
@@ -90,5 +85,3 @@ def test_a_camera_that_comes_back_as_another_is_heard_again(tmp_path: Path, monk
     finally:
         for process in nodes:
             stop(process)
-        node.destroy_node()
-        context.try_shutdown()

@@ -2,14 +2,13 @@
 
 import math
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from peers import DEADLINE_S, Peer, ended
-from ros_processes import shared_environment, start_node
+from ros_processes import start_node
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.session.session import load_session
@@ -19,14 +18,6 @@ pytest.importorskip("rclpy", reason="the nodes need rclpy")
 # Not the empty one: Fast DDS then delivers nothing more of that publisher.
 GARBAGE = [b"\0", b"\0\1\0\0", b"\0\1\0\0\xff\xff\xff\xff\xff", b"\xff" * 40, bytes(range(256))]
 UNFINISHED = b"\0\1\0\3"  # with it, rmw_fastrtps ends a process that lets it decode an Image
-
-
-@pytest.fixture
-def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Peer, dict[str, str]]]:
-    environment = shared_environment(monkeypatch)
-    made = Peer(int(environment["ROS_DOMAIN_ID"]))
-    yield made, environment
-    made.close()
 
 
 def test_a_recording_outlives_messages_and_requests_that_are_none(

@@ -4,7 +4,8 @@ import sys
 import time
 
 import pytest
-from ros_processes import shared_environment, start, stop
+from peers import Peer
+from ros_processes import start, stop
 
 pytest.importorskip("rclpy", reason="needs rclpy")
 DEADLINE_S = 200.0
@@ -32,19 +33,13 @@ except KeyboardInterrupt:
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (3840, 2160)])
-def test_no_raw_image_is_lost_on_one_machine(width: int, height: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    import rclpy
-    from rclpy.executors import SingleThreadedExecutor
+def test_no_raw_image_is_lost_on_one_machine(width: int, height: int, peer: tuple[Peer, dict[str, str]]) -> None:
     from rclpy.qos import QoSProfile, ReliabilityPolicy
     from sensor_msgs.msg import Image
     from std_msgs.msg import Header
 
-    environment = shared_environment(monkeypatch)
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=int(environment["ROS_DOMAIN_ID"]))
-    node = rclpy.create_node("reader", context=context)
-    executor = SingleThreadedExecutor(context=context)
-    executor.add_node(node)
+    robot, environment = peer
+    node, executor = robot.node, robot.executor
     images: list[Image] = []
     best_effort = QoSProfile(depth=1, reliability=ReliabilityPolicy.BEST_EFFORT)
     node.create_subscription(Image, "image", images.append, best_effort)
@@ -67,5 +62,3 @@ def test_no_raw_image_is_lost_on_one_machine(width: int, height: int, monkeypatc
                 executor.spin_once(timeout_sec=0.1)
     finally:
         stop(camera)
-        node.destroy_node()
-        context.try_shutdown()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from odd_inputs import odd_message
 from peers import Peer, ended
-from ros_processes import shared_environment, start_node
+from ros_processes import start_node
 
 from gaze_vlm_ros.bags.reader import open_bag
 from gaze_vlm_ros.video.images import encode_jpeg
@@ -22,14 +22,6 @@ pytest.importorskip("rclpy", reason="the nodes need rclpy")
 INPUTS = int(os.environ.get("FUZZ_MESSAGES", "60"))  # of each topic
 MOST_MIB = 400  # growth of a node's peak memory; a message here has 10 KB
 ODD_TEXTS = ("", " ", "\0", "a\nb", "../up", "/", "e" * 100_000, "\x1b[2J", "é" * 64, "nan", ".", "a b", "-", "\ud7ff")
-
-
-@pytest.fixture
-def peer(monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Peer, dict[str, str]]]:
-    environment = shared_environment(monkeypatch)
-    made = Peer(int(environment["ROS_DOMAIN_ID"]))
-    yield made, environment
-    made.close()
 
 
 def peak_mib(process: Any) -> float:

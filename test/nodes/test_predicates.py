@@ -2,33 +2,26 @@
 
 import math
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from peers import Peer
 from ros_processes import finish, shared_environment, start_node
 
 pytest.importorskip("rclpy", reason="the node needs rclpy")
-DEADLINE_S = 200.0  # a busy machine
 
 
-class Predictor:
+class Predictor(Peer):
     """Says what the test wants, and hears what holds."""
 
     def __init__(self, environment: dict[str, str]) -> None:
-        import rclpy
-        from rclpy.executors import SingleThreadedExecutor
         from rclpy.qos import DurabilityPolicy, QoSProfile
 
         from gaze_vlm_msgs.msg import ActionPrediction, ModelInfo, Predicates
 
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, domain_id=int(environment["ROS_DOMAIN_ID"]))
-        self.node = rclpy.create_node("predictor", context=self.context)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
+        super().__init__(int(environment["ROS_DOMAIN_ID"]), "predictor")
         latched = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         self.publisher = self.node.create_publisher(ActionPrediction, "next_action", 1)
         self.info = self.node.create_publisher(ModelInfo, "model_info", latched)
@@ -50,11 +43,8 @@ class Predictor:
         self.publisher.publish(message)
         return message
 
-    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
-        deadline_s = time.monotonic() + DEADLINE_S
-        while not condition():
-            assert time.monotonic() < deadline_s, f"{what}; the last is {self.said[-1:]}"
-            self.executor.spin_once(timeout_sec=0.05)
+    def last_heard(self) -> str:
+        return f"; the last is {self.said[-1:]}"
 
     def hear(self, predicates: list[str], reason: str = "") -> Any:
         self.wait_for(
@@ -62,11 +52,6 @@ class Predictor:
             f"not heard: {predicates} {reason!r}",
         )
         return self.said[-1]
-
-    def close(self) -> None:
-        self.executor.shutdown()
-        self.node.destroy_node()
-        self.context.shutdown()
 
 
 @pytest.fixture

@@ -16,22 +16,26 @@ DEADLINE_S = 200.0  # a busy machine
 class Peer:
     """It spins only within `wait_for`."""
 
-    def __init__(self, domain: int) -> None:
+    def __init__(self, domain: int, name: str = "peer") -> None:
         import rclpy
         from rclpy.executors import SingleThreadedExecutor
 
         self.context = rclpy.Context()
         rclpy.init(context=self.context, domain_id=domain)
-        self.node = rclpy.create_node("peer", context=self.context)
+        self.node = rclpy.create_node(name, context=self.context)
         self.executor = SingleThreadedExecutor(context=self.context)
         self.executor.add_node(self.node)
 
     def wait_for(self, condition: Callable[[], Any], what: str, meanwhile: Callable[[], Any] = lambda: None) -> None:
         deadline_s = time.monotonic() + DEADLINE_S
         while not condition():
-            assert time.monotonic() < deadline_s, what
+            assert time.monotonic() < deadline_s, f"{what}{self.last_heard()}"
             meanwhile()
             self.executor.spin_once(timeout_sec=0.02)
+
+    def last_heard(self) -> str:
+        """For the message where a wait fails."""
+        return ""
 
     def call(self, kind: Any, name: str, request: Any) -> Any:
         client = self.node.create_client(kind, name)
