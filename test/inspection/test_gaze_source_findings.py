@@ -4,13 +4,13 @@ import dataclasses
 import struct
 from collections.abc import Callable
 
-import cv2
 import numpy as np
 import pytest
+from bench_recordings import record
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.inspection import gaze_source_findings
-from gaze_vlm_ros.inspection.camera_gaze_lag import WIDTH_PX, LagEstimate, picture_motion
+from gaze_vlm_ros.inspection.camera_gaze_lag import LagEstimate
 from gaze_vlm_ros.inspection.gaze_source_findings import (
     exif_orientation,
     gaze_against_picture,
@@ -20,9 +20,8 @@ from gaze_vlm_ros.inspection.gaze_source_findings import (
 )
 from gaze_vlm_ros.inspection.stream_findings import Frames
 from gaze_vlm_ros.session.gaze_track import GazeTrack
-from gaze_vlm_ros.sim.bench_session import FrameEvent, GazeEvent, simulate
 from gaze_vlm_ros.sim.bench_settings import BenchSettings
-from gaze_vlm_ros.video.images import encode_jpeg, small_grey
+from gaze_vlm_ros.video.images import encode_jpeg
 
 RANDOM = np.random.default_rng(5)
 
@@ -78,24 +77,8 @@ def test_a_rate_far_below_the_tracker_s_is_said() -> None:
 @pytest.fixture(scope="module")
 def bench() -> tuple[Frames, GazeTrack]:
     """A session at the simulated bench, where the head turns."""
-    settings = BenchSettings(seed=11, person="p11", duration_s=40.0, width=320, height=240)
-    stamps_ns, pictures, samples = [], [], []
-    for event in simulate(settings):
-        if isinstance(event, FrameEvent):
-            jpeg = np.frombuffer(encode_jpeg(event.rgb), np.uint8)
-            pictures.append(small_grey(np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8), WIDTH_PX))
-            stamps_ns.append(event.t_ns)
-        elif isinstance(event, GazeEvent):
-            samples.append((event.t_ns, event.x, event.y, event.confidence, event.worn, event.eye_state))
-    motions = np.full((len(pictures), 6, 2), np.nan)
-    for row in range(1, len(pictures)):
-        motion = picture_motion(pictures[row - 1], pictures[row])
-        if motion is not None:
-            motions[row] = motion
-    table = np.array(samples)
-    states = [table[:, column].astype(np.uint8) for column in (4, 5)]
-    gaze = GazeTrack(table[:, 0].astype(np.int64), table[:, 1:3], table[:, 3], *states, (320, 240))
-    return Frames(np.array(stamps_ns), [(320, 240)] * len(pictures), motions, ""), gaze
+    made = record(BenchSettings(seed=11, person="p11", duration_s=40.0, width=320, height=240))
+    return Frames(made.frames_ns, [made.size] * len(made.frames_ns), made.motions, ""), made.gaze
 
 
 def test_gaze_that_follows_the_picture_is_fine(bench: tuple[Frames, GazeTrack]) -> None:
