@@ -33,7 +33,7 @@ def test_a_program_that_loads_ends_at_once(tmp_path: Path, number: signal.Signal
 
 def test_every_installed_program_starts_there() -> None:
     programs = re.findall(r'f"[\w-]+ = \{NAME\}\.([\w.]+):(\w+)"', (ROOT / "setup.py").read_text())
-    assert len(programs) == 7
+    assert len(programs) == 8
     for module, name in programs:
         assert module == "terminal.starting"
         assert callable(getattr(starting, name))
