@@ -53,7 +53,7 @@ def test_no_line_is_awkward() -> None:
 
 @pytest.fixture
 def _no_collection() -> Iterator[None]:
-    """CPython 3.11's ast.parse may end in a SystemError where a finalizer of collected objects parses too (gh-106905)."""
+    """A finalizer of collected objects may parse too, and CPython 3.11's ast.parse then raises SystemError (gh-106905)."""
     gc.collect()
     gc.disable()
     yield
