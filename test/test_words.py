@@ -53,7 +53,7 @@ def test_no_line_is_awkward() -> None:
 
 @pytest.fixture
 def _no_collection() -> Iterator[None]:
-    """A finalizer of collected objects may parse too, and CPython 3.11's ast.parse then raises SystemError (gh-106905)."""
+    """A finalizer may parse too, and CPython 3.11's ast.parse then raises SystemError (gh-106905)."""
     gc.collect()
     gc.disable()
     yield
