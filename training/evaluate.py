@@ -21,9 +21,10 @@ from gaze_vlm_ros.bags.role_options import add_role_arguments, role_overrides
 from gaze_vlm_ros.errors import GazeVlmError, exit_code
 from gaze_vlm_ros.prediction.now_scores import now_table
 from gaze_vlm_ros.prediction.stream_scores import stream_table
+from gaze_vlm_ros.storage.json_values import json_ready
 from gaze_vlm_ros.windows.settings import PROTOCOLS
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
-from training.evaluation.scores import json_ready, table
+from training.evaluation.scores import table
 
 
 class WillNotOverwrite(GazeVlmError):

@@ -36,6 +36,7 @@ from gaze_vlm_ros.bags.role_options import AS_THE_BAG_SAYS, Roles
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.prediction.backends.factory import open_backend
 from gaze_vlm_ros.session.session import Session, open_session, session_digest
+from gaze_vlm_ros.storage.json_values import json_ready
 from gaze_vlm_ros.terminal.status_line import StatusLine
 
 
@@ -151,15 +152,7 @@ def _figures(found: Sequence[SessionAssessment], model_id: str, baseline: Baseli
         "window_s": WINDOW_S,
         "stands_out_above": STANDS_OUT,
         "measures": MEASURES,
-        "sessions": [_plain({**asdict(each), "path": str(each.path), "suspect": each.suspect}) for each in found],
+        "sessions": json_ready(
+            [{**asdict(each), "path": str(each.path), "suspect": each.suspect} for each in found], digits=6
+        ),
     }
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _plain(part) for key, part in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(part) for part in value]
-    if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
-    return value

@@ -11,8 +11,9 @@ import numpy as np
 from gaze_vlm_ros.labels.answer_words import NOTHING
 from gaze_vlm_ros.prediction.believed_stream import Floats, Ints
 from gaze_vlm_ros.prediction.calibration import calibration_error
-from gaze_vlm_ros.prediction.score_text import score_table, without_nan
+from gaze_vlm_ros.prediction.score_text import score_table
 from gaze_vlm_ros.prediction.stream_scores import LEAST_PROBABILITY, average_precision, person_interval
+from gaze_vlm_ros.storage.json_values import json_ready
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def score_now(now: NowStream, draws: int = 200) -> dict[str, Any]:
         "calibration_error": calibration_error(confidence, hits),
     }
     intervals = {name: person_interval(now.persons, present, value, draws) for name, value in primary.items()}
-    plain: dict[str, Any] = without_nan(
+    plain: dict[str, Any] = json_ready(
         {
             "moments": len(truth),
             "persons": len({now.persons[number] for number in present}),

@@ -1,20 +1,8 @@
-"""Scores as plain values for JSON, and as a table for people."""
+"""Scores as a table for people."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
-
-import numpy as np
-
-
-def without_nan(value: Any) -> Any:
-    """Return `value` with None in place of NaN and infinity, which JSON does not have; tuples become lists."""
-    if isinstance(value, dict):
-        return {name: without_nan(entry) for name, entry in value.items()}
-    if isinstance(value, tuple):
-        return [without_nan(entry) for entry in value]
-    return None if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def score_table(title: str, heads: Sequence[str], rows: Mapping[str, Sequence[float | None]]) -> str:

@@ -19,7 +19,7 @@ from gaze_vlm_ros.labels.answer_words import NOTHING, part_of, parts_after
 from gaze_vlm_ros.prediction.believed_stream import BelievedStream, Floats, Ints
 from gaze_vlm_ros.prediction.calibration import calibration_error
 from gaze_vlm_ros.prediction.operating_points import OperatingPoint, operating_point, swept_thresholds
-from gaze_vlm_ros.prediction.score_text import score_table, without_nan
+from gaze_vlm_ros.prediction.score_text import score_table
 from gaze_vlm_ros.prediction.stream_starts import (
     anticipation_times,
     count_starts,
@@ -27,6 +27,7 @@ from gaze_vlm_ros.prediction.stream_starts import (
     point_average_precision,
     scored_actions,
 )
+from gaze_vlm_ros.storage.json_values import json_ready
 
 TARGET_PRECISIONS = (0.8, 0.9)
 AHEAD_S = (0.5, 1.0)  # a robot's reach takes about a second
@@ -218,7 +219,7 @@ def score_stream(
             result[f"{name}_late"] = point_scores(stream, point, latency_s)
     if latency_s:
         result["latency_s"] = latency_s
-    plain: dict[str, Any] = without_nan(result)
+    plain: dict[str, Any] = json_ready(result)
     return plain
 
 

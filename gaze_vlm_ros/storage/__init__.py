@@ -1,4 +1,4 @@
-"""Files: atomic writes, delimited tables, settings files, and the package's own data files."""
+"""Files: atomic writes, delimited tables, settings files, values for JSON, and the package's own data files."""
 
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
         write_bytes,
         write_text,
     )
+    from gaze_vlm_ros.storage.json_values import json_ready
     from gaze_vlm_ros.storage.lock import FolderTaken, only_one
     from gaze_vlm_ros.storage.package_files import SharedFileMissing, shared_file
     from gaze_vlm_ros.storage.settings_file import (
@@ -43,6 +44,7 @@ else:
                 "write_bytes",
                 "write_text",
             ],
+            "gaze_vlm_ros.storage.json_values": ["json_ready"],
             "gaze_vlm_ros.storage.lock": ["FolderTaken", "only_one"],
             "gaze_vlm_ros.storage.package_files": ["SharedFileMissing", "shared_file"],
             "gaze_vlm_ros.storage.settings_file": [
@@ -73,6 +75,7 @@ __all__ = [
     "SharedFileMissing",
     "Table",
     "WrongColumns",
+    "json_ready",
     "load_settings_file",
     "new_folder",
     "only_one",

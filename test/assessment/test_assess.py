@@ -1,7 +1,6 @@
 """`gaze-vlm assess` over bags of the simulated bench, with a backend that attends to where gaze is led."""
 
 import json
-import math
 import re
 import shutil
 from pathlib import Path
@@ -195,7 +194,3 @@ def test_gaze_of_another_recording_makes_no_baseline(
     assert run(monkeypatch, elsewhere, bags / "s0", "--write-baseline", tmp_path / "b.json") == 1
     assert "fits other moments as well as its own" in capsys.readouterr().err
     assert not (tmp_path / "b.json").exists()
-
-
-def test_nan_is_null(bags: Path) -> None:
-    assert command._plain({"a": math.nan, "b": (1.0, 2)}) == {"a": None, "b": [1.0, 2]}

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gaze_vlm_ros.errors import GazeVlmError
+from gaze_vlm_ros.storage.json_values import json_ready
 from training.data.preparation import needs_gaze
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint, training_top1
-from training.evaluation.scores import json_ready, table
+from training.evaluation.scores import table
 from training.run.fitting import FitRequest, fit
 from training.run.run_folder import METRICS
 from training.settings import SETTINGS_FILE, Settings

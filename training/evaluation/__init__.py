@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         top_k_hits,
     )
     from training.evaluation.now_evaluation import calibrate_now, now_stream
-    from training.evaluation.scores import json_ready, score, table
+    from training.evaluation.scores import score, table
     from training.evaluation.stream_calibration import calibrate_stream
     from training.evaluation.stream_evaluation import believed_stream, rank_stream
 else:
@@ -72,7 +72,7 @@ else:
                 "semantic_scores",
                 "top_k_hits",
             ],
-            "training.evaluation.scores": ["json_ready", "score", "table"],
+            "training.evaluation.scores": ["score", "table"],
         },
     )
 
@@ -95,7 +95,6 @@ __all__ = [
     "fit_temperature",
     "gaze_kl",
     "generate_windows",
-    "json_ready",
     "mean_time_to_start",
     "moments",
     "negative_log_likelihood",

@@ -33,7 +33,7 @@ def score(
 ) -> dict[str, Any]:
     """Return all figures of an evaluation: for each kind of scene, and for all of them together.
 
-    Contains NumPy values and NaN; see json_ready. A window whose answer is not in the label set counts as wrong.
+    Contains NumPy values and NaN: see json_ready. A window whose answer is not in the label set counts as wrong.
     settings: what the windows were cut by. examples: windows of each scene to return in full.
     embed: sentence embeddings for the semantic score; None = no such score.
     """
@@ -251,16 +251,3 @@ def table(scores: Mapping[str, Any]) -> str:
     if scores["calibrated_on"]:
         lines.append(f"temperature {scores['temperature']:.2f}, from {scores['calibrated_on']} validation windows")
     return "\n".join(lines)
-
-
-def json_ready(value: Any) -> Any:
-    """Return `value` with plain Python numbers and lists, and None in place of NaN, which JSON does not have."""
-    if isinstance(value, Mapping):
-        return {key: json_ready(entry) for key, entry in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
-        return [json_ready(entry) for entry in value]
-    if isinstance(value, np.integer):
-        return int(value)
-    if isinstance(value, float | np.floating):
-        return float(value) if math.isfinite(value) else None
-    return value

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from gaze_vlm_ros.storage.json_values import json_ready
 from training.evaluation.checkpoint_evaluation import evaluate_checkpoint
-from training.evaluation.scores import json_ready
 from training.reports import comparison
 
 
