@@ -8,14 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.gaze.distribution import BLINK, WORN_NO
-from gaze_vlm_ros.gaze.fixations import FIXATION, with_fixations
+from gaze_vlm_ros.gaze.fixations import FIXATION, LONGEST_GAP_NS, with_fixations
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 
 Floats = NDArray[np.float64]
 Stamps = NDArray[np.int64]
-
-# Samples further apart are of two fixations: the longest gap that gaze.fixations lets a fixation have.
-LONGEST_GAP_NS = 75_000_000
 
 
 @dataclass(frozen=True)

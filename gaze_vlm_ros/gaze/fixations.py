@@ -15,7 +15,7 @@ UNKNOWN, FIXATION = 0, 1  # gaze_vlm_msgs/GazeStamped, as SACCADE
 # dispersion is above the 1 degree that suits a screen; 100 ms is the shortest fixation that they let count.
 MAX_DISPERSION = 0.03  # share of the picture's width: 2.4 degrees of a view 80 degrees wide
 MIN_DURATION_S = 0.1
-_LONGEST_GAP_S = 0.075  # between two samples of one fixation
+LONGEST_GAP_NS = 75_000_000  # between two samples of one fixation
 
 
 def fixating(
@@ -30,7 +30,7 @@ def fixating(
     """
     found = np.zeros(len(xy), np.bool_)
     known: NDArray[np.bool_] = np.isfinite(xy.sum(axis=1))
-    breaks = ~known[1:] | ~known[:-1] | (np.diff(stamps_ns) > _LONGEST_GAP_S * 1e9)
+    breaks = ~known[1:] | ~known[:-1] | (np.diff(stamps_ns) > LONGEST_GAP_NS)
     for run in np.split(np.arange(len(xy)), np.flatnonzero(breaks) + 1):
         if known[run[:1]].all():
             _mark(found, run, stamps_ns, xy, max_dispersion_px, round(min_duration_s * 1e9))
