@@ -41,7 +41,7 @@ def discovery_server(address: str, port: int, prefix: Sequence[str] = ()) -> Ite
     assert server.stdout is not None
     try:
         said = server.stdout.readline()
-        if "started" not in said:
+        if not any(word in said for word in ("started", "running")):  # Fast DDS 3, 2
             raise NoDiscoveryServer(f"{program} does not start: {said.strip() or 'it says nothing'}")
         yield
     finally:
