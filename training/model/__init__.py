@@ -8,7 +8,14 @@ if TYPE_CHECKING:
     from training.model.answer_loss import token_losses
     from training.model.device import NoDevice, resolve_device
     from training.model.device_memory import peak_bytes, total_bytes
-    from training.model.distributed import CannotShare, gather_to_cpu, is_sharded, join_processes, shard_like
+    from training.model.distributed import (
+        CannotShare,
+        gather_to_cpu,
+        is_sharded,
+        join_processes,
+        leave_processes,
+        shard_like,
+    )
     from training.model.forward import answer_losses
     from training.model.gaze_block import (
         GazeBlock,
@@ -33,6 +40,7 @@ else:
                 "gather_to_cpu",
                 "is_sharded",
                 "join_processes",
+                "leave_processes",
                 "shard_like",
             ],
             "training.model.forward": ["answer_losses"],
@@ -73,6 +81,7 @@ __all__ = [
     "gaze_regularizer",
     "is_sharded",
     "join_processes",
+    "leave_processes",
     "load_gaze_block",
     "make_trainable",
     "out_of_memory_text",

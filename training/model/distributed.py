@@ -46,6 +46,14 @@ def join_processes(settings: Settings) -> tuple[Accelerator, str]:
     return accelerator, str(accelerator.device) if accelerator.num_processes > 1 else device
 
 
+def leave_processes(accelerator: Accelerator) -> None:
+    """End what the processes share, after their last collective operation; in one process, do nothing.
+
+    Each process must: one that ends with its group open can abort while Python shuts down, which ends the others.
+    """
+    accelerator.end_training()
+
+
 def is_sharded(accelerator: Accelerator) -> bool:
     """Return whether each process holds only a part of the weights (FSDP)."""
     return bool(accelerator.distributed_type == DistributedType.FSDP)

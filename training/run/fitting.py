@@ -35,7 +35,7 @@ from training.data.preparation import needs_gaze, prepare
 from training.data.recordings import Mapper, Recording, data_hash, find_bags, load_recordings
 from training.data.split import Split, split_sessions
 from training.data.workers import bag_mapper
-from training.model.distributed import CannotShare, is_sharded, join_processes
+from training.model.distributed import CannotShare, is_sharded, join_processes, leave_processes
 from training.model.gaze_block import add_gaze_block
 from training.model.gaze_head import add_gaze_head, remove_gaze_head, require_states
 from training.model.out_of_memory import report_out_of_memory
@@ -119,8 +119,11 @@ def _checked_fit(settings: Settings, request: FitRequest) -> int:
         raise CannotShare("objective: jtt fits twice, which FSDP does not do here; use torchrun (DDP) or one process")
     if accelerator.num_processes > 1 and request.cache is None:
         raise CannotShare("several processes share the prepared windows: give --cache, a folder that all of them see")
-    with report_out_of_memory(settings, device), report_full_disk(request.out):
-        return _fit(settings, request, accelerator, device)
+    try:
+        with report_out_of_memory(settings, device), report_full_disk(request.out):
+            return _fit(settings, request, accelerator, device)
+    finally:
+        leave_processes(accelerator)
 
 
 def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, device: str) -> int:
@@ -223,6 +226,7 @@ def _fit(settings: Settings, request: FitRequest, accelerator: Accelerator, devi
     if chosen is None:
         say("fit.py: interrupted, state saved; the same command with --resume goes on", file=sys.stderr)
         return INTERRUPTED
+    leave_processes(accelerator)  # the main process exports without the others, however long that takes
     if not accelerator.is_main_process:
         return 0
     if is_sharded(accelerator):

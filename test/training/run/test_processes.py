@@ -56,11 +56,18 @@ def alone(arguments: list[str], tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.mark.parametrize("kind", ["ddp", "fsdp"])
 def test_two_processes_have_the_losses_of_one(kind: str, arguments: list[str], alone: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
+    program = tmp_path / "fit_and_say.py"
+    program.write_text(
+        "import atexit, runpy, torch\n"
+        "atexit.register(lambda: print('group open at exit:', torch.distributed.is_initialized()))\n"
+        f"runpy.run_path({str(FIT)!r}, run_name='__main__')\n"
+    )
     done = subprocess.run(
-        [*launcher(kind, tmp_path), str(FIT), *arguments, "--out", str(out)],
+        [*launcher(kind, tmp_path), str(program), *arguments, "--out", str(out)],
         env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=200, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
+    assert done.stdout.count("group open at exit: False") == 2, done.stdout[-3000:]
     assert done.stdout.count("windows to train on") == 1  # the first process alone speaks
     expected, got = curve(alone), curve(out)
     assert expected[0]["kl"] > 0.1
