@@ -1,7 +1,8 @@
-"""ROS 2 node: draws attention, the best answers and gaze on the camera's frames, for RViz and Foxglove.
+"""ROS 2 node: draws attention, the best answers, gaze and its assessment on the camera's frames, for RViz and Foxglove.
 
 Publishes `overlay/compressed` (JPEG). While somebody subscribes to it, the node subscribes to the camera,
-`next_action`, `attention` and `gaze`, otherwise to nothing. See config/overlay.yaml and docs/overlay.md.
+`next_action`, `attention`, `gaze` and `gaze_assessment`, otherwise to nothing. See config/overlay.yaml and
+docs/overlay.md.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from rclpy.node import Node
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CompressedImage, Image
 
-from gaze_vlm_msgs.msg import ActionPrediction, GazeStamped
+from gaze_vlm_msgs.msg import ActionPrediction, GazeAssessment, GazeStamped
+from gaze_vlm_ros.assessment.overlay_line import assessment_state, with_assessment
 from gaze_vlm_ros.bags.stamps import nanoseconds
 from gaze_vlm_ros.nodes.barrier import Barrier, describe
 from gaze_vlm_ros.nodes.camera import Camera
@@ -104,6 +106,7 @@ class OverlayNode(Node):
         self._subscriptions_open = [
             subscribe_decoded(self, ActionPrediction, "next_action", self._on_prediction, reliable),
             subscribe_decoded(self, Image, "attention", self._on_attention, reliable),
+            subscribe_decoded(self, GazeAssessment, "gaze_assessment", self._on_assessment, reliable),
         ]
         if topic := str(self.get_parameter("gaze_topic").value):
             # Accept any publisher; one lost sample of 200 Hz is invisible.
@@ -130,6 +133,7 @@ class OverlayNode(Node):
         self._prediction: ActionPrediction | None = None
         self._received = -math.inf  # time.monotonic() of the prediction
         self._attention: Image | None = None
+        self._assessment: tuple[GazeAssessment, float] | None = None  # and time.monotonic() when it came
         self._no_camera = ""
         self._drawn: tuple[Any, ...] = ()  # what the last picture showed
 
@@ -170,6 +174,9 @@ class OverlayNode(Node):
         _shares(message)  # raises where its bytes do not fill its size
         self._attention = message
 
+    def _on_assessment(self, message: GazeAssessment) -> None:
+        self._assessment = message, time.monotonic()
+
     def _on_gaze(self, message: GazeStamped) -> None:
         self._gaze.append(message)
 
@@ -193,13 +200,29 @@ class OverlayNode(Node):
         # A new picture each second updates the age.
         age_s = int(state.age_s) if state.current else 0
         shown_state = (state.word, state.text, state.current, age_s)
-        shown = (stamp_ns, shown_state, predicted_ns, attention is None, self._output.get_subscription_count())
+        assessed = self._assessed()
+        viewers = self._output.get_subscription_count()
+        shown = (stamp_ns, shown_state, predicted_ns, attention is None, assessed, viewers)
         if shown == self._drawn:
             return
         self._drawn = shown
-        self._publish(frame, state, attention, predicted_ns == stamp_ns)
+        self._publish(frame, state, attention, predicted_ns == stamp_ns, assessed)
 
-    def _publish(self, frame: Any, state: PredictionState, attention: Image | None, is_predicted: bool) -> None:
+    def _assessed(self) -> PredictionState | None:
+        """Return the state of the newest assessment; None before the first: nobody need wear glasses."""
+        if self._assessment is None:
+            return None
+        message, came_s = self._assessment
+        return assessment_state(message, self.get_clock().now().nanoseconds, time.monotonic() - came_s)
+
+    def _publish(
+        self,
+        frame: Any,
+        state: PredictionState,
+        attention: Image | None,
+        is_predicted: bool,
+        assessed: PredictionState | None,
+    ) -> None:
         rows = int(self.get_parameter("answers").value)
         try:
             picture = self._picture(frame, state, attention, is_predicted, rows)
@@ -207,6 +230,8 @@ class OverlayNode(Node):
             self.barrier.refuse("the picture that is drawn", error)
             unknown = PredictionState("UNKNOWN", f"this cannot be drawn: {describe(error)}", False)
             picture = draw_overlay(None, EMPTY_SIZE, unknown, [], 0.0, rows, Marks())
+        if assessed is not None:
+            picture = with_assessment(picture, assessed)
         message = CompressedImage(format="jpeg")
         message.header.stamp = self.get_clock().now().to_msg()
         if frame is not None:

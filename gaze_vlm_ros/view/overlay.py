@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +15,9 @@ from gaze_vlm_ros.bags.stamps import duration_s, nanoseconds
 from gaze_vlm_ros.prediction.types import STATUS_NAMES, WITH_CANDIDATES, Status
 from gaze_vlm_ros.session.gaze_track import GazeTrack
 from gaze_vlm_ros.video.images import RGB
+from gaze_vlm_ros.view.drawn_text import Colour, blank, cut, text_width, write, write_chip
 from gaze_vlm_ros.view.pictures import USABLE_RGB, draw_gaze
 from gaze_vlm_ros.view.scene import TRAIL_S, GazeOnPicture, gaze_on_picture
-
-Colour = tuple[int, int, int]  # RGB
 
 MIN_WIDTH = 480  # px; text below a smaller picture would be too small to read
 EMPTY_SIZE = (640, 480)  # px, (width, height) of the picture without a frame
@@ -182,7 +180,7 @@ def draw_overlay(
     A state that is not current is drawn in grey and without attention. rgb: None = black. answers: texts and
     probabilities, best first, of which `rows` are shown. other: probability of everything that is not in the list.
     """
-    frame = _blank(size[1], size[0], 0)
+    frame = blank(size[1], size[0], 0)
     if rgb is not None:
         cv2.resize(rgb, size, dst=frame, interpolation=cv2.INTER_AREA)
     unit = size[0] / 640
@@ -234,18 +232,18 @@ def _strip(
 ) -> RGB:
     """Draw the strip of fixed height: status in the first line, then one answer per line, all others in the last."""
     line, edge, gap = round(22 * unit), round(10 * unit), round(6 * unit)
-    strip = _blank(line * (rows + 2) + 2 * gap, width, GROUND)
-    text_width = _chip(strip, state, edge, gap, line, unit) + edge
+    strip = blank(line * (rows + 2) + 2 * gap, width, GROUND)
+    start_px = write_chip(strip, state.word, CHIPS.get(state.word, NOT_CURRENT), edge, gap, line, unit) + edge
     right = width - edge
     for word, colour in reversed(legend):
-        right -= _width(word, unit)
-        _write(strip, word, (right, gap), line, colour, unit)
+        right -= text_width(word, unit)
+        write(strip, word, (right, gap), line, colour, unit)
         right -= edge
     if not answers:
-        _write_lines(strip, state.text, (text_width, right), (edge, width - edge), gap, line, unit)
+        _write_lines(strip, state.text, (start_px, right), (edge, width - edge), gap, line, unit)
         return strip
     text = f"{state.text}, {state.age_s:.1f} s old" if math.isfinite(state.age_s) else state.text
-    _write(strip, _cut(text, right - text_width, unit), (text_width, gap), line, TEXT, unit)
+    write(strip, cut(text, right - start_px, unit), (start_px, gap), line, TEXT, unit)
     shown = answers[:rows]
     rest = other + sum(probability for _, probability in answers[rows:])
     best = BEST.get(state.word, NOT_CURRENT) if state.current else NOT_CURRENT
@@ -254,7 +252,7 @@ def _strip(
         is_rest = row == len(shown)
         colour = best if not row and not is_rest else OTHERS if state.current else NOT_CURRENT
         ink = QUIET if is_rest or not state.current else TEXT
-        _write(strip, _cut(text, round(0.45 * width) - edge, unit), (edge, top), line, ink, unit)
+        write(strip, cut(text, round(0.45 * width) - edge, unit), (edge, top), line, ink, unit)
         start, stop = round(0.47 * width), round(0.89 * width)
         inset = round(4 * unit)
         cv2.rectangle(strip, (start, top + inset), (stop, top + line - inset), TRACK, cv2.FILLED)
@@ -263,18 +261,8 @@ def _strip(
         if end > start:
             cv2.rectangle(strip, (start, top + inset), (end, top + line - inset), colour, cv2.FILLED)
         percent = f"{100 * max(probability, 0.0):.0f} %" if is_known else "?"
-        _write(strip, percent, (width - edge - _width(percent, unit), top), line, ink, unit)
+        write(strip, percent, (width - edge - text_width(percent, unit), top), line, ink, unit)
     return strip
-
-
-def _chip(strip: RGB, state: PredictionState, left: int, top: int, line: int, unit: float) -> int:
-    """Write the status on its colour. Return the right edge, px."""
-    colour = CHIPS.get(state.word, NOT_CURRENT)
-    pad = round(6 * unit)
-    right = left + _width(state.word, unit) + 2 * pad
-    cv2.rectangle(strip, (left, top), (right, top + line), colour, cv2.FILLED)
-    _write(strip, state.word, (left + pad, top), line, (255, 255, 255), unit)
-    return right
 
 
 def _write_lines(
@@ -284,48 +272,11 @@ def _write_lines(
     words = text.split()
     left, right = first
     while words and top + line <= len(strip):
-        count = next((n for n in range(len(words), 0, -1) if _width(" ".join(words[:n]), unit) <= right - left), 0)
+        count = next((n for n in range(len(words), 0, -1) if text_width(" ".join(words[:n]), unit) <= right - left), 0)
         last = top + 2 * line > len(strip)
         written = " ".join(words if last else words[: count or 1])
         if count or (left, right) == others:  # a first word that is too long goes on the next line
-            _write(strip, _cut(written, right - left, unit), (left, top), line, TEXT, unit)
+            write(strip, cut(written, right - left, unit), (left, top), line, TEXT, unit)
             words = words[count or 1 :]
         left, right = others
         top += line + round(2 * unit)
-
-
-# OpenCV 5 draws any script; older versions only have ASCII letters.
-_DRAWS_UNICODE = int(cv2.__version__.split(".")[0]) >= 5
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-
-
-def _drawable(text: str) -> str:
-    if _DRAWS_UNICODE:
-        return text
-    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
-    return bare.encode("ascii", "replace").decode()
-
-
-def _width(text: str, unit: float) -> int:
-    (width, _), _ = cv2.getTextSize(_drawable(text), _FONT, 0.5 * unit, max(1, round(unit)))
-    return int(width)
-
-
-def _cut(text: str, width: int, unit: float) -> str:
-    """The beginning of the text that fits into `width` px."""
-    if _width(text, unit) <= width:
-        return text
-    fits = next((n for n in range(len(text) - 1, 0, -1) if _width(f"{text[:n].rstrip()}...", unit) <= width), 0)
-    return f"{text[:fits].rstrip()}..." if fits else ""
-
-
-def _write(strip: RGB, text: str, at: tuple[int, int], line: int, colour: Colour, unit: float) -> None:
-    """Write text in a line of the strip: at (left, top) px, `line` px high."""
-    baseline = at[1] + round(0.72 * line)
-    cv2.putText(strip, _drawable(text), (at[0], baseline), _FONT, 0.5 * unit, colour, max(1, round(unit)), cv2.LINE_AA)
-
-
-def _blank(height: int, width: int, colour: Colour | int) -> RGB:
-    picture = np.empty((height, width, 3), np.uint8)
-    picture[:] = colour
-    return picture

@@ -13,7 +13,7 @@ from ros_processes import finish, shared_environment, start_node
 from gaze_vlm_ros.video.images import encode_jpeg, to_rgb
 
 pytest.importorskip("rclpy", reason="the node needs rclpy")
-INPUTS = ("camera/image_raw", "camera/image_raw/compressed", "next_action", "attention", "gaze")
+INPUTS = ("camera/image_raw", "camera/image_raw/compressed", "next_action", "attention", "gaze", "gaze_assessment")
 DEADLINE_S = 200.0  # a busy machine
 
 
@@ -28,7 +28,7 @@ def test_it_draws_while_somebody_looks_and_nothing_beyond_its_time(
     from rclpy.executors import SingleThreadedExecutor
     from sensor_msgs.msg import CompressedImage
 
-    from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction
+    from gaze_vlm_msgs.msg import ActionCandidate, ActionPrediction, GazeAssessment
 
     environment = shared_environment(monkeypatch)
     context = rclpy.Context()
@@ -38,6 +38,7 @@ def test_it_draws_while_somebody_looks_and_nothing_beyond_its_time(
     executor.add_node(node)
     camera = node.create_publisher(CompressedImage, "camera/image_raw/compressed", 10)
     predictor = node.create_publisher(ActionPrediction, "next_action", 10)
+    monitor = node.create_publisher(GazeAssessment, "gaze_assessment", 10)
     overlay = start_node("overlay", {"max_rate_hz": 50.0}, environment, tmp_path)
 
     def wait_for(condition: Callable[[], Any], what: str) -> None:
@@ -82,6 +83,24 @@ def test_it_draws_while_somebody_looks_and_nothing_beyond_its_time(
     assert pictures[-1].header in [prediction.header for prediction in sent]
     wait_for(newest_is_grey, "it is drawn in colour beyond its time")
     assert node.get_clock().now().nanoseconds > nanoseconds(sent[-1].valid_until)
+
+    height = to_rgb(pictures[-1]).shape[0]
+
+    def assess_for_a_second() -> bool:
+        now = node.get_clock().now()
+        assessment = GazeAssessment(surprise_percentile=0.5, needs_help=0.5, odd=0.5)
+        assessment.header.stamp = now.to_msg()
+        assessment.valid_until.sec, assessment.valid_until.nanosec = divmod(now.nanoseconds + 10**9, 10**9)
+        monitor.publish(assessment)
+        return newest_line_is_green()
+
+    def newest_line_is_green() -> bool:
+        line = to_rgb(pictures[-1])[height:].astype(int)
+        return bool(line.size and (line[..., 1] > line[..., 0] + 50).any())
+
+    wait_for(assess_for_a_second, "an assessment adds no line with its status")
+    wait_for(lambda: not newest_line_is_green(), "an assessment is drawn as current beyond its time")
+    assert to_rgb(pictures[-1]).shape[0] > height
 
     node.destroy_subscription(viewer)
     wait_for(lambda: not subscribed(), "it goes on although nobody looks")
