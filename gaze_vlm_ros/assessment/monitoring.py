@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.assessment.baseline import Baseline, Standing, standing
+from gaze_vlm_ros.assessment.current_action import CurrentAction
 from gaze_vlm_ros.assessment.moments import RATE_HZ, WINDOW_S, Moments, gaze_at, window_measures
 from gaze_vlm_ros.gaze.distribution import WORN_NO
 from gaze_vlm_ros.gaze.validity import usable_samples
@@ -58,6 +59,7 @@ class Assessment:
     stamp_ns: int = 0  # of the last frame whose attention was used; 0 = none
     row: dict[str, float] | None = None  # MEASURES of the window
     standing: Standing | None = None
+    looked_first_s: float = math.nan  # of the action that goes on; NaN = unknown, see CurrentAction
 
 
 @dataclass
@@ -72,6 +74,7 @@ class Monitor:
     valid_s: float
     model_id: str = ""  # of the predictor; "" = not known yet
     frame_id: str = ""  # of the camera that attention is on
+    action: CurrentAction = field(default_factory=lambda: CurrentAction(KEPT_S))
     _gaze: deque[Sample] = field(default_factory=lambda: deque(maxlen=MOST_SAMPLES))
     _pending: deque[tuple[int, NDArray[np.float64]]] = field(default_factory=lambda: deque(maxlen=MOST_PENDING))
     _moments: Moments | None = None
@@ -100,9 +103,9 @@ class Monitor:
         total = float(attention.sum())
         if not total > 0:
             raise ValueError("attention without any mass")
-        if stamp_ns < self._attention_ns or frame_id != self.frame_id:
+        if stamp_ns < self._attention_ns or (self._attention_ns and frame_id != self.frame_id):
             self.reset()
-            self.frame_id = frame_id
+        self.frame_id = frame_id
         self._attention_came_s = now_s
         if stamp_ns >= self._attention_ns + (_STEP_NS if self._attention_ns else 0):
             self._attention_ns = stamp_ns
@@ -112,6 +115,7 @@ class Monitor:
         """Forget all evidence."""
         self._gaze.clear()
         self._pending.clear()
+        self.action.reset()
         self._moments, self._known, self._attention_ns = None, None, 0
 
     def assess(self, now_ns: int, now_s: float) -> Assessment:
@@ -139,7 +143,8 @@ class Monitor:
         if self.baseline is None:
             text = "no baseline: nothing is said about what is normal"
             return Assessment(AssessmentStatus.ABSTAIN, text, stamp_ns)
-        return Assessment(AssessmentStatus.OK, "", stamp_ns, row, standing(row, self.baseline))
+        looked_first_s = self.action.looked_first(lambda: self._track(0), self._gaze[-1].frame_id, stamp_ns)
+        return Assessment(AssessmentStatus.OK, "", stamp_ns, row, standing(row, self.baseline), looked_first_s)
 
     def _problem(self, now_ns: int, now_s: float) -> Assessment | None:
         """Return why the inputs say nothing at this moment; None where they do."""

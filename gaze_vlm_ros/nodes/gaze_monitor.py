@@ -1,7 +1,7 @@
 """ROS 2 lifecycle node: how the wearer's gaze fits the task, against the predictor's attention and normal sessions.
 
-Subscribes `gaze`, `attention` and `next_action`; publishes `gaze_assessment` and `/diagnostics`. See
-config/gaze_monitor.yaml and docs/gaze_monitor.md.
+Subscribes `gaze`, `attention`, `next_action`, `label` and `regions`; publishes `gaze_assessment` and `/diagnostics`.
+See config/gaze_monitor.yaml and docs/gaze_monitor.md.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from rclpy.lifecycle import LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 
-from gaze_vlm_msgs.msg import ActionPrediction, GazeAssessment, GazeStamped
+from gaze_vlm_msgs.msg import ActionLabel, ActionPrediction, GazeAssessment, GazeStamped, ImageRegions
 from gaze_vlm_ros.assessment.baseline import Baseline, read_baseline
+from gaze_vlm_ros.assessment.current_action import BoxedImage
 from gaze_vlm_ros.assessment.moments import WINDOW_S
 from gaze_vlm_ros.assessment.monitoring import Assessment, AssessmentStatus, Monitor, Sample
 from gaze_vlm_ros.bags.stamps import nanoseconds
@@ -86,11 +87,14 @@ class GazeMonitorNode(ConfiguringNode):
         self._monitor = Monitor(self._baseline, self._number("stale_after_s"), self._number("valid_s"))
         reliable = QoSProfile(depth=5, reliability=ReliabilityPolicy.RELIABLE)
         lossy = QoSProfile(depth=GAZE_DEPTH, reliability=ReliabilityPolicy.BEST_EFFORT)  # accept any publisher
+        boxes = QoSProfile(depth=100, reliability=ReliabilityPolicy.BEST_EFFORT)  # accept any detector
         topic = topic_name(self, str(self.get_parameter("gaze_topic").value))
         self._open = [
             subscribe_decoded(self, GazeStamped, topic, self._on_gaze, lossy),
             subscribe_decoded(self, Image, "attention", self._on_attention, reliable),
             subscribe_decoded(self, ActionPrediction, "next_action", self._on_prediction, reliable),
+            subscribe_decoded(self, ActionLabel, "label", self._on_label, reliable),
+            subscribe_decoded(self, ImageRegions, "regions", self._on_regions, boxes),
         ]
         self._cycle.reset()
         baseline = self._baseline.id if self._baseline else "no baseline, so it abstains"
@@ -142,6 +146,21 @@ class GazeMonitorNode(ConfiguringNode):
         if self._monitor is not None and message.model_id:
             self._monitor.model_id = str(message.model_id)
 
+    def _on_label(self, message: Any) -> None:
+        if self._monitor is not None:
+            start_ns = nanoseconds(message.header.stamp)
+            self._monitor.action.add_label(start_ns, str(message.text), str(message.object_class))
+
+    def _on_regions(self, message: Any) -> None:
+        if self._monitor is not None:
+            self._monitor.action.add_boxes(
+                BoxedImage(
+                    nanoseconds(message.header.stamp), list(message.names),
+                    np.asarray(message.boxes, float).reshape(-1, 4),
+                    (int(message.image_width), int(message.image_height)), str(message.header.frame_id),
+                )
+            )  # fmt: skip
+
     # Outputs.
 
     def _publish(self) -> None:
@@ -189,6 +208,7 @@ def assessment_message(found: Assessment, monitor: Monitor, baseline: Baseline |
     message.surprise = row["surprise"] if row is not None else math.nan
     message.surprise_percentile = standing.percentiles["surprise"] if standing is not None else math.nan
     message.attention_to_task = 1.0 - row["off_task"] if row is not None else math.nan
+    message.looked_first = found.looked_first_s
     message.needs_help = standing.needs_help if standing is not None else math.nan
     message.odd = standing.odd if standing is not None else math.nan
     if known:

@@ -13,7 +13,12 @@ pytest.importorskip("rclpy", reason="the node needs rclpy")
 from peers import Peer, ended
 
 from gaze_vlm_ros.assessment.baseline import made_baseline, write_baseline
+from gaze_vlm_ros.assessment.looks import looks_of
 from gaze_vlm_ros.assessment.moments import MEASURES
+from gaze_vlm_ros.assessment.objects import looked_at, looked_first_s
+from gaze_vlm_ros.bags.stamps import nanoseconds
+from gaze_vlm_ros.session.gaze_track import GazeTrack
+from gaze_vlm_ros.session.regions import RegionTrack
 
 OK, ABSTAIN, STALE_INPUT, NO_INPUT, ERROR = range(5)
 SHARES = np.full((48, 64), 1e-4, "<f4")
@@ -26,12 +31,17 @@ class Wearer:
     def __init__(self, peer: Peer) -> None:
         from sensor_msgs.msg import Image
 
-        from gaze_vlm_msgs.msg import GazeAssessment, GazeStamped
+        from gaze_vlm_msgs.msg import ActionLabel, GazeAssessment, GazeStamped, ImageRegions
 
         self.peer, self.received = peer, []  # type: ignore[var-annotated]
         self.gaze_kind, self.image_kind = GazeStamped, Image
         self.gaze = peer.node.create_publisher(GazeStamped, "gaze", 100)
         self.attention = peer.node.create_publisher(Image, "attention", 10)
+        self.regions = peer.node.create_publisher(ImageRegions, "regions", 100)
+        self.labels = peer.node.create_publisher(ActionLabel, "label", 10)
+        self.mug = ImageRegions(names=["mug"], boxes=[300.0, 220.0, 340.0, 260.0], image_width=640, image_height=480)
+        self.mug.header.frame_id = "head"
+        self.sent: list[Any] = []  # gaze
         self.subscription = peer.node.create_subscription(GazeAssessment, "gaze_assessment", self.received.append, 10)
         self.changes: dict[str, Any] = {}
         self.sends_gaze = self.sends_attention = True
@@ -50,6 +60,9 @@ class Wearer:
             message.header.stamp.sec, message.header.stamp.nanosec = divmod(stamp_ns, 10**9)
             message.header.frame_id = "head"
             self.gaze.publish(message)
+            self.sent.append(message)
+            self.mug.header.stamp = message.header.stamp
+            self.regions.publish(self.mug)
         if self.sends_attention and self.count % 10 == 0:
             image = self.image_kind(height=48, width=64, encoding="32FC1", step=256)
             image.header.stamp.sec, image.header.stamp.nanosec = divmod(now_ns, 10**9)
@@ -109,6 +122,47 @@ def test_each_fault_has_its_status_and_no_number(tmp_path: Path, environment: di
             setattr(wearer, name, usual)
         code, output = ended(node)
         assert code == 0, output
+    finally:
+        peer.close()
+
+
+def test_how_long_before_an_action_its_object_was_looked_at_is_what_assess_measures(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    from gaze_vlm_msgs.msg import ActionLabel
+
+    node = start_node("gaze_monitor", {"baseline": str(made(tmp_path / "b.json"))}, environment, tmp_path)
+    peer = Peer(int(environment["ROS_DOMAIN_ID"]))
+    try:
+        wearer = Wearer(peer)
+        wearer.changes = {"x": 20.0}
+        assert np.isnan(wearer.until(OK).looked_first)  # no action yet
+        wearer.changes = {}
+        before = len(wearer.sent)
+        peer.wait_for(lambda: len(wearer.sent) > before + 40, "no gaze", wearer.step)
+        label = ActionLabel(text="take the mug", verb="take", object_class="mug")
+        label.header.stamp = wearer.sent[-1].header.stamp
+        wearer.labels.publish(label)
+        peer.wait_for(lambda: np.isfinite(wearer.received[-1].looked_first), "looked first is not known", wearer.step)
+        found = wearer.received[-1]
+
+        stamps_ns = np.array([nanoseconds(message.header.stamp) for message in wearer.sent])
+        track = GazeTrack(
+            stamps_ns, np.array([(message.x, message.y) for message in wearer.sent]), np.ones(len(stamps_ns)),
+            np.full(len(stamps_ns), 2, np.uint8), np.array([message.eye_state for message in wearer.sent], np.uint8),
+            (640, 480),
+        )  # fmt: skip
+        regions = RegionTrack(
+            tmp_path, stamps_ns, [{"mug": np.array(wearer.mug.boxes)}] * len(stamps_ns), [(640, 480)] * len(stamps_ns)
+        )
+        looks = looks_of(track, track.image_size)
+        expected_s = looked_first_s(
+            looked_at(looks, regions, track.image_size), looks, "mug", nanoseconds(label.header.stamp)
+        )
+        assert expected_s > 0.5
+        assert found.status == OK
+        assert found.looked_first == pytest.approx(expected_s, abs=0.05)  # a sample may be lost
+        assert ended(node)[0] == 0
     finally:
         peer.close()
 
