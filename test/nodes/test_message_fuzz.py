@@ -44,7 +44,7 @@ class Sender:
             "camera/image_raw": Image(encoding="rgb8", height=48, width=64, step=192, data=picture.tobytes()),
             "gaze": GazeStamped(x=9.0, y=9.0, image_width=64, image_height=48, confidence=1.0),
             "label": ActionLabel(text="take the mug", verb="take", object_class="mug"),
-            "regions": ImageRegions(image_width=64, image_height=48, labels=["mug"], boxes=[1.0, 2.0, 3.0, 4.0]),
+            "regions": ImageRegions(image_width=64, image_height=48, names=["mug"], boxes=[1.0, 2.0, 3.0, 4.0]),
             "next_action": ActionPrediction(candidates=[ActionCandidate(text="mug", probability=0.5)]),
             "attention": Image(encoding="32FC1", height=2, width=2, step=8, data=np.ones(4, np.float32).tobytes()),
         }
@@ -116,6 +116,25 @@ def test_an_overlay_goes_on_drawing(peer: tuple[Peer, dict[str, str]], tmp_path:
     robot.node.create_subscription(CompressedImage, "overlay/compressed", pictures.append, 10)
     send_much(sender, 2, overlay, lambda: len(pictures))
     code, output = ended(overlay)
+    assert code == 0, output
+
+
+def test_a_gaze_monitor_goes_on_assessing(peer: tuple[Peer, dict[str, str]], tmp_path: Path) -> None:
+    from gaze_vlm_msgs.msg import GazeAssessment
+
+    robot, environment = peer
+    sender = Sender(robot)
+    sender.to("gaze", "attention", "next_action", "label", "regions")
+    monitor = start_node("gaze_monitor", {"rate_hz": 50.0}, environment, tmp_path)
+    found: list[GazeAssessment] = []
+    robot.node.create_subscription(GazeAssessment, "gaze_assessment", found.append, 10)
+
+    def of_both_inputs() -> int:
+        return sum("of gaze and attention" in each.status_text or "baseline" in each.status_text for each in found)
+
+    send_much(sender, 4, monitor, of_both_inputs)
+    assert all(math.isnan(each.odd) and math.isnan(each.looked_first) for each in found)
+    code, output = ended(monitor)
     assert code == 0, output
 
 
