@@ -47,7 +47,8 @@ def write_page(
     parts = [
         {
             "each": each,
-            "timeline": embedded(timeline(each)),
+            # Axes without a curve would show a scale that nothing was measured on.
+            "timeline": embedded(timeline(each)) if any(math.isfinite(row["surprise"]) for row in each.rows) else None,
             "shown": [
                 (span, picture(session, span)) for span in sorted(each.spans, key=lambda s: -s.percentile)[:PICTURES]
             ],
@@ -143,7 +144,9 @@ names. looked first: actions whose object was looked at before the hand was ther
 {% if each.abstains %}<p class="note">Abstains: {{ each.abstains }}.</p>{% endif %}
 {% if each.suspect %}<p><b>Suspect: gaze fits {{ "%.0f"|format(100 * each.fit_elsewhere) }} % of other moments as well as its own.</b>
 Clocks may be apart, or gaze may be of another recording.</p>{% endif %}
-<img alt="scores over time" src="{{ part.timeline }}">
+{% if part.timeline %}<img alt="scores over time" src="{{ part.timeline }}">
+{% else %}<p class="note">No window of {{ "%g"|format(window_s) }} s has gaze for half of it: nothing is drawn over time.</p>
+{% endif %}
 <p class="note">{{ number(each.statistics.fixations_per_s) }} fixations a second, median {{ number(each.statistics.fixation_s) }} s;
 {{ number(each.statistics.saccade_width) }} picture widths between them; {{ number(each.statistics.blinks_per_s) }} blinks a second;
 tracked {{ number(100 * each.statistics.tracked) }} %{% if finite(each.pupil_change) %}; pupils {{ "%+.0f"|format(100 * each.pupil_change) }} % against the baseline{% endif %}.</p>

@@ -70,6 +70,28 @@ def run(monkeypatch: pytest.MonkeyPatch, backend: Attends, *arguments: Any) -> i
     return cli.main(["assess", "--checkpoint", "run", *map(str, arguments)])
 
 
+def test_a_real_recording_is_measured_and_nothing_is_said_of_normal(
+    neon_window: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bag, out = tmp_path / "bag", tmp_path / "out"
+    assert cli.main(["import", "neon", str(neon_window), "--out", str(bag)]) == 0
+    assert run(monkeypatch, Attends(looks_of_bags(bag)), bag, "--out", out) == 0
+    (found,) = json.loads((out / "assessment.json").read_text())["sessions"]
+    assert "no baseline" in found["abstains"]
+    assert (found["standings"], found["spans"]) == ([], [])
+    assert 0.5 < found["statistics"]["fixations_per_s"] < 5
+    assert "No window of 10 s has gaze" in (out / "assessment.html").read_text()
+
+
+def test_a_session_shorter_than_a_window_gets_no_empty_axes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    short, out = tmp_path / "short", tmp_path / "out"
+    write_bag(BenchSettings(**BENCH | {"duration_s": 6.0}), short, START_NS)  # type: ignore[arg-type]
+    assert run(monkeypatch, Attends(looks_of_bags(short)), short, "--out", out) == 0
+    page = (out / "assessment.html").read_text()
+    assert "No window of 10 s has gaze" in page
+    assert "<img" not in page
+
+
 def test_without_a_baseline_it_measures_and_says_nothing_of_normal(
     bags: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
