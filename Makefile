@@ -39,7 +39,7 @@ test: setup
 test-busy: setup
 	$(BIN)/python tools/beside_load.py $(BIN)/python -m pytest $(PARALLEL)
 
-# Tests that are long by nature, an hour in all; `make soak SOAK_SCALE=0.05` tries them in three minutes.
+# Tests that are long by nature, an hour and a half in all; `make soak SOAK_SCALE=0.05` tries them in minutes.
 SOAK_SCALE ?= 1
 soak: setup
 	SOAK_SCALE=$(SOAK_SCALE) $(BIN)/python -m pytest -m soak --timeout 7200 -s
