@@ -12,6 +12,9 @@ import pytest
 
 from gaze_vlm_ros import cli
 from gaze_vlm_ros.assessment import command
+from gaze_vlm_ros.assessment.baseline import made_baseline
+from gaze_vlm_ros.assessment.moments import MEASURES
+from gaze_vlm_ros.assessment.monitoring import Monitor, Sample
 from gaze_vlm_ros.assessment.sessions import assess, attend
 from gaze_vlm_ros.prediction.types import Answer, FrameAttention, NoAnswer, Observation
 from gaze_vlm_ros.session.session import open_session
@@ -68,6 +71,33 @@ def looks_of_bags(*paths: Path, later_s: float = 0.0) -> dict[int, np.ndarray]:
 def run(monkeypatch: pytest.MonkeyPatch, backend: Attends, *arguments: Any) -> int:
     monkeypatch.setattr(command, "open_backend", lambda *_, **__: backend)
     return cli.main(["assess", "--checkpoint", "run", *map(str, arguments)])
+
+
+def test_the_monitor_says_of_a_recording_as_it_comes_what_assess_says_of_it(bags: Path) -> None:
+    session = open_session(bags / "s1")
+    gaze = session.gaze
+    assert gaze is not None
+    attended = attend(session, gaze, Attends(looks_of_bags(bags / "s1")), lambda _: None)
+    rows = assess(session, gaze, attended, None).rows
+    normal = [dict.fromkeys(MEASURES, 1.0 + number) for number in range(100)]
+    monitor = Monitor(made_baseline("run@0", "r" * 64, "", [], ["s"], normal, {}), 0.8, 2.0)
+    compared = given = 0
+    for at_ns, map_of, row in zip(attended.moments.stamps_ns, attended.maps, rows, strict=True):
+        while given < len(gaze) and gaze.stamps_ns[given] <= at_ns + 100_000_000:  # the time of an inference
+            x, y = gaze.xy[given].tolist()
+            confidence, worn, state = gaze.confidence[given], gaze.worn[given], gaze.eye_state[given]
+            stamp_ns = int(gaze.stamps_ns[given])
+            sample = Sample(stamp_ns, x, y, float(confidence), int(worn), int(state), gaze.image_size, "head")
+            monitor.add_gaze(sample, stamp_ns / 1e9)
+            given += 1
+        now_s = at_ns / 1e9 + 0.1
+        monitor.add_attention(at_ns, np.asarray(map_of, float), "head", now_s)
+        found = monitor.assess(at_ns + 100_000_000, now_s)
+        if found.row is not None:
+            assert found.stamp_ns == at_ns
+            assert found.row == pytest.approx(row, rel=1e-4, nan_ok=True)
+            compared += 1
+    assert compared > 80
 
 
 def test_a_real_recording_is_measured_and_nothing_is_said_of_normal(
