@@ -77,8 +77,8 @@ class ReplaySettings:
 def run_device_replay(folder: Path, out: Path, seed: int) -> int:
     """Run the demo on the native Neon recording `folder`, into the folder `out`.
 
-    Raises RecordingNotFound, NotANeonRecording, StreamMissing, RecordingInside and NotOurs before anything starts,
-    then StepFailed, ReplayDiffers, MoreThanCamera and what the steps raise.
+    Raises RecordingNotFound, NotANeonRecording, TurnedVideo, StreamMissing, RecordingInside and NotOurs before anything
+    starts, then StepFailed, ReplayDiffers, MoreThanCamera and what the steps raise.
     """
     recording = replayable(folder)
     if out.resolve() in (folder.resolve(), *folder.resolve().parents):

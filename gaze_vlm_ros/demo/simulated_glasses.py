@@ -23,7 +23,10 @@ class StreamMissing(GazeVlmError):
 
 
 def replayable(folder: Path) -> NativeRecording:
-    """Read a recording that has scene video with gaze. Raises RecordingNotFound, NotANeonRecording, StreamMissing."""
+    """Read a recording that has scene video with gaze.
+
+    Raises RecordingNotFound, NotANeonRecording, TurnedVideo, StreamMissing.
+    """
     if not folder.is_dir():
         raise RecordingNotFound(f"no such folder: {folder}; give the folder that the Neon Companion app wrote")
     recording = read_recording(folder)

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
-from av.sidedata.sidedata import Type
 from numpy.typing import NDArray
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.storage.tables import require_file
 from gaze_vlm_ros.video.images import RGB
+from gaze_vlm_ros.video.video_file import TurnedVideo as TurnedVideo  # `read_video` raises it
+from gaze_vlm_ros.video.video_file import decoded, require_upright
 
 # Trackers run on briefly after the camera has stopped; a longer tail means that it is another video.
 LONGEST_TAIL_S = 1.0
@@ -25,10 +24,6 @@ LONGEST_TAIL_S = 1.0
 
 class BadVideo(GazeVlmError):
     """The file is not a video, or its frames have no times."""
-
-
-class TurnedVideo(GazeVlmError):
-    """A player would turn or mirror the pictures, and it is not known which of the two gaze is on."""
 
 
 class VideoTooShort(GazeVlmError):
@@ -72,7 +67,7 @@ class Video:
                 stream = container.streams.video[0]
                 stream.thread_type = "AUTO"
                 for packet in container.demux(stream):
-                    for frame in _decoded(packet):
+                    for frame in decoded(packet):
                         number = int(np.searchsorted(self.pts, frame.pts)) if frame.pts is not None else len(self)
                         if number < len(self) and self.pts[number] == frame.pts and chosen[number]:
                             if size != self.size:
@@ -80,13 +75,6 @@ class Video:
                             yield number, np.ascontiguousarray(frame.to_ndarray(format="rgb24"))
         except (OSError, av.FFmpegError) as error:
             raise BadVideo(f"{self.path} can no longer be read ({error}); copy or download it again") from None
-
-
-def _decoded(packet: Any) -> list[Any]:
-    try:
-        return list(packet.decode())
-    except av.FFmpegError:
-        return []
 
 
 def read_video(path: Path) -> Video:
@@ -98,7 +86,7 @@ def read_video(path: Path) -> Video:
             # Discarded packets are only for the decoder; they are never shown.
             pts = [packet.pts for packet in container.demux(stream) if packet.size and not packet.is_discard]
             size, time_base = (stream.codec_context.width, stream.codec_context.height), stream.time_base
-        _require_upright(path)
+        require_upright(path)
     except IndexError:
         raise BadVideo(f"{path} has no video stream; give the scene video") from None
     except (OSError, av.FFmpegError, ValueError) as error:
@@ -107,24 +95,6 @@ def read_video(path: Path) -> Video:
     if not pts or None in pts or not all(size) or time_base is None:
         raise BadVideo(f"{path} has {len(pts)} frames, not all with a time; give a video with frame times, such as mp4")
     return Video(path, size, np.unique(np.array(pts, np.int64)), time_base)
-
-
-def _require_upright(path: Path) -> None:
-    """Raise TurnedVideo where the first frame that decodes is to be turned or mirrored for display."""
-    with av.open(str(path)) as container:
-        frames = (frame for packet in container.demux(video=0) for frame in _decoded(packet))
-        first = next(frames, None)
-        matrices = [bytes(data) for data in first.side_data if data.type == Type.DISPLAYMATRIX] if first else []
-    if first is None or not matrices:
-        return
-    across, down, right, below = struct.unpack_from("=ii4xii", matrices[0])  # where a step to the right, and down, goes
-    if down or right or across <= 0 or below <= 0:
-        how = "mirrored" if across * below < down * right else f"turned by {first.rotation} degrees"
-        raise TurnedVideo(
-            f"{path} is {how} for display, and whether gaze is on the picture as it is stored or as it is displayed is "
-            f"not known; on the stored one: `ffmpeg -display_rotation 0 -i {path.name} -c copy NEW` removes the turn; "
-            f"on the displayed one: `ffmpeg -i {path.name} NEW` turns the pictures themselves"
-        )
 
 
 def require_rate(video: Video, rate_hz: float, why: str) -> None:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from gaze_vlm_ros.errors import GazeVlmError
 from gaze_vlm_ros.video.h264 import parse_avcc, split_nal_units
+from gaze_vlm_ros.video.video_file import require_upright
 
 logger = logging.getLogger(__name__)
 
@@ -119,7 +120,8 @@ class NativeRecording:
 def read_recording(folder: Path) -> NativeRecording:
     """Read all but the video data of a native recording folder.
 
-    Raises NotANeonRecording when it has no info.json, or neither scene video nor gaze.
+    Raises NotANeonRecording when it has no info.json, or neither scene video nor gaze; TurnedVideo when the scene video
+    is to be turned or mirrored for display.
     """
     folder = Path(folder)
     try:
@@ -165,6 +167,8 @@ def _video_parts(folder: Path, camera: str) -> Iterator[VideoPart]:
                 extradata = stream.codec_context.extradata
                 if stream.codec_context.name != "h264" or not extradata or extradata[0] != 1:
                     raise ValueError(f"codec {stream.codec_context.name}, expected H.264 with its parameter sets")
+            if camera == SCENE_CAMERA:  # gaze is not on the picture of the eyes
+                require_upright(path)
         except (OSError, av.FFmpegError, IndexError, ValueError) as error:
             logger.warning("leaving out %s: %s", path.name, error)
             continue

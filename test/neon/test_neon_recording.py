@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from neon_fixtures import Synthetic
 from pupil_labs.neon_recording import NeonRecording
+from recordings import grey, write_mp4
 
 from gaze_vlm_ros.neon.recording import NotANeonRecording, read_recording
+from gaze_vlm_ros.video.video_file import TurnedVideo
 
 
 def test_parts_are_joined_in_order(synthetic: Synthetic) -> None:
@@ -59,6 +61,14 @@ def test_video_cut_off_while_writing_is_left_out(
     video.write_bytes(video.read_bytes()[:1000])  # the index is at the end
     assert len(read_recording(folder).video) == 1
     assert "leaving out Neon Scene Camera v1 ps2.mp4" in caplog.text
+
+
+def test_scene_video_that_a_player_turns_is_refused(synthetic: Synthetic, tmp_path: Path) -> None:
+    folder = copy(synthetic, tmp_path, "nothing")
+    write_mp4(folder / "Neon Scene Camera v1 ps2.mp4", [grey(number) for number in range(8)], turned=90)
+    name = r"Neon Scene Camera v1 ps2\.mp4"
+    with pytest.raises(TurnedVideo, match=rf"{name} is turned by .* degrees for display.* -i '{name}' -c copy"):
+        read_recording(folder)
 
 
 def test_later_200_hz_gaze_where_there_is_no_other(synthetic: Synthetic, tmp_path: Path) -> None:
