@@ -19,6 +19,7 @@ from tqdm import tqdm
 
 from gaze_vlm_ros.storage.atomic import new_folder, write_text
 from gaze_vlm_ros.vlm.attention_tap import AttentionTap, enable_tap, middle_layers
+from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.tiny import build_tiny
 from gaze_vlm_ros.vlm.token_boxes import visual_tokens
 from training.pretraining.conversation import NOT_ASKED, Asked, Conversations
@@ -135,6 +136,16 @@ def nearest_accuracy(model: Any, talk: Conversations, settings: PretrainSettings
         said = model(**asked.inputs, use_cache=False).logits.argmax(dim=-1)
         right += int(((said == asked.targets) | (asked.targets == NOT_ASKED)).all(dim=1).sum())
     return right / len(chosen)
+
+
+def accuracy_by_bench(folder: Path, settings: PretrainSettings) -> dict[int, float]:
+    """Return `nearest_accuracy` of the base model in `folder` for each bench, with the frames of the last stage."""
+    model, processor = load_vlm(str(folder), device="cpu", dtype="float32")
+    talk = Conversations(processor, (settings.width, settings.width * 3 // 4))
+    last = settings.stages[-1]
+    return {
+        bench: nearest_accuracy(model, talk, settings, dataclasses.replace(last, benches=(bench,))) for bench in (1, 2)
+    }
 
 
 def _rate(step: int, settings: PretrainSettings) -> float:

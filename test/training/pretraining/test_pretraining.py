@@ -12,6 +12,7 @@ import torch
 from gaze_vlm_ros.sim.bench_scene import OBJECTS
 from gaze_vlm_ros.vlm.loading import load_vlm
 from gaze_vlm_ros.vlm.tiny import build_tiny
+from training import pretrain
 from training.pretraining import pretraining
 from training.pretraining.conversation import NOT_ASKED, Conversations
 from training.pretraining.locating import LocatingHead, attention_loss
@@ -188,6 +189,26 @@ def test_the_shipped_base_is_that_of_the_shipped_recipe(tmp_path: Path) -> None:
     talk = Conversations(processor, (settings.width, settings.width * 3 // 4))
     again = pretraining.nearest_accuracy(model, talk, settings, settings.stages[-1])
     assert again == record["checks"][-1]["nearest_accuracy"] > 2 / len(OBJECTS)
+
+
+def test_how_well_a_base_sees_each_bench_is_printed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def accuracy(model: object, talk: object, settings: PretrainSettings, stage: Stage) -> float:
+        asked.append((settings.check_pictures, stage.frames, stage.benches))
+        return stage.benches[0] / 8
+
+    monkeypatch.setattr(pretraining, "nearest_accuracy", accuracy)
+    command = ["--config", str(ROOT / "config" / "pretrain_workbench.yaml"), "--cache", str(tmp_path)]
+    assert pretrain.main([*command, "--check", "7"]) == 0
+    assert asked == [(7, 3, (1,)), (7, 3, (2,))]
+    printed = capsys.readouterr().out
+    assert "bench 1: the nearest thing is named in 0.125 of 7 pictures" in printed
+    assert "bench 2: the nearest thing is named in 0.250 of 7 pictures" in printed
+    with pytest.raises(BadPretraining, match="--check is 0, expected"):
+        pretrain.main([*command, "--check", "0"])
 
 
 @pytest.mark.parametrize(
