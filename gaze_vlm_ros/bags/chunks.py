@@ -30,6 +30,7 @@ class ChunkReader:
 
     def read(self, number: int) -> memoryview:
         """Return the records of chunk `number`. Raises BagDamaged, and NotABag for an unknown compression."""
+        self._require_whole()
         index = self._indexes[number]
         if index.compression:
             return self._decompressed(number)
@@ -42,6 +43,14 @@ class ChunkReader:
     def clear(self) -> None:
         """Free decompressed chunks."""
         self._decompressed.cache_clear()
+
+    def _require_whole(self) -> None:
+        """Raise BagDamaged if the file was cut since it was mapped: to touch what is gone ends the process (SIGBUS)."""
+        if (left := self._data.size()) < len(self._data):
+            raise BagDamaged(
+                f"{self._path} was cut while it was being read: {left} of {len(self._data)} bytes are left; "
+                f"copy it again from its source, or save the rest with {RECOVER_HINT}"
+            )
 
     def _stored(self, index: ChunkIndex) -> memoryview:
         start = index.chunk_start_offset + RECORD_HEADER_BYTES + _FIELDS_BYTES + 4 + len(index.compression) + 8

@@ -1,5 +1,7 @@
 """Bags: written by us, read by others; written by others, read by us; damaged."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -302,3 +304,27 @@ def test_a_name_that_no_file_can_have_is_missing(bag_folder: Path) -> None:
     (bag_folder / "metadata.yaml").write_text(f"rosbag2_bagfile_information: {{relative_file_paths: [{named}]}}")
     with pytest.raises(BagDamaged, match=r"metadata\.yaml names x+, and there is no such file"):
         open_bag(bag_folder)
+
+
+def test_a_bag_that_is_cut_while_it_is_read_is_an_error(tmp_path: Path) -> None:
+    """In a process of its own, because reading pages that are gone from a mapped file ends the process."""
+    (path,) = write_gaze_bag(tmp_path / "long", count=5000).glob("*.mcap")
+    program = f"""
+import os
+from gaze_vlm_ros.bags.errors import BagDamaged
+from gaze_vlm_ros.bags.reader import open_bag
+with open_bag({str(path)!r}) as bag:
+    gaze = bag.read("/gaze")
+    gaze.message(0)
+    os.truncate({str(path)!r}, 5000)
+    try:
+        for message in gaze.messages():
+            pass
+    except BagDamaged as error:
+        print(error)
+"""
+    size = path.stat().st_size
+    assert size > 3 * 4096
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"was cut while it was being read: 5000 of {size} bytes are left" in done.stdout
