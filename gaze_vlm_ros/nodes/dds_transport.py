@@ -69,21 +69,25 @@ def unused_domain() -> int:
     A domain with leftovers of a killed node is not chosen either: Fast DDS leaves the lock of its port in shared
     memory, and the next node of that domain may wait for it forever (`fastdds shm clean` removes such locks).
     The choice is reserved for RESERVED_S, the time the caller needs to start its nodes: two programs that choose at the
-    same moment get different domains.
+    same moment get different domains. Where all that are free are reserved, wait for the first: two programs in one
+    domain would record each other's messages.
     """
-    with _reservations() as reserved:
-        ports = (re.search(r"fast(?:dds|rtps)_port(\d+)", path.name) for path in SHARED_MEMORY.glob("*fast*_port*"))
-        taken = {(int(match[1]) - FIRST_PORT) // PORTS_PER_DOMAIN for match in ports if match}
-        free = [domain for domain in DOMAINS if domain not in taken]
-        if not free:
-            raise NoFreeDomain(
-                f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} have Fast DDS ports in {SHARED_MEMORY}; stop the "
-                "nodes that run, and remove what killed ones left with `fastdds shm clean`"
-            )
-        unreserved = [domain for domain in free if domain not in reserved]
-        domain = random.SystemRandom().choice(unreserved or free)
-        reserved[domain] = time.time()
-        return domain
+    while True:
+        with _reservations() as reserved:
+            ports = (re.search(r"fast(?:dds|rtps)_port(\d+)", path.name) for path in SHARED_MEMORY.glob("*fast*_port*"))
+            taken = {(int(match[1]) - FIRST_PORT) // PORTS_PER_DOMAIN for match in ports if match}
+            free = [domain for domain in DOMAINS if domain not in taken]
+            if not free:
+                raise NoFreeDomain(
+                    f"all ROS domains from {DOMAINS[0]} to {DOMAINS[-1]} have Fast DDS ports in {SHARED_MEMORY}; "
+                    "stop the nodes that run, and remove what killed ones left with `fastdds shm clean`"
+                )
+            if unreserved := [domain for domain in free if domain not in reserved]:
+                domain = random.SystemRandom().choice(unreserved)
+                reserved[domain] = time.time()
+                return domain
+            wait_s = min(reserved[domain] for domain in free) + RESERVED_S - time.time()
+        time.sleep(max(wait_s, 0.0) + 0.01)
 
 
 @contextmanager

@@ -1,4 +1,3 @@
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -28,10 +27,22 @@ def test_two_that_choose_at_the_same_time_get_different_domains(
     with ThreadPoolExecutor(8) as pool:
         chosen = list(pool.map(lambda _: unused_domain(), range(101)))
     assert sorted(chosen) == list(range(1, 102))
-    assert unused_domain() in chosen  # all are reserved, none is in use: better one of these than none
-    now_s = time.time()
-    monkeypatch.setattr(transport.time, "time", lambda: now_s + 61)
-    assert len({unused_domain() for _ in range(101)}) == 101  # reservations end
+
+
+def test_where_all_are_reserved_it_waits_for_the_first_and_shares_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two programs in one domain would record each other's messages."""
+    monkeypatch.setattr(transport, "SHARED_MEMORY", tmp_path)
+    clock = [1_000_000.0]
+    monkeypatch.setattr(transport.time, "time", lambda: clock[0])
+    monkeypatch.setattr(transport.time, "sleep", lambda wait_s: clock.append(clock.pop() + wait_s))
+    first = unused_domain()
+    clock[0] += 10
+    assert first not in {unused_domain() for _ in range(100)}
+    assert clock[0] == 1_000_010.0
+    assert unused_domain() == first  # its reservation ends first
+    assert clock[0] == pytest.approx(1_000_060, abs=0.1)
 
 
 def test_without_shared_memory_a_domain_is_still_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
