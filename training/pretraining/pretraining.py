@@ -140,7 +140,7 @@ def nearest_accuracy(model: Any, talk: Conversations, settings: PretrainSettings
 
 def accuracy_by_bench(folder: Path, settings: PretrainSettings) -> dict[int, float]:
     """Return `nearest_accuracy` of the base model in `folder` for each bench, with the frames of the last stage."""
-    model, processor = load_vlm(str(folder), device="cpu", dtype="float32")
+    model, processor = load_vlm(folder)
     talk = Conversations(processor, (settings.width, settings.width * 3 // 4))
     last = settings.stages[-1]
     return {
